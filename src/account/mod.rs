@@ -1,0 +1,35 @@
+//! Accounts: who may sign in, with which local password, and as which mailbox that is.
+
+use std::sync::Arc;
+
+use crate::names::{AccountPattern, Username};
+use crate::provider::{Grant, PerProtocol, Provider};
+use crate::secret::{SecretSource, SecretString};
+
+/// One `[accounts.…]` table.
+#[derive(Debug, Clone)]
+pub struct AccountSettings {
+    /// The user names it covers.
+    pub name: AccountPattern,
+    /// Whose mail servers it uses.
+    pub provider: Arc<Provider>,
+    /// How its tokens are obtained. Accounts of one application share it.
+    pub grant: Arc<Grant>,
+    /// What the legacy client must show.
+    pub local_password: LocalPassword,
+    /// The XOAUTH2 user where it is not the account itself.
+    pub mailbox: PerProtocol<Option<Username>>,
+}
+
+/// What a legacy client must show to use an account.
+#[derive(Debug, Clone)]
+pub enum LocalPassword {
+    /// An Argon2 PHC string.
+    Hash(SecretString),
+    /// A plain password from the environment or a file.
+    Plain(SecretSource),
+    /// Anything, from loopback peers alone.
+    Any,
+    /// Nobody can sign in.
+    None,
+}

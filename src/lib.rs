@@ -1,0 +1,15 @@
+//! mailbearer keeps old mail clients working after providers switched passwords off.
+//!
+//! The modules stand on floors, and imports only go down: `docs/ARCHITECTURE.md` shows them and
+//! `tests/architecture.rs` holds them.
+
+pub mod account;
+pub mod clock;
+pub mod config;
+pub mod names;
+pub mod net;
+pub mod proto;
+pub mod provider;
+pub mod refusal;
+pub mod relay;
+pub mod secret;

@@ -1,0 +1,154 @@
+//! Names: what a client calls itself, and which account of the configuration that means.
+
+use std::fmt;
+
+/// A user name as a client sent it or the file names it: 1 to 320 bytes of UTF-8 (RFC 3696:
+/// 64 + 1 + 255), no control characters.
+///
+/// XOAUTH2 separates its fields by byte 0x01, so a control byte in a name could forge a field.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Username(String);
+
+/// Why some bytes are no user name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a user name is 1 to 320 bytes with no control characters")]
+pub struct UsernameError;
+
+impl Username {
+    /// Longest user name, in bytes of UTF-8.
+    pub const LEN_MAX: usize = 320;
+
+    /// Takes `name` if it is 1 to 320 bytes without control characters.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn parse(name: &str) -> Result<Self, UsernameError> {
+        let fits = (1..=Self::LEN_MAX).contains(&name.len());
+        if fits && !name.chars().any(char::is_control) {
+            Ok(Self(name.to_owned()))
+        } else {
+            Err(UsernameError)
+        }
+    }
+
+    /// Takes a name from the wire: UTF-8, or else Latin-1, which devices older than UTF-8 send.
+    ///
+    /// # Errors
+    /// As [`Username::parse`].
+    pub fn from_wire(bytes: &[u8]) -> Result<Self, UsernameError> {
+        match std::str::from_utf8(bytes) {
+            Ok(name) => Self::parse(name),
+            Err(_) => Self::parse(&bytes.iter().copied().map(char::from).collect::<String>()),
+        }
+    }
+
+    /// The name as it was sent.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name in lower case: the form in which names are compared and kept.
+    #[must_use]
+    pub fn folded(&self) -> Self {
+        Self(self.0.to_lowercase())
+    }
+
+    /// What stands behind the last `@`, if anything does.
+    pub fn domain(&self) -> Option<&str> {
+        self.0.rsplit_once('@').map(|(_, domain)| domain).filter(|domain| !domain.is_empty())
+    }
+}
+
+impl fmt::Display for Username {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Which user names an account, or a listener's `accounts`, covers. Case is ignored.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum AccountPattern {
+    /// `alice@contoso.com`: this name alone. Kept folded.
+    Exact(Username),
+    /// `*@contoso.com`: every name of the domain. The domain alone is kept, folded.
+    Domain(String),
+}
+
+impl AccountPattern {
+    /// Takes `alice@contoso.com`, `alice` or `*@contoso.com`.
+    ///
+    /// # Errors
+    /// When it is no user name, or a `*` stands anywhere but alone before the `@`.
+    pub fn parse(text: &str) -> Result<Self, UsernameError> {
+        let name = Username::parse(text)?.folded();
+        match name.as_str().strip_prefix("*@") {
+            Some(domain) if !domain.is_empty() && !domain.contains(['*', '@']) => {
+                Ok(Self::Domain(domain.to_owned()))
+            }
+            Some(_) => Err(UsernameError),
+            None if name.as_str().contains('*') => Err(UsernameError),
+            None => Ok(Self::Exact(name)),
+        }
+    }
+
+    /// Whether this pattern covers `name`. A domain never covers a name with a second `@` or an
+    /// empty local part: such a name is no mailbox of that domain.
+    pub fn covers(&self, name: &Username) -> bool {
+        match self {
+            Self::Exact(exact) => *exact == name.folded(),
+            Self::Domain(domain) => name
+                .folded()
+                .as_str()
+                .split_once('@')
+                .is_some_and(|(local, rest)| !local.is_empty() && rest == domain),
+        }
+    }
+}
+
+impl fmt::Display for AccountPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(name) => f.write_str(name.as_str()),
+            Self::Domain(domain) => write!(f, "*@{domain}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_name_with_control_characters_is_refused() {
+        for bad in ["", "a\u{1}b", "a\r\nb", "a\0", "a\u{7f}", "a\u{85}b"] {
+            assert_eq!(Username::parse(bad), Err(UsernameError), "{bad:?}");
+        }
+        assert_eq!(Username::parse(&"a".repeat(321)), Err(UsernameError));
+        assert!(Username::parse(&"a".repeat(320)).is_ok());
+    }
+
+    #[test]
+    fn a_latin_1_user_name_is_read_when_it_is_no_utf_8() {
+        assert_eq!(Username::from_wire(b"m\xfcller").unwrap().as_str(), "müller");
+        assert_eq!(Username::from_wire("müller".as_bytes()).unwrap().as_str(), "müller");
+        assert!(Username::from_wire(b"\x85\xff").is_err(), "0x85 is a control character");
+    }
+
+    #[test]
+    fn a_wildcard_covers_the_mailboxes_of_its_domain_alone() {
+        let pattern = AccountPattern::parse("*@Contoso.com").unwrap();
+        let covers = |name| pattern.covers(&Username::parse(name).unwrap());
+        assert!(covers("alice@contoso.com") && covers("ALICE@CONTOSO.COM"));
+        for other in ["alice", "@contoso.com", "a@b@contoso.com", "a@x.contoso.com", "a@ontoso.com"]
+        {
+            assert!(!covers(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_star_stands_alone_before_the_at_sign_or_nowhere() {
+        for bad in ["*", "*@", "a*@b", "*@*", "*@a@b", "**@b"] {
+            assert!(AccountPattern::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

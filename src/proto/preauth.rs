@@ -1,0 +1,223 @@
+//! The two buffers of a machine: received bytes that wait to be consumed, and bytes to send.
+//!
+//! In:  whatever the peer sends, in any pieces. Lines end in LF; a CR before it is dropped, because
+//!      old devices send bare LF while they sign in.
+//! Out: lines without their ends, each no longer than the machine's limit.
+
+use bytes::{Buf as _, Bytes, BytesMut};
+
+/// How far a line that is too long is skipped, in bytes, before the peer is given up.
+///
+/// 64 KiB, from the promise that an endless line costs less than that and is cut.
+pub const SKIP_MAX: usize = 65_536;
+
+/// Bytes received and not yet consumed.
+#[derive(Debug, Default)]
+pub struct Input {
+    bytes: BytesMut,
+    /// How much of `bytes` was searched for LF already, so that no byte is looked at twice.
+    searched: usize,
+    /// Bytes of a line that is too long which were thrown away so far.
+    skipped: Option<usize>,
+}
+
+/// What [`Input::take_line`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Line {
+    /// A whole line, without its line end.
+    Whole(Bytes),
+    /// More than the limit and no end yet, or an end too late. Said once a line; the rest of the
+    /// line is skipped by the calls that follow.
+    TooLong,
+    /// That line has more than [`SKIP_MAX`] bytes. Said from then on: nothing is found behind it.
+    Endless,
+    /// No whole line yet.
+    Incomplete,
+}
+
+impl Input {
+    /// Appends received bytes.
+    pub fn extend(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// How many bytes wait.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether no byte waits.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Takes the next line, if it is whole and at most `len_max` bytes long without its end.
+    pub fn take_line(&mut self, len_max: usize) -> Line {
+        if self.skipped.is_some() && !self.skip_line() {
+            return if self.skipped > Some(SKIP_MAX) { Line::Endless } else { Line::Incomplete };
+        }
+        let unsearched = self.bytes.get(self.searched..).unwrap_or_default();
+        let end = memchr::memchr(b'\n', unsearched).map(|at| self.searched + at);
+        let without_cr = |end: usize| match self.bytes.get(..end) {
+            Some([.., b'\r']) => end - 1,
+            _ => end,
+        };
+        match end {
+            Some(end) if without_cr(end) <= len_max => {
+                let len = without_cr(end);
+                let mut line = self.bytes.split_to(end + 1).freeze();
+                line.truncate(len);
+                self.searched = 0;
+                Line::Whole(line)
+            }
+            // One byte more than the limit may be the CR of a line of just the limit.
+            None if self.bytes.len() <= len_max + 1 => {
+                self.searched = self.bytes.len();
+                Line::Incomplete
+            }
+            _ => {
+                self.skipped = Some(0);
+                self.skip_line();
+                Line::TooLong
+            }
+        }
+    }
+
+    /// Takes `len` bytes, if so many wait.
+    pub fn take(&mut self, len: usize) -> Option<Bytes> {
+        (self.bytes.len() >= len).then(|| {
+            self.searched = 0;
+            self.bytes.split_to(len).freeze()
+        })
+    }
+
+    /// Gives all that was not consumed; it is streamed first.
+    pub fn into_leftover(self) -> Bytes {
+        self.bytes.freeze()
+    }
+
+    /// Throws the rest of a line that is too long away; whether its end was found in time.
+    fn skip_line(&mut self) -> bool {
+        self.searched = 0;
+        let end = memchr::memchr(b'\n', &self.bytes);
+        let len = self.skipped.unwrap_or(0).saturating_add(end.unwrap_or(self.bytes.len()));
+        match end {
+            Some(end) if len <= SKIP_MAX => {
+                self.bytes.advance(end + 1);
+                self.skipped = None;
+                true
+            }
+            _ => {
+                self.bytes.clear();
+                self.skipped = Some(len);
+                false
+            }
+        }
+    }
+}
+
+/// Bytes to send.
+#[derive(Debug, Default)]
+pub struct Output {
+    bytes: BytesMut,
+}
+
+impl Output {
+    /// Appends bytes as they are.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Appends `text` and CRLF. The text must hold neither CR nor LF.
+    pub fn line(&mut self, text: &str) {
+        debug_assert!(!text.contains(['\r', '\n']), "a line holds no line end");
+        self.bytes(text.as_bytes());
+        self.bytes(b"\r\n");
+    }
+
+    /// Whether there is nothing to send.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Takes all bytes out.
+    pub fn take(&mut self) -> BytesMut {
+        self.bytes.split()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(pieces: &[&[u8]], len_max: usize) -> Vec<Line> {
+        let mut input = Input::default();
+        let mut lines = Vec::new();
+        for piece in pieces {
+            input.extend(piece);
+            loop {
+                match input.take_line(len_max) {
+                    Line::Incomplete => break,
+                    line => lines.push(line),
+                }
+                if lines.last() == Some(&Line::Endless) {
+                    return lines;
+                }
+            }
+        }
+        lines
+    }
+
+    #[test]
+    fn lines_are_the_same_at_every_split() {
+        let sent = b"ab\r\n\r\nabcd\nabcde\r\nabcdefgh\r\nx\r\r\n";
+        let whole = lines(&[sent], 4);
+        assert_eq!(whole.len(), 6);
+        assert_eq!(whole[3], Line::TooLong);
+        for at in 0..=sent.len() {
+            let (left, right) = sent.split_at(at);
+            assert_eq!(lines(&[left, right], 4), whole, "split at {at}");
+        }
+        let single: Vec<&[u8]> = sent.chunks(1).collect();
+        assert_eq!(lines(&single, 4), whole);
+    }
+
+    #[test]
+    fn a_line_of_more_than_64_kib_is_given_up_at_every_split() {
+        let mut sent = vec![b'x'; SKIP_MAX + 1];
+        sent.extend_from_slice(b"\r\nNOOP\r\n");
+        let whole = lines(&[&sent], 512);
+        assert_eq!(whole, [Line::TooLong, Line::Endless]);
+        for at in [1, 513, 514, 600, SKIP_MAX, SKIP_MAX + 1, SKIP_MAX + 2] {
+            let (left, right) = sent.split_at(at);
+            assert_eq!(lines(&[left, right], 512), whole, "split at {at}");
+        }
+    }
+
+    #[test]
+    fn an_endless_line_is_given_up_and_costs_no_memory() {
+        let mut input = Input::default();
+        let mut given_up = false;
+        for sent in 0..200 {
+            input.extend(&[b'x'; 1024]);
+            match input.take_line(512) {
+                Line::TooLong => assert_eq!(sent, 0),
+                Line::Endless => {
+                    given_up = true;
+                    break;
+                }
+                Line::Incomplete => assert!(input.is_empty(), "the bytes are thrown away"),
+                Line::Whole(_) => panic!("there is no line"),
+            }
+        }
+        assert!(given_up);
+    }
+
+    #[test]
+    fn bytes_behind_a_line_are_left_whole() {
+        let mut input = Input::default();
+        input.extend(b"AUTH PLAIN\r\nMAIL FROM:<a@b>\r\nhalf");
+        assert_eq!(input.take_line(100), Line::Whole(Bytes::from_static(b"AUTH PLAIN")));
+        assert_eq!(&input.into_leftover()[..], b"MAIL FROM:<a@b>\r\nhalf");
+    }
+}

@@ -1,0 +1,44 @@
+//! The error challenge that comes before a provider's "no" (RFC 7628 section 3.2.2): base64 of
+//! JSON with a `status`.
+
+use base64::Engine as _;
+
+use super::LENIENT;
+use crate::proto::printable;
+
+/// Longest status kept, in bytes. Those in use (`invalid_token`, `400`) have 3 to 18.
+const STATUS_LEN_MAX: usize = 64;
+
+/// The `status` of an error challenge, printable ASCII; `None` when it tells none.
+///
+/// Documentation and servers differ in what else is in there, so nothing else is looked at.
+pub fn status(challenge: &[u8]) -> Option<String> {
+    let json = LENIENT.decode(challenge.trim_ascii()).ok()?;
+    let value: serde_json::Value = serde_json::from_slice(&json).ok()?;
+    let text = match value.get("status")? {
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Number(number) => number.to_string(),
+        _ => return None,
+    };
+    Some(printable(text.as_bytes(), STATUS_LEN_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_is_read_from_what_google_and_dovecot_send() {
+        let google = b"eyJzdGF0dXMiOiI0MDAiLCJzY2hlbWVzIjoiQmVhcmVyIiwic2NvcGUiOiJodHRwczovL21haWwuZ29vZ2xlLmNvbS8ifQ==";
+        assert_eq!(status(google).as_deref(), Some("400"));
+        let dovecot = b"eyJzdGF0dXMiOiJpbnZhbGlkX3Rva2VuIn0=";
+        assert_eq!(status(dovecot).as_deref(), Some("invalid_token"));
+    }
+
+    #[test]
+    fn a_challenge_that_is_no_json_tells_nothing() {
+        for challenge in [&b""[..], b"!!", b"YWJj", b"bnVsbA==", b"eyJzdGF0dXMiOltdfQ=="] {
+            assert_eq!(status(challenge), None);
+        }
+    }
+}

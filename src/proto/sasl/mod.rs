@@ -1,0 +1,95 @@
+//! SASL (RFC 4422): PLAIN and LOGIN as clients send them, XOAUTH2 and OAUTHBEARER as providers
+//! want them.
+//!
+//! In:  base64 lines of a client. Out: a [`Claim`], or why there is none.
+//! In:  a mailbox and an access token. Out: the initial response for the provider.
+
+pub mod challenge;
+pub mod login;
+pub mod oauthbearer;
+pub mod plain;
+pub mod xoauth2;
+
+use base64::Engine as _;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose};
+
+use super::Claim;
+use crate::names::Username;
+use crate::provider::{MailHost, Mechanism};
+use crate::secret::{AccessToken, SecretString};
+
+/// Longest base64 line a client may send while it signs in, in bytes without CRLF.
+///
+/// RFC 4954 section 4 holds 12,288 to be enough for every mechanism in use.
+pub const LINE_LEN_MAX: usize = 12_288;
+
+/// Base64 as clients send it: padded or not, since some printers leave the padding out.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// Why a client's SASL message yields no claim. None of these says anything about an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SaslError {
+    /// `*`: the client gave up (RFC 4954 section 4, RFC 3501 section 6.2.2).
+    #[error("sign-in cancelled")]
+    Cancelled,
+    /// No base64.
+    #[error("this is not base64")]
+    Base64,
+    /// Base64 of something that is no message of the mechanism.
+    #[error("these credentials are malformed")]
+    Malformed,
+}
+
+/// What is shown to the provider.
+#[derive(Debug)]
+pub struct Credentials<'a> {
+    /// As whom to sign in.
+    pub mailbox: &'a Username,
+    /// With which token.
+    pub token: &'a AccessToken,
+    /// By which mechanism.
+    pub mechanism: Mechanism,
+    /// At which server; OAUTHBEARER names it.
+    pub host: &'a MailHost,
+}
+
+impl Credentials<'_> {
+    /// The initial response in base64: one line, no CRLF.
+    pub fn initial_response(&self) -> SecretString {
+        match self.mechanism {
+            Mechanism::Xoauth2 => xoauth2::initial_response(self.mailbox, self.token),
+            Mechanism::OauthBearer => {
+                oauthbearer::initial_response(self.mailbox, self.token, self.host)
+            }
+        }
+    }
+}
+
+/// Decodes a client's base64 line. Blanks around it are dropped; padding may be missing.
+///
+/// # Errors
+/// [`SaslError::Cancelled`] for `*`, [`SaslError::Base64`] for what is no base64.
+pub fn decode(line: &[u8]) -> Result<zeroize::Zeroizing<Vec<u8>>, SaslError> {
+    let line = line.trim_ascii();
+    if line == b"*" {
+        return Err(SaslError::Cancelled);
+    }
+    LENIENT.decode(line).map(zeroize::Zeroizing::new).map_err(|_| SaslError::Base64)
+}
+
+fn encode(message: &[u8]) -> SecretString {
+    SecretString::from(general_purpose::STANDARD.encode(message))
+}
+
+fn claim(username: &[u8], password: &[u8]) -> Result<Claim, SaslError> {
+    let username = Username::from_wire(username).map_err(|_| SaslError::Malformed)?;
+    if password.contains(&0) {
+        return Err(SaslError::Malformed);
+    }
+    Ok(Claim { username, password: password.to_vec().into() })
+}

@@ -1,0 +1,132 @@
+//! A provider: the hosts, endpoints and scopes by which one mail service is reached. Data alone;
+//! what differs between providers stands here and never as a name inside a protocol machine.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::secret::SecretSource;
+
+/// A mail protocol as a listener speaks it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Protocol {
+    /// SMTP as a mail client speaks it (RFC 6409).
+    Submission,
+    /// IMAP (RFC 3501, RFC 9051).
+    Imap,
+}
+
+impl Protocol {
+    /// The name that configuration and logs use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Submission => "submission",
+            Self::Imap => "imap",
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// One value for each protocol.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PerProtocol<T> {
+    /// For [`Protocol::Submission`].
+    pub submission: T,
+    /// For [`Protocol::Imap`].
+    pub imap: T,
+}
+
+impl<T> PerProtocol<T> {
+    /// The value for `protocol`.
+    pub fn get(&self, protocol: Protocol) -> &T {
+        match protocol {
+            Protocol::Submission => &self.submission,
+            Protocol::Imap => &self.imap,
+        }
+    }
+}
+
+/// How TLS begins towards the provider. There is no way to do without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum UpstreamTls {
+    /// With the first byte (RFC 8314).
+    Implicit,
+    /// By STARTTLS, which is required: a server that does not offer it is not spoken to.
+    StartTls,
+}
+
+/// A mail server of a provider.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct MailHost {
+    /// Host name or IP address; also the name that its certificate must carry.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// How TLS begins.
+    pub tls: UpstreamTls,
+}
+
+impl fmt::Display for MailHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// The SASL mechanism by which a token is shown to the provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Mechanism {
+    /// Google's and Microsoft's (no RFC).
+    Xoauth2,
+    /// RFC 7628.
+    OauthBearer,
+}
+
+impl Mechanism {
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Xoauth2 => "XOAUTH2",
+            Self::OauthBearer => "OAUTHBEARER",
+        }
+    }
+}
+
+/// A provider, built in or from the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Provider {
+    /// Its name in the file: `microsoft`, `corp`.
+    pub name: String,
+    /// Its mail servers; `None` where it has none for that protocol.
+    pub hosts: PerProtocol<Option<MailHost>>,
+    /// Scopes to ask for, per protocol, in the file's order.
+    pub scopes: PerProtocol<Vec<String>>,
+    /// How its mail servers take a token.
+    pub mechanism: Mechanism,
+    /// Certificates (PEM) trusted besides the platform's roots.
+    pub ca_file: Option<PathBuf>,
+    /// EHLO keywords, with their parameters, that its submission server is known to show, as the
+    /// preset declares them; empty for a provider from the file.
+    pub declared_ehlo: &'static [&'static str],
+}
+
+/// A client-credentials grant (RFC 6749 section 4.4): an application's own permission, by which
+/// it signs in as any mailbox the provider's administrator allowed it.
+#[derive(Debug, Clone)]
+pub struct Grant {
+    /// Token endpoint, https (or http on loopback), the tenant filled in.
+    pub token_endpoint: String,
+    /// The application's client id.
+    pub client_id: String,
+    /// Its client secret.
+    pub client_secret: SecretSource,
+    /// Certificates (PEM) trusted besides the platform's roots at the token endpoint.
+    pub ca_file: Option<PathBuf>,
+}
