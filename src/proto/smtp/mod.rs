@@ -1,1 +1,8 @@
-//! smtp
+//! SMTP as a mail client speaks it (RFC 6409), from the greeting to the sign-in, on both sides.
+//!
+//! Sources: RFC 5321, RFC 4954 (AUTH), RFC 3207 (STARTTLS), RFC 2034 and RFC 3463 (enhanced codes).
+//! What is said after the sign-in is streamed and never seen here.
+
+mod extensions;
+
+pub use extensions::Extensions;
