@@ -3,6 +3,22 @@
 //! Sources: RFC 5321, RFC 4954 (AUTH), RFC 3207 (STARTTLS), RFC 2034 and RFC 3463 (enhanced codes).
 //! What is said after the sign-in is streamed and never seen here.
 
+mod command;
+mod downstream;
 mod extensions;
+mod reply;
+#[cfg(test)]
+mod tests_downstream;
+#[cfg(test)]
+mod tests_downstream_auth;
+#[cfg(test)]
+mod tests_split;
+#[cfg(test)]
+mod tests_upstream;
+#[cfg(test)]
+mod tests_upstream_ehlo;
+mod upstream;
 
+pub use downstream::{SmtpAwaitVerdict, SmtpDownstream};
 pub use extensions::Extensions;
+pub use upstream::{SmtpAwaitTls, SmtpAwaitToken, SmtpUpstream, Welcome};

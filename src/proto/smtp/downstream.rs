@@ -1,0 +1,195 @@
+//! SMTP submission, downstream side: what a client may say before it is signed in.
+//!
+//! Sources: RFC 5321 section 4, RFC 4954 (AUTH), RFC 6409 section 4 (nothing is taken unsigned).
+//! In:   lines of up to `sasl::LINE_LEN_MAX` bytes, ending in CRLF or LF: one limit for commands and
+//!       responses, because an AUTH with its initial response is both.
+//! Out:  one reply a command, in order; none repeats a byte of the client.
+//! Ends: in `Step::Verify` or `Step::Close`; what follows an accepted claim is never parsed here.
+
+use super::command::{Auth, Command};
+use super::{Extensions, Welcome, reply};
+use crate::proto::sasl::{self, SaslError, login, plain};
+use crate::proto::{
+    AwaitVerdict, Claim, CloseReason, Downstream, FAILURES_MAX, Farewell, Input, Line, Output, Step,
+};
+use crate::refusal::Refusal;
+
+/// A session with a client that has not signed in.
+#[derive(Debug)]
+pub struct SmtpDownstream {
+    extensions: Extensions,
+    /// Refused sign-ins and 5xx replies so far.
+    failures: u8,
+    phase: Phase,
+}
+
+/// What the next line is.
+#[derive(Debug)]
+enum Phase {
+    /// A command.
+    Command,
+    /// The response of PLAIN.
+    PlainResponse,
+    /// The user name of LOGIN.
+    LoginUsername,
+    /// The password of LOGIN.
+    LoginPassword(login::AwaitPassword),
+}
+
+/// What comes of one line.
+enum Answer {
+    /// A reply that is no failure.
+    Reply(&'static str),
+    /// The extensions, AUTH being the last of them.
+    Ehlo,
+    /// A prompt in base64 for the line that the new phase reads.
+    Challenge(Phase, &'static str),
+    /// A reply that counts as a failure.
+    Failure(&'static str),
+    /// Whom the client claims to be.
+    Claim(Claim),
+    /// A last reply.
+    Close(CloseReason, &'static str),
+}
+
+impl SmtpDownstream {
+    /// A new session, which shows `extensions` and AUTH.
+    pub fn new(extensions: Extensions) -> Self {
+        Self { extensions, failures: 0, phase: Phase::Command }
+    }
+
+    /// Answers one line, which ends the phase that it belongs to.
+    fn answer(&mut self, line: &[u8]) -> Answer {
+        let answer = match std::mem::replace(&mut self.phase, Phase::Command) {
+            Phase::Command => command(line),
+            Phase::PlainResponse => plain::read(line).map(Answer::Claim),
+            Phase::LoginUsername => ask_password(line),
+            Phase::LoginPassword(awaiting) => awaiting.read_password(line).map(Answer::Claim),
+        };
+        answer.unwrap_or_else(|error| {
+            Answer::Failure(match error {
+                SaslError::Cancelled => reply::CANCELLED,
+                SaslError::Base64 => reply::NOT_BASE64,
+                SaslError::Malformed => reply::MALFORMED,
+            })
+        })
+    }
+
+    /// Counts a failure and writes `text`, or the session's last words in its place.
+    fn fail(mut self, text: &str, output: &mut Output) -> Step<Self> {
+        self.failures = self.failures.saturating_add(1);
+        if self.failures < FAILURES_MAX {
+            output.line(text);
+            Step::Read(self)
+        } else {
+            output.line(reply::TOO_MANY_FAILURES);
+            Step::Close(CloseReason::TooManyFailures)
+        }
+    }
+
+    fn show_extensions(&self, output: &mut Output) {
+        output.line("250-mailbearer");
+        for line in self.extensions.lines() {
+            output.line(&format!("250-{line}"));
+        }
+        output.line("250 AUTH PLAIN LOGIN");
+    }
+}
+
+impl Downstream for SmtpDownstream {
+    type Awaiting = SmtpAwaitVerdict;
+
+    fn greet(&self, output: &mut Output) {
+        output.line(reply::GREETING);
+    }
+
+    fn receive(mut self, input: &mut Input, output: &mut Output) -> Step<Self> {
+        loop {
+            let answer = match input.take_line(sasl::LINE_LEN_MAX) {
+                Line::Incomplete => return Step::Read(self),
+                Line::Whole(line) => self.answer(&line),
+                Line::TooLong => {
+                    self.phase = Phase::Command;
+                    Answer::Failure(reply::TOO_LONG)
+                }
+                Line::Endless => Answer::Close(CloseReason::EndlessLine, reply::ENDLESS),
+            };
+            match answer {
+                Answer::Reply(text) => output.line(text),
+                Answer::Ehlo => self.show_extensions(output),
+                Answer::Challenge(phase, prompt) => {
+                    self.phase = phase;
+                    output.line(&format!("334 {prompt}"));
+                }
+                Answer::Failure(text) => {
+                    let step = self.fail(text, output);
+                    let Step::Read(machine) = step else { return step };
+                    self = machine;
+                }
+                Answer::Claim(claim) => return Step::Verify(claim, SmtpAwaitVerdict(self)),
+                Answer::Close(reason, text) => {
+                    output.line(text);
+                    return Step::Close(reason);
+                }
+            }
+        }
+    }
+
+    fn farewell(farewell: Farewell, output: &mut Output) {
+        output.line(&reply::farewell(farewell));
+    }
+}
+
+/// A session whose client has shown a name and a password.
+#[derive(Debug)]
+pub struct SmtpAwaitVerdict(SmtpDownstream);
+
+impl AwaitVerdict for SmtpAwaitVerdict {
+    type Machine = SmtpDownstream;
+    type Welcome = Welcome;
+
+    fn accept(self, welcome: &Welcome, output: &mut Output) {
+        for line in &welcome.reply {
+            output.bytes(line);
+            output.bytes(b"\r\n");
+        }
+    }
+
+    fn refuse(self, refusal: &Refusal, output: &mut Output) -> Step<SmtpDownstream> {
+        self.0.fail(&reply::refusal(refusal), output)
+    }
+}
+
+fn command(line: &[u8]) -> Result<Answer, SaslError> {
+    Ok(match Command::parse(line) {
+        Command::Ehlo => Answer::Ehlo,
+        Command::Helo => Answer::Reply(reply::HELO),
+        Command::Auth(auth) => return begin_sign_in(auth),
+        Command::Noop | Command::Rset => Answer::Reply(reply::OK),
+        Command::Vrfy => Answer::Reply(reply::VRFY),
+        Command::Help => Answer::Reply(reply::HELP),
+        Command::Expn => Answer::Failure(reply::NO_EXPN),
+        Command::Mail => Answer::Failure(reply::AUTH_FIRST),
+        Command::Transaction => Answer::Failure(reply::BAD_ORDER),
+        Command::StartTls => Answer::Failure(reply::NO_STARTTLS),
+        Command::Unknown => Answer::Failure(reply::UNKNOWN),
+        Command::Quit => Answer::Close(CloseReason::Quit, reply::BYE),
+        Command::Http => Answer::Close(CloseReason::Browser, reply::NO_WEB_SERVER),
+    })
+}
+
+fn begin_sign_in(auth: Auth<'_>) -> Result<Answer, SaslError> {
+    match auth {
+        Auth::Plain(Some(response)) => plain::read(response).map(Answer::Claim),
+        Auth::Plain(None) => Ok(Answer::Challenge(Phase::PlainResponse, "")),
+        Auth::Login(Some(username)) => ask_password(username),
+        Auth::Login(None) => Ok(Answer::Challenge(Phase::LoginUsername, login::USERNAME_PROMPT)),
+        Auth::Unknown => Ok(Answer::Failure(reply::MECHANISM_UNKNOWN)),
+        Auth::Missing => Ok(Answer::Failure(reply::MECHANISM_MISSING)),
+    }
+}
+
+fn ask_password(username: &[u8]) -> Result<Answer, SaslError> {
+    let awaiting = login::read_username(username)?;
+    Ok(Answer::Challenge(Phase::LoginPassword(awaiting), login::PASSWORD_PROMPT))
+}

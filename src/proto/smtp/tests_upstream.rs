@@ -1,0 +1,274 @@
+//! The upstream machine in transcripts: the sign-in and its verdicts.
+
+use super::*;
+use crate::names::Username;
+use crate::proto::sasl::Credentials;
+use crate::proto::transcript::{Ended, play_upstream};
+use crate::proto::{
+    AwaitToken as _, Input, Lasting, Output, Upstream as _, UpstreamFault, UpstreamRefusal,
+    UpstreamStep,
+};
+use crate::provider::{MailHost, Mechanism, UpstreamTls};
+use crate::secret::AccessToken;
+
+/// `user=alice@example.com ^A auth=Bearer secret-token ^A ^A` in base64.
+const XOAUTH2: &str = "dXNlcj1hbGljZUBleGFtcGxlLmNvbQFhdXRoPUJlYXJlciBzZWNyZXQtdG9rZW4BAQ==";
+
+/// Exchange Online as far as the token.
+const EXCHANGE: &str = "
+    S: 220 ZR0P278CA0001.outlook.office365.com Microsoft ESMTP MAIL Service ready at Mon, 2 Nov 2026 09:00:00 +0000 [WlIwUDI3OENBMDAwMQ==]
+    C: EHLO [127.0.0.1]
+    S: 250-ZR0P278CA0001.outlook.office365.com Hello [192.0.2.1]
+    S: 250-SIZE 157286400
+    S: 250-PIPELINING
+    S: 250-DSN
+    S: 250-ENHANCEDSTATUSCODES
+    S: 250-STARTTLS
+    S: 250-8BITMIME
+    S: 250-BINARYMIME
+    S: 250-CHUNKING
+    S: 250 SMTPUTF8
+    C: STARTTLS
+    S: 220 2.0.0 SMTP server ready
+    TLS
+    C: EHLO [127.0.0.1]
+    S: 250-ZR0P278CA0001.outlook.office365.com Hello [192.0.2.1]
+    S: 250-SIZE 157286400
+    S: 250-PIPELINING
+    S: 250-DSN
+    S: 250-ENHANCEDSTATUSCODES
+    S: 250-AUTH LOGIN XOAUTH2
+    S: 250-8BITMIME
+    S: 250-BINARYMIME
+    S: 250-CHUNKING
+    S: 250 SMTPUTF8
+    TOKEN
+    C: AUTH XOAUTH2
+";
+
+/// Gmail's port 465 as far as the token.
+const GMAIL: &str = "
+    S: 220 smtp.gmail.com ESMTP ffacd0b85a97d-3a1b2c3d4e5sm1.2 - gsmtp
+    C: EHLO [127.0.0.1]
+    S: 250-smtp.gmail.com at your service, [192.0.2.1]
+    S: 250-SIZE 35882577
+    S: 250-8BITMIME
+    S: 250-AUTH LOGIN PLAIN XOAUTH2 PLAIN-CLIENTTOKEN OAUTHBEARER XOAUTH
+    S: 250-ENHANCEDSTATUSCODES
+    S: 250-PIPELINING
+    S: 250-CHUNKING
+    S: 250 SMTPUTF8
+    TOKEN
+    C: AUTH XOAUTH2
+";
+
+/// A server with nothing but AUTH, implicit TLS, as far as the token.
+const PLAINEST: &str = "
+    S: 220 mx
+    C: EHLO [127.0.0.1]
+    S: 250-mx
+    S: 250 AUTH XOAUTH2 OAUTHBEARER
+    TOKEN
+";
+
+fn play(tls: UpstreamTls, mechanism: Mechanism, script: &str) -> Ended<Welcome> {
+    play_upstream(|| SmtpUpstream::new(tls, mechanism), mechanism, script)
+}
+
+pub(super) fn play_implicit(script: &str) -> Ended<Welcome> {
+    play(UpstreamTls::Implicit, Mechanism::Xoauth2, script)
+}
+
+pub(super) fn play_starttls(script: &str) -> Ended<Welcome> {
+    play(UpstreamTls::StartTls, Mechanism::Xoauth2, script)
+}
+
+/// Plays what comes after AUTH XOAUTH2 and gives the refusal that it ends in.
+fn refused(script: &str) -> UpstreamRefusal {
+    match play_implicit(&format!("{PLAINEST}\nC: AUTH XOAUTH2\n{script}")) {
+        Ended::Refused(refusal) => refusal,
+        ended @ (Ended::Authenticated(..) | Ended::Fault(_) | Ended::Waiting) => {
+            panic!("{ended:?} is no refusal")
+        }
+    }
+}
+
+pub(super) fn fault(ended: Ended<Welcome>) -> UpstreamFault {
+    match ended {
+        Ended::Fault(fault) => fault,
+        ended @ (Ended::Authenticated(..) | Ended::Refused(_) | Ended::Waiting) => {
+            panic!("{ended:?} is no fault")
+        }
+    }
+}
+
+#[test]
+fn exchange_takes_the_token_behind_starttls() {
+    let script = format!(
+        "{EXCHANGE}
+         S: 334\\x20
+         C: {XOAUTH2}
+         S: 235 2.7.0 Authentication successful"
+    );
+    let Ended::Authenticated(welcome, leftover) = play_starttls(&script) else { panic!() };
+    assert_eq!(welcome.reply, [&b"235 2.7.0 Authentication successful"[..]]);
+    assert_eq!(
+        welcome.extensions.lines().collect::<Vec<_>>(),
+        [
+            "SIZE 157286400",
+            "8BITMIME",
+            "SMTPUTF8",
+            "DSN",
+            "PIPELINING",
+            "ENHANCEDSTATUSCODES",
+            "CHUNKING",
+            "BINARYMIME",
+        ]
+    );
+    assert!(leftover.is_empty());
+}
+
+#[test]
+fn gmail_takes_the_token_under_implicit_tls() {
+    let script = format!(
+        "{GMAIL}
+         S: 334\\x20
+         C: {XOAUTH2}
+         S: 235 2.7.0 Accepted"
+    );
+    let Ended::Authenticated(welcome, _) = play_implicit(&script) else { panic!() };
+    assert_eq!(
+        welcome.extensions.lines().collect::<Vec<_>>(),
+        ["SIZE 35882577", "8BITMIME", "SMTPUTF8", "PIPELINING", "ENHANCEDSTATUSCODES", "CHUNKING",]
+    );
+}
+
+#[test]
+fn gmail_s_error_challenge_is_answered_and_its_refusal_told_in_one_line() {
+    let script = format!(
+        "{GMAIL}
+         S: 334\\x20
+         C: {XOAUTH2}
+         S: 334 eyJzdGF0dXMiOiI0MDAiLCJzY2hlbWVzIjoiQmVhcmVyIiwic2NvcGUiOiJodHRwczovL21haWwuZ29vZ2xlLmNvbS8ifQ==
+         C:
+         S: 535-5.7.8 Username and Password not accepted. For more information, go to
+         S: 535 5.7.8  https://support.google.com/mail/?p=BadCredentials x - gsmtp"
+    );
+    let Ended::Refused(refusal) = play_implicit(&script) else { panic!() };
+    assert_eq!(
+        refusal,
+        UpstreamRefusal {
+            reply: "535 5.7.8 Username and Password not accepted. For more information, go to \
+                    https://support.google.com/mail/?p=BadCredentials x - gsmtp"
+                .to_owned(),
+            lasting: Lasting::Permanent,
+            challenge_status: Some("400".to_owned()),
+        }
+    );
+}
+
+#[test]
+fn oauthbearer_answers_the_error_challenge_with_its_own_acknowledgement() {
+    let script = format!(
+        "{PLAINEST}
+         C: AUTH OAUTHBEARER
+         S: 334
+         C: bixhPWFsaWNlQGV4YW1wbGUuY29tLAFob3N0PW1haWwuZXhhbXBsZS5jb20BcG9ydD01ODcBYXV0aD1CZWFyZXIgc2VjcmV0LXRva2VuAQE=
+         S: 334 eyJzdGF0dXMiOiJpbnZhbGlkX3Rva2VuIn0=
+         C: AQ==
+         S: 535 5.7.8 no"
+    );
+    let ended = play(UpstreamTls::Implicit, Mechanism::OauthBearer, &script);
+    let Ended::Refused(refusal) = ended else { panic!() };
+    assert_eq!(refusal.challenge_status.as_deref(), Some("invalid_token"));
+}
+
+#[test]
+fn a_challenge_that_cannot_be_read_is_answered_all_the_same() {
+    for challenge in ["334", "334\\x20", "334 !", "334 bm8="] {
+        let refusal = refused(&format!(
+            "S: 334
+             C: {XOAUTH2}
+             S: {challenge}
+             C:
+             S: 535 5.7.3 Authentication unsuccessful"
+        ));
+        assert_eq!(refusal.challenge_status, None);
+        assert_eq!(refusal.reply, "535 5.7.3 Authentication unsuccessful");
+    }
+}
+
+#[test]
+fn a_refusal_is_temporary_with_4xx_and_permanent_with_5xx() {
+    for (reply, lasting) in [
+        ("400 4.0.0 x", Lasting::Temporary),
+        ("421 4.7.0 closing", Lasting::Temporary),
+        ("432 4.3.2 Concurrent connections limit exceeded", Lasting::Temporary),
+        ("454 4.7.0 later", Lasting::Temporary),
+        ("500 5.5.2 syntax", Lasting::Permanent),
+        ("535 5.7.139 SmtpClientAuthentication is disabled for the Mailbox", Lasting::Permanent),
+        ("599 x", Lasting::Permanent),
+    ] {
+        let refusal = refused(&format!("S: 334\nC: {XOAUTH2}\nS: {reply}"));
+        let expected = UpstreamRefusal { reply: reply.to_owned(), lasting, challenge_status: None };
+        assert_eq!(refusal, expected);
+    }
+}
+
+#[test]
+fn the_token_is_kept_when_the_mechanism_is_refused_at_once() {
+    for reply in ["454 4.7.0 later", "503 5.5.1 order", "504 5.5.4 what", "535 5.7.3 no", "421 x"] {
+        assert_eq!(refused(&format!("S: {reply}")).reply, reply);
+    }
+}
+
+#[test]
+fn the_welcome_keeps_every_line_and_what_is_behind_it_is_left() {
+    let script = format!(
+        "{PLAINEST}
+         C: AUTH XOAUTH2
+         S: 334
+         C: {XOAUTH2}
+         S| 235-2.7.0  Hello\\r\\n235-\\r\\n235 \\xe9\\r\\n421 clo"
+    );
+    let Ended::Authenticated(welcome, leftover) = play_implicit(&script) else { panic!() };
+    assert_eq!(welcome.reply, [&b"235-2.7.0  Hello"[..], b"235-", b"235 \xe9"]);
+    assert_eq!(leftover, b"421 clo");
+}
+
+#[test]
+fn replies_out_of_place_are_a_fault() {
+    let to_auth = format!("{PLAINEST}\nC: AUTH XOAUTH2\n");
+    let scripts = [
+        "S: 250 hello".to_owned(),
+        "S: * OK IMAP4rev1 ready".to_owned(),
+        "S: SSH-2.0-OpenSSH_9.6".to_owned(),
+        "S: 220 mx\nC: EHLO [127.0.0.1]\nS: 220 mx".to_owned(),
+        format!("{to_auth}S: 235 without the token"),
+        format!("{to_auth}S: 250 ok"),
+        format!("{to_auth}S: 334\nC: {XOAUTH2}\nS: 250 ok"),
+        format!("{to_auth}S: 334\nC: {XOAUTH2}\nS: 334\nC:\nS: 334"),
+        format!("{to_auth}S: 334\nC: {XOAUTH2}\nS: 334\nC:\nS: 235 after all"),
+    ];
+    for script in scripts {
+        let fault = fault(play_implicit(&script));
+        assert!(matches!(fault, UpstreamFault::Protocol { .. }), "{script}: {fault:?}");
+    }
+}
+
+#[test]
+fn the_token_never_prints_while_the_challenge_is_awaited() {
+    let (mut input, mut output) = (Input::default(), Output::default());
+    input.extend(b"220 mx\r\n250-mx\r\n250 AUTH XOAUTH2\r\n");
+    let machine = SmtpUpstream::new(UpstreamTls::Implicit, Mechanism::Xoauth2);
+    let UpstreamStep::Ready(awaiting) = machine.receive(&mut input, &mut output) else { panic!() };
+    let credentials = Credentials {
+        mailbox: &Username::parse("alice@example.com").unwrap(),
+        token: &AccessToken::parse("secret-token").unwrap(),
+        mechanism: Mechanism::Xoauth2,
+        host: &MailHost { host: "mx".to_owned(), port: 465, tls: UpstreamTls::Implicit },
+    };
+    let shown = format!("{:?}", awaiting.authenticate(&credentials, &mut output));
+    assert!(shown.contains("REDACTED"), "{shown}");
+    assert!(!shown.contains("secret") && !shown.contains(XOAUTH2), "{shown}");
+}
