@@ -1,3 +1,4 @@
 //! Sockets and TLS.
 
 pub mod listen;
+pub mod tls;

@@ -1,0 +1,334 @@
+//! TLS towards providers: whom we trust, and the handshake.
+//!
+//! In:     the platform's certificate authorities, and a PEM file of further ones.
+//! Out:    a client configuration for TLS 1.2 and 1.3 (RFC 9325), server names always checked.
+//! Limits: a PEM file of `CA_FILE_LEN_MAX` bytes; `SESSIONS_KEPT` sessions to resume.
+//!
+//! This is the only module that names `rustls_pemfile`, which is no longer maintained.
+
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use rustls::client::Resumption;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls_platform_verifier::Verifier;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// Longest PEM file read, in bytes. The bundle of every public authority is about 250 KiB.
+const CA_FILE_LEN_MAX: u64 = 4 * 1024 * 1024;
+
+/// TLS sessions kept for resumption per configuration: enough for a burst of sessions towards the
+/// few mail hosts of one provider.
+const SESSIONS_KEPT: usize = 1024;
+
+/// The marker of a private key under a passphrase (RFC 7468 section 11).
+const ENCRYPTED_KEY_LABEL: &[u8] = b"-----BEGIN ENCRYPTED PRIVATE KEY-----";
+
+/// Makes the client configuration that trusts the platform's roots and the certificates in
+/// `ca_file`, for one provider.
+///
+/// Reads files, so it blocks for some milliseconds. A machine without any roots of its own will do
+/// when `ca_file` is given.
+///
+/// # Errors
+/// When the file does not yield certificates, or there is nothing at all to trust.
+pub fn trust(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
+    let crypto = Arc::new(aws_lc_rs::default_provider());
+    let extra = ca_file.map(certificates).transpose()?.unwrap_or_default();
+    let verifier = Verifier::new_with_extra_roots(extra, Arc::clone(&crypto)).map_err(
+        |source| match ca_file {
+            Some(path) => TlsError::UnusableCertificate { path: path.into(), source },
+            None => TlsError::NoRoots { source },
+        },
+    )?;
+    let mut config = ClientConfig::builder_with_provider(crypto)
+        .with_safe_default_protocol_versions()
+        .map_err(|source| TlsError::Versions { source })?
+        .dangerous() // rustls calls every verifier but its own so; this one is the platform's
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    config.resumption = Resumption::in_memory_sessions(SESSIONS_KEPT);
+    Ok(Arc::new(config))
+}
+
+/// Takes a host name or an IP address as the name that a server's certificate must carry.
+///
+/// # Errors
+/// When it is neither.
+pub fn server_name(host: &str) -> Result<ServerName<'static>, TlsError> {
+    ServerName::try_from(host.to_owned()).map_err(|_| TlsError::ServerName { host: host.into() })
+}
+
+/// Does the TLS handshake over `stream` with a server whose certificate must carry `host`.
+///
+/// It may last as long as the server likes: the caller sets the deadline.
+///
+/// # Errors
+/// When `host` is no server name or the handshake fails; nothing was sent under TLS then.
+pub async fn connect<S>(
+    config: Arc<ClientConfig>,
+    stream: S,
+    host: &str,
+) -> Result<TlsStream<S>, TlsError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let name = server_name(host)?;
+    TlsConnector::from(config)
+        .connect(name, stream)
+        .await
+        .map_err(|source| TlsError::Handshake { host: host.into(), source })
+}
+
+/// Why TLS cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The PEM file cannot be read.
+    #[error("ca_file {path:?} cannot be read ({source}): make it readable for this user")]
+    Unreadable {
+        /// The file as the configuration names it.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The PEM file holds no certificates that could be trusted.
+    #[error("ca_file {path:?} {problem}")]
+    NoCertificate {
+        /// The file as the configuration names it.
+        path: PathBuf,
+        /// What it holds instead and what to do.
+        problem: &'static str,
+    },
+    /// A certificate of the PEM file is none.
+    #[error(
+        "ca_file {path:?} holds a certificate that cannot be used ({source}): export it again as PEM"
+    )]
+    UnusableCertificate {
+        /// The file as the configuration names it.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: rustls::Error,
+    },
+    /// The machine has no certificate authorities and no `ca_file` names any.
+    #[error(
+        "there is no certificate authority to trust ({source}): install the system's \
+         (package ca-certificates), or name a PEM file as the provider's `ca_file`"
+    )]
+    NoRoots {
+        /// What the platform said.
+        source: rustls::Error,
+    },
+    /// The crypto provider cannot do TLS 1.2 and 1.3.
+    #[error("this build can do neither TLS 1.2 nor TLS 1.3 ({source}): take another build")]
+    Versions {
+        /// What rustls said.
+        source: rustls::Error,
+    },
+    /// A name that no certificate can carry.
+    #[error("{host:?} is no host name and no IP address: correct the host")]
+    ServerName {
+        /// The name.
+        host: String,
+    },
+    /// The server and this side did not come to terms.
+    #[error("no TLS with {host}: {source}")]
+    Handshake {
+        /// The server, as the configuration names it.
+        host: String,
+        /// What went wrong; rustls says what is wrong with a certificate.
+        source: io::Error,
+    },
+}
+
+/// Reads the certificates of a PEM file.
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let unreadable = |source| TlsError::Unreadable { path: path.into(), source };
+    let no_certificate = |problem| TlsError::NoCertificate { path: path.into(), problem };
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let mut pem = Vec::new();
+    let read = file.take(CA_FILE_LEN_MAX + 1).read_to_end(&mut pem).map_err(unreadable)?;
+    if u64::try_from(read).is_ok_and(|read| read > CA_FILE_LEN_MAX) {
+        return Err(no_certificate("is longer than 4 MiB: keep only the authorities needed"));
+    }
+    let found = rustls_pemfile::certs(&mut pem.as_slice())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| no_certificate("is damaged PEM: export the certificates again"))?;
+    if !found.is_empty() {
+        Ok(found)
+    } else if memchr::memmem::find(&pem, ENCRYPTED_KEY_LABEL).is_some() {
+        Err(no_certificate(
+            "holds an encrypted private key and no certificate: name the authority's certificate",
+        ))
+    } else {
+        Err(no_certificate(
+            "holds no certificate: it must contain -----BEGIN CERTIFICATE----- (for a DER file: \
+             openssl x509 -inform der -in FILE -out FILE.pem)",
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    use rustls::ServerConfig;
+    use rustls::pki_types::PrivateKeyDer;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+
+    /// Marks the copy of a test that runs in its own process, on a machine made to look bare.
+    const BARE_MACHINE: &str = "MAILBEARER_TEST_BARE_MACHINE";
+
+    /// A certificate authority in a file, and a server's side of TLS certified by it.
+    struct Authority {
+        dir: tempfile::TempDir,
+        server: Arc<ServerConfig>,
+    }
+
+    impl Authority {
+        fn new(server_name: &str) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let ca_key = KeyPair::generate().unwrap();
+            let mut ca = CertificateParams::default();
+            ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            std::fs::write(dir.path().join("ca.pem"), ca.self_signed(&ca_key).unwrap().pem())
+                .unwrap();
+            let key = KeyPair::generate().unwrap();
+            let issuer = Issuer::new(ca, ca_key);
+            let certificate = CertificateParams::new([server_name.to_owned()])
+                .unwrap()
+                .signed_by(&key, &issuer)
+                .unwrap();
+            let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+            let server =
+                ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+                    .with_safe_default_protocol_versions()
+                    .unwrap()
+                    .with_no_client_auth()
+                    .with_single_cert(vec![certificate.der().clone()], key)
+                    .unwrap();
+            Self { dir, server: Arc::new(server) }
+        }
+
+        fn ca_file(&self) -> PathBuf {
+            self.dir.path().join("ca.pem")
+        }
+
+        /// What comes of a handshake under `config` with the server, called `host`.
+        async fn greet(&self, config: Arc<ClientConfig>, host: &str) -> Result<String, TlsError> {
+            let (near, far) = tokio::io::duplex(16_384);
+            let acceptor = TlsAcceptor::from(Arc::clone(&self.server));
+            let server = tokio::spawn(async move {
+                if let Ok(mut stream) = acceptor.accept(far).await {
+                    stream.write_all(b"220 ready").await.unwrap();
+                    stream.shutdown().await.unwrap();
+                }
+            });
+            let outcome = match connect(config, near, host).await {
+                Ok(mut stream) => {
+                    let mut greeting = String::new();
+                    stream.read_to_string(&mut greeting).await.unwrap();
+                    Ok(greeting)
+                }
+                Err(error) => Err(error),
+            };
+            server.await.unwrap();
+            outcome
+        }
+    }
+
+    /// Runs the test `name` again in a process that finds no system certificate authorities, which
+    /// rustls-native-certs looks for where `SSL_CERT_FILE` says.
+    fn run_on_bare_machine(name: &str) {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture"])
+            .env(BARE_MACHINE, "1")
+            .env("SSL_CERT_FILE", "/nonexistent/ca.pem")
+            .env("SSL_CERT_DIR", "/nonexistent")
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && told.contains("1 passed"), "{told}");
+    }
+
+    fn problem_of(pem: &str) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ca.pem");
+        std::fs::write(&path, pem).unwrap();
+        trust(Some(&path)).unwrap_err().to_string()
+    }
+
+    #[tokio::test]
+    async fn tls_begins_when_ca_file_certifies_the_name() {
+        let authority = Authority::new("mail.corp.example");
+        let config = trust(Some(&authority.ca_file())).unwrap();
+        let greeting = authority.greet(config, "mail.corp.example").await.unwrap();
+        assert_eq!(greeting, "220 ready");
+    }
+
+    #[tokio::test]
+    async fn tls_is_refused_when_the_certificate_carries_another_name() {
+        let authority = Authority::new("mail.corp.example");
+        let config = trust(Some(&authority.ca_file())).unwrap();
+        let error = authority.greet(config, "other.corp.example").await.unwrap_err();
+        assert!(error.to_string().contains("not valid for name"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn tls_is_refused_when_nobody_trusted_certifies_the_server() {
+        let authority = Authority::new("mail.corp.example");
+        let stranger = Authority::new("mail.corp.example");
+        let config = trust(Some(&stranger.ca_file())).unwrap();
+        let error = authority.greet(config, "mail.corp.example").await.unwrap_err();
+        assert!(matches!(error, TlsError::Handshake { .. }), "{error}");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn trust_needs_no_system_authorities_when_ca_file_is_given() {
+        if std::env::var_os(BARE_MACHINE).is_none() {
+            return run_on_bare_machine(
+                "net::tls::tests::trust_needs_no_system_authorities_when_ca_file_is_given",
+            );
+        }
+        let authority = Authority::new("mail.corp.example");
+        assert!(trust(Some(&authority.ca_file())).is_ok());
+        let error = trust(None).unwrap_err().to_string();
+        assert!(error.contains("ca-certificates") && error.contains("ca_file"), "{error}");
+    }
+
+    #[test]
+    fn ca_file_without_certificates_is_refused_with_what_it_holds() {
+        let missing = trust(Some(Path::new("/nonexistent/ca.pem"))).unwrap_err();
+        assert!(matches!(missing, TlsError::Unreadable { .. }), "{missing}");
+        assert!(problem_of("").contains("holds no certificate"));
+        assert!(problem_of("\u{1}not pem").contains("holds no certificate"));
+        let key = KeyPair::generate().unwrap().serialize_pem();
+        assert!(problem_of(&key).contains("holds no certificate"));
+        let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAAA\n\
+                         -----END ENCRYPTED PRIVATE KEY-----\n";
+        assert!(problem_of(encrypted).contains("encrypted private key"));
+        let damaged = "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n";
+        assert!(problem_of(damaged).contains("damaged"));
+        let empty = "-----BEGIN CERTIFICATE-----\nMAAA\n-----END CERTIFICATE-----\n";
+        assert!(problem_of(empty).contains("cannot be used"));
+    }
+
+    #[test]
+    fn server_name_is_a_host_or_an_address() {
+        for good in ["smtp.office365.com", "127.0.0.1", "::1", "localhost"] {
+            assert!(server_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", "two words", "host:25", "[::1]"] {
+            assert!(server_name(bad).is_err(), "{bad}");
+        }
+    }
+}
