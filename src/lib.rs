@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod names;
 pub mod net;
+pub mod oauth;
 pub mod proto;
 pub mod provider;
 pub mod refusal;

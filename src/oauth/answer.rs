@@ -1,0 +1,251 @@
+//! What a token endpoint answers: a token (RFC 6749 section 5.1) or an error (section 5.2).
+//!
+//! In:     JSON by anybody who answers there. Unknown members are ignored.
+//! Out:    an access token with its life, or an error of short printable words. The error's
+//!         description is searched for an AADSTS code and dropped: it is free text, and may repeat
+//!         what was sent.
+
+use std::fmt;
+use std::time::Duration;
+
+use oauth2::basic::BasicTokenType;
+use oauth2::{ErrorResponse, RefreshToken, Scope, TokenResponse};
+use serde::de::Deserializer;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::proto::printable;
+
+/// Longest `error`, `trace_id` or `correlation_id` kept, in bytes. Entra's are GUIDs of 36.
+const WORD_LEN_MAX: usize = 64;
+
+/// How an Entra error code begins inside a description.
+const AADSTS: &str = "AADSTS";
+
+/// An error answer (RFC 6749 section 5.2), with the members by which Microsoft's support finds a
+/// request.
+///
+/// Every text in it is printable ASCII of at most 64 bytes, whatever the endpoint sent.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "ErrorMembers")]
+pub struct ProviderError {
+    error: String,
+    aadsts: Option<u32>,
+    trace_id: Option<String>,
+    correlation_id: Option<String>,
+}
+
+impl ProviderError {
+    /// Reads an error answer; `None` when it is none: no JSON object with a text as `error`.
+    pub(super) fn parse(body: &[u8]) -> Option<Self> {
+        serde_json::from_slice(body).ok()
+    }
+
+    /// `error`: `invalid_client`, `invalid_scope`, …
+    pub fn error(&self) -> &str {
+        &self.error
+    }
+
+    /// Entra's own code, the digits behind AADSTS: the first of `error_codes`, or else the one in
+    /// `error_description`.
+    pub fn aadsts(&self) -> Option<u32> {
+        self.aadsts
+    }
+
+    /// `trace_id`, for Microsoft's support.
+    pub fn trace_id(&self) -> Option<&str> {
+        self.trace_id.as_deref()
+    }
+
+    /// `correlation_id`, for Microsoft's support.
+    pub fn correlation_id(&self) -> Option<&str> {
+        self.correlation_id.as_deref()
+    }
+}
+
+impl fmt::Display for ProviderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.aadsts {
+            Some(code) => write!(f, "{}, {AADSTS}{code}", self.error),
+            None => f.write_str(&self.error),
+        }
+    }
+}
+
+impl ErrorResponse for ProviderError {}
+
+/// The members of an error answer, of whatever type they come.
+#[derive(Deserialize)]
+struct ErrorMembers {
+    error: String,
+    #[serde(default)]
+    error_description: Value,
+    #[serde(default)]
+    error_codes: Value,
+    #[serde(default)]
+    trace_id: Value,
+    #[serde(default)]
+    correlation_id: Value,
+}
+
+impl TryFrom<ErrorMembers> for ProviderError {
+    type Error = &'static str;
+
+    fn try_from(members: ErrorMembers) -> Result<Self, Self::Error> {
+        let word = |text: &str| {
+            Some(printable(text.as_bytes(), WORD_LEN_MAX)).filter(|word| !word.is_empty())
+        };
+        let listed = members.error_codes.get(0).and_then(Value::as_u64);
+        Ok(Self {
+            error: word(&members.error).ok_or("`error` is empty")?,
+            aadsts: listed
+                .and_then(|code| u32::try_from(code).ok())
+                .or_else(|| members.error_description.as_str().and_then(aadsts_in)),
+            trace_id: members.trace_id.as_str().and_then(word),
+            correlation_id: members.correlation_id.as_str().and_then(word),
+        })
+    }
+}
+
+/// The digits behind the first `AADSTS` of a description.
+fn aadsts_in(description: &str) -> Option<u32> {
+    let (_, behind) = description.split_once(AADSTS)?;
+    let (digits, _) = behind.split_once(|c: char| !c.is_ascii_digit()).unwrap_or((behind, ""));
+    digits.parse().ok()
+}
+
+/// A token answer (RFC 6749 section 5.1), taken as leniently as is safe.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct TokenAnswer {
+    access_token: oauth2::AccessToken,
+    #[serde(deserialize_with = "token_type")]
+    token_type: BasicTokenType,
+    #[serde(default, deserialize_with = "seconds")]
+    expires_in: Option<u64>,
+}
+
+impl TokenResponse for TokenAnswer {
+    type TokenType = BasicTokenType;
+
+    fn access_token(&self) -> &oauth2::AccessToken {
+        &self.access_token
+    }
+
+    fn token_type(&self) -> &BasicTokenType {
+        &self.token_type
+    }
+
+    fn expires_in(&self) -> Option<Duration> {
+        self.expires_in.map(Duration::from_secs)
+    }
+
+    fn refresh_token(&self) -> Option<&RefreshToken> {
+        None // RFC 6749 section 4.4.3: an application's grant comes without one
+    }
+
+    fn scopes(&self) -> Option<&Vec<Scope>> {
+        None // the upstream judges what the token is good for
+    }
+}
+
+/// Reads `token_type`, whose case does not matter (RFC 6749 section 5.1).
+fn token_type<'de, D: Deserializer<'de>>(value: D) -> Result<BasicTokenType, D::Error> {
+    let name = String::deserialize(value)?;
+    Ok(if name.eq_ignore_ascii_case("bearer") {
+        BasicTokenType::Bearer
+    } else {
+        BasicTokenType::Extension(name)
+    })
+}
+
+/// Reads `expires_in`: seconds as a number or, as Entra's older endpoints send it, as a text. What
+/// is neither counts as not told.
+fn seconds<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u64>, D::Error> {
+    Ok(match Value::deserialize(value)? {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => text.trim().parse().ok(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_keeps_what_support_asks_for_and_drops_the_rest() {
+        let body = serde_json::json!({
+            "error": "invalid_client",
+            "error_description": "AADSTS7000215: Invalid client secret provided: hunter2",
+            "error_codes": [7_000_215],
+            "timestamp": "2026-11-01 10:00:00Z",
+            "trace_id": "11111111-2222-3333-4444-555555555555",
+            "correlation_id": "66666666",
+        });
+        let error = ProviderError::parse(body.to_string().as_bytes()).unwrap();
+        assert_eq!(error.error(), "invalid_client");
+        assert_eq!(error.aadsts(), Some(7_000_215));
+        assert_eq!(error.trace_id(), Some("11111111-2222-3333-4444-555555555555"));
+        assert_eq!(error.correlation_id(), Some("66666666"));
+        assert_eq!(error.to_string(), "invalid_client, AADSTS7000215");
+        assert!(!format!("{error:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn aadsts_is_found_in_the_description_when_no_code_is_listed() {
+        let aadsts = |description: &str| {
+            let body = serde_json::json!({"error": "x", "error_description": description});
+            ProviderError::parse(body.to_string().as_bytes()).unwrap().aadsts()
+        };
+        assert_eq!(aadsts("AADSTS90033: A transient error"), Some(90_033));
+        assert_eq!(aadsts("Error: AADSTS700016"), Some(700_016));
+        for none in ["", "AADSTS", "AADSTS: 5", "AADSTS99999999999", "no code"] {
+            assert_eq!(aadsts(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn error_is_short_and_printable_whatever_was_sent() {
+        let body = serde_json::json!({
+            "error": format!("a\u{1b}[31m\r\n{}", "x".repeat(500)),
+            "trace_id": ["no", "text"],
+            "correlation_id": "é\u{0}",
+            "error_codes": "7000215",
+        });
+        let error = ProviderError::parse(body.to_string().as_bytes()).unwrap();
+        assert_eq!(error.error().len(), WORD_LEN_MAX);
+        assert!(error.error().starts_with("a?[31m??xx"));
+        assert_eq!((error.trace_id(), error.aadsts()), (None, None));
+        assert_eq!(error.correlation_id(), Some("???"));
+    }
+
+    #[test]
+    fn error_is_none_when_it_is_not_rfc_6749() {
+        for body in ["", "[]", "{}", r#"{"error":{"code":400}}"#, r#"{"error":""}"#, "<html>"] {
+            assert_eq!(ProviderError::parse(body.as_bytes()), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn token_answer_is_read_leniently() {
+        let read = |text: &str| serde_json::from_str::<TokenAnswer>(text).unwrap();
+        let life = |expires_in: &str| {
+            let text = format!(
+                r#"{{"access_token":"t","token_type":"BeArEr","expires_in":{expires_in},"x":1}}"#
+            );
+            let answer = read(&text);
+            assert_eq!(answer.token_type(), &BasicTokenType::Bearer);
+            answer.expires_in().map(|life| life.as_secs())
+        };
+        assert_eq!(life("3599"), Some(3599));
+        assert_eq!(life("\"3599\""), Some(3599));
+        for untold in ["null", "-5", "\"soon\"", "{}", "1.5"] {
+            assert_eq!(life(untold), None, "{untold}");
+        }
+        let without = read(r#"{"access_token":"t","token_type":"bearer"}"#);
+        assert_eq!(without.expires_in(), None);
+        for no_token in [r#"{"token_type":"bearer"}"#, r#"{"access_token":"t"}"#] {
+            assert!(serde_json::from_str::<TokenAnswer>(no_token).is_err());
+        }
+    }
+}
