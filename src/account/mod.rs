@@ -1,5 +1,8 @@
 //! Accounts: who may sign in, with which local password, and as which mailbox that is.
 
+pub mod directory;
+pub mod password;
+
 use std::sync::Arc;
 
 use crate::names::{AccountPattern, Username};

@@ -1,0 +1,165 @@
+//! The directory: which account a user name means.
+//!
+//! In:  a user name in any case, and what the listener allows. Out: the account, under the one
+//! name it has, folded. An exact name goes before the wildcard of its domain.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{AccountSettings, LocalPassword};
+use crate::names::{AccountPattern, Username};
+use crate::provider::Protocol;
+use crate::secret::SecretString;
+
+/// Every account of the file.
+#[derive(Debug, Default)]
+pub struct Directory {
+    exact: HashMap<Username, Arc<AccountSettings>>,
+    domains: HashMap<String, Arc<AccountSettings>>,
+    decoy: Option<SecretString>,
+}
+
+impl Directory {
+    /// Takes the `[accounts.…]` tables. Of two that cover the same name in the same way, which the
+    /// configuration refuses, the first counts.
+    pub fn new(accounts: Vec<AccountSettings>) -> Self {
+        let mut directory = Self::default();
+        for settings in accounts.into_iter().map(Arc::new) {
+            if let (None, LocalPassword::Hash(hash)) = (&directory.decoy, &settings.local_password)
+            {
+                directory.decoy = Some(hash.clone());
+            }
+            match settings.name.clone() {
+                AccountPattern::Exact(name) => {
+                    directory.exact.entry(name).or_insert(settings);
+                }
+                AccountPattern::Domain(domain) => {
+                    directory.domains.entry(domain).or_insert(settings);
+                }
+            }
+        }
+        directory
+    }
+
+    /// The account that `name` means, if there is one and `allowed`, a listener's `accounts`,
+    /// covers it.
+    pub fn find(&self, name: &Username, allowed: Option<&[AccountPattern]>) -> Option<Account> {
+        let name = name.folded();
+        if allowed.is_some_and(|allowed| !allowed.iter().any(|pattern| pattern.covers(&name))) {
+            return None;
+        }
+        let settings = self.exact.get(&name).or_else(|| {
+            self.domains.get(name.domain()?).filter(|settings| settings.name.covers(&name))
+        })?;
+        let settings = Arc::clone(settings);
+        Some(Account { name, settings })
+    }
+
+    /// The PHC string that stands in where an account has none or there is no account: the first
+    /// of the file. `None` when the file has none at all.
+    pub(super) fn decoy(&self) -> Option<&SecretString> {
+        self.decoy.as_ref()
+    }
+}
+
+/// One account: a single one of the file, or one of those that a wildcard covers.
+#[derive(Debug, Clone)]
+pub struct Account {
+    name: Username,
+    settings: Arc<AccountSettings>,
+}
+
+impl Account {
+    /// Its name, folded; under a wildcard the one that the client signs in with.
+    pub fn name(&self) -> &Username {
+        &self.name
+    }
+
+    /// Its table in the file.
+    pub fn settings(&self) -> &Arc<AccountSettings> {
+        &self.settings
+    }
+
+    /// The mailbox that it opens at the provider, which is the XOAUTH2 user.
+    pub fn mailbox(&self, protocol: Protocol) -> &Username {
+        self.settings.mailbox.get(protocol).as_ref().unwrap_or(&self.name)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::provider::{Grant, Mechanism, PerProtocol, Provider};
+    use crate::secret::SecretSource;
+
+    pub(in crate::account) fn settings(pattern: &str, password: LocalPassword) -> AccountSettings {
+        AccountSettings {
+            name: AccountPattern::parse(pattern).unwrap(),
+            provider: Arc::new(Provider {
+                name: "corp".into(),
+                hosts: PerProtocol::default(),
+                scopes: PerProtocol::default(),
+                mechanism: Mechanism::Xoauth2,
+                ca_file: None,
+                declared_ehlo: &[],
+            }),
+            grant: Arc::new(Grant {
+                token_endpoint: "https://login.example/token".into(),
+                client_id: "client".into(),
+                client_secret: SecretSource::Value(SecretString::from("secret")),
+                ca_file: None,
+            }),
+            local_password: password,
+            mailbox: PerProtocol::default(),
+        }
+    }
+
+    pub(in crate::account) fn name(name: &str) -> Username {
+        Username::parse(name).unwrap()
+    }
+
+    fn directory() -> Directory {
+        let mut shared = settings("shared@contoso.com", LocalPassword::Any);
+        shared.mailbox.submission = Some(name("delegate@contoso.com"));
+        Directory::new(vec![
+            settings("*@contoso.com", LocalPassword::None),
+            shared,
+            settings("Printer", LocalPassword::None),
+        ])
+    }
+
+    #[test]
+    fn account_is_found_whatever_the_case() {
+        let account = directory().find(&name("PRINTER"), None).unwrap();
+        assert_eq!(account.name().as_str(), "printer");
+        assert!(directory().find(&name("printer2"), None).is_none());
+    }
+
+    #[test]
+    fn wildcard_gives_the_name_that_was_asked_for() {
+        let account = directory().find(&name("Alice@Contoso.com"), None).unwrap();
+        assert_eq!(account.name().as_str(), "alice@contoso.com");
+        assert_eq!(account.mailbox(Protocol::Imap).as_str(), "alice@contoso.com");
+        for other in ["alice@fabrikam.com", "@contoso.com", "a@b@contoso.com", "contoso.com"] {
+            assert!(directory().find(&name(other), None).is_none(), "{other}");
+        }
+    }
+
+    #[test]
+    fn exact_name_goes_before_the_wildcard() {
+        let account = directory().find(&name("shared@contoso.com"), None).unwrap();
+        assert!(matches!(account.settings().local_password, LocalPassword::Any));
+        assert_eq!(account.mailbox(Protocol::Submission).as_str(), "delegate@contoso.com");
+        assert_eq!(account.mailbox(Protocol::Imap).as_str(), "shared@contoso.com");
+    }
+
+    #[test]
+    fn account_is_not_found_where_the_listener_does_not_allow_it() {
+        let directory = directory();
+        let allowed = [AccountPattern::parse("alice@contoso.com").unwrap()];
+        assert!(directory.find(&name("ALICE@contoso.com"), Some(&allowed)).is_some());
+        assert!(directory.find(&name("bob@contoso.com"), Some(&allowed)).is_none());
+        assert!(directory.find(&name("printer"), Some(&allowed)).is_none());
+        assert!(directory.find(&name("printer"), Some(&[])).is_none());
+    }
+}
