@@ -19,12 +19,17 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::proto::printable;
+
 /// Longest PEM file read, in bytes. The bundle of every public authority is about 250 KiB.
 const CA_FILE_LEN_MAX: u64 = 4 * 1024 * 1024;
 
 /// TLS sessions kept for resumption per configuration: enough for a burst of sessions towards the
 /// few mail hosts of one provider.
 const SESSIONS_KEPT: usize = 1024;
+
+/// Longest account of a failed handshake, in bytes: a certificate may carry hundreds of names.
+const PROBLEM_LEN_MAX: usize = 300;
 
 /// The marker of a private key under a passphrase (RFC 7468 section 11).
 const ENCRYPTED_KEY_LABEL: &[u8] = b"-----BEGIN ENCRYPTED PRIVATE KEY-----";
@@ -79,10 +84,10 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let name = server_name(host)?;
-    TlsConnector::from(config)
-        .connect(name, stream)
-        .await
-        .map_err(|source| TlsError::Handshake { host: host.into(), source })
+    TlsConnector::from(config).connect(name, stream).await.map_err(|error| TlsError::Handshake {
+        host: host.into(),
+        problem: printable(error.to_string().as_bytes(), PROBLEM_LEN_MAX),
+    })
 }
 
 /// Why TLS cannot be had.
@@ -136,12 +141,12 @@ pub enum TlsError {
         host: String,
     },
     /// The server and this side did not come to terms.
-    #[error("no TLS with {host}: {source}")]
+    #[error("no TLS with {host}: {problem}")]
     Handshake {
         /// The server, as the configuration names it.
         host: String,
-        /// What went wrong; rustls says what is wrong with a certificate.
-        source: io::Error,
+        /// What went wrong, in rustls's words and printable: they may quote the certificate.
+        problem: String,
     },
 }
 
