@@ -1,1 +1,24 @@
-//! imap
+//! IMAP before the sign-in, on both sides (RFC 3501, RFC 9051), as machines without I/O.
+//!
+//! [`ImapDownstream`] is the server that an old client sees. It does not read a byte behind the
+//! sign-in: from there on bytes are streamed.
+
+mod command;
+mod downstream;
+mod gathering;
+mod response;
+#[cfg(test)]
+mod tests;
+
+pub use downstream::{ImapAwaitVerdict, ImapDownstream};
+pub use response::NonSyncLiterals;
+
+/// What a provider said to an accepted sign-in, kept for the client.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Welcome {
+    /// Every untagged response since the sign-in began, in order, each with its CRLF; at most
+    /// 64 KiB. The provider's `CAPABILITY` is in here or in the code of `tagged`, if it tells any.
+    pub untagged: Vec<u8>,
+    /// What stands behind `OK ` in the tagged response: code and text, without CRLF.
+    pub tagged: Vec<u8>,
+}

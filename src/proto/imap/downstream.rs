@@ -1,0 +1,350 @@
+//! IMAP, downstream side: the commands a client may send before it is signed in.
+//!
+//! Source: RFC 3501 section 6.1 and 6.2, RFC 2971 (ID), RFC 4959 (SASL-IR), RFC 7888 (literals).
+//! In:     lines of up to 8 KiB, 12,288 bytes where they carry SASL; literals of up to 4 KiB.
+//! Out:    the responses to each command, in order.
+//! Ends:   in `Step::Verify` or `Step::Close`; what follows is never parsed here.
+
+use std::ops::ControlFlow::{self, Break, Continue};
+
+use super::Welcome;
+use super::command::{Fault, Literal, Pace, Tag, Verb, split_word};
+use super::gathering::{Content, Gathering, Login, Reception};
+use super::response::{self, NonSyncLiterals};
+use crate::proto::sasl::login::{self, AwaitPassword, PASSWORD_PROMPT, USERNAME_PROMPT};
+use crate::proto::sasl::{self, plain};
+use crate::proto::{
+    AwaitVerdict, CloseReason, Downstream, FAILURES_MAX, Farewell, Input, Line, Output, Step,
+};
+use crate::refusal::Refusal;
+
+/// Longest line of a command, in bytes without its end. RFC 7162 section 4 recommends 8 KiB.
+///
+/// AUTHENTICATE with an initial response may be as long as a line of SASL.
+const COMMAND_LINE_LEN_MAX: usize = 8_192;
+
+/// The server that an IMAP client sees until it is signed in.
+#[derive(Debug)]
+pub struct ImapDownstream {
+    standing: Standing,
+    phase: Phase,
+}
+
+/// An IMAP client's sign-in that awaits the verdict.
+#[derive(Debug)]
+pub struct ImapAwaitVerdict {
+    standing: Standing,
+    tag: Tag,
+}
+
+/// What lasts from command to command.
+#[derive(Debug, Clone, Copy)]
+struct Standing {
+    literals: NonSyncLiterals,
+    failures: u8,
+}
+
+/// What comes next.
+#[derive(Debug)]
+enum Phase {
+    /// A line.
+    Line(Due),
+    /// An argument of LOGIN, of so many bytes.
+    Literal(Gathering, usize),
+    /// So many bytes of a literal that are thrown away as they come.
+    Discard(Gathering, usize),
+}
+
+/// What a line is.
+#[derive(Debug)]
+enum Due {
+    /// The beginning of a command.
+    Command,
+    /// What stands behind a literal.
+    Rest(Gathering),
+    /// A response of SASL.
+    Response(Tag, Exchange),
+}
+
+/// The SASL exchange that AUTHENTICATE began.
+#[derive(Debug)]
+enum Exchange {
+    Plain,
+    LoginUsername,
+    LoginPassword(AwaitPassword),
+}
+
+/// Goes on with the machine, or ends the call with a step.
+type Turn = ControlFlow<Step<ImapDownstream>, ImapDownstream>;
+
+impl ImapDownstream {
+    /// A server for one session.
+    pub fn new(literals: NonSyncLiterals) -> Self {
+        Standing { literals, failures: 0 }.await_command()
+    }
+
+    /// Consumes one line, or one literal.
+    fn advance(self, input: &mut Input, output: &mut Output) -> Turn {
+        let Self { standing, phase } = self;
+        match phase {
+            Phase::Line(due) => match input.take_line(due.len_max()) {
+                Line::Whole(line) if is_http(&line) => {
+                    let text = "this is a mail server, it does not speak HTTP";
+                    close(CloseReason::Browser, text, output)
+                }
+                Line::Whole(line) => standing.take_line(due, &line, output),
+                Line::TooLong => standing.fail(due.tag(), Fault::LineTooLong, output),
+                Line::Endless => give_up(output),
+                Line::Incomplete => Break(Step::Read(standing.with(Phase::Line(due)))),
+            },
+            Phase::Literal(mut command, len) => match input.take(len) {
+                Some(literal) => {
+                    command.push(&literal);
+                    Continue(standing.with(Phase::Line(Due::Rest(command))))
+                }
+                None => Break(Step::Read(standing.with(Phase::Literal(command, len)))),
+            },
+            Phase::Discard(command, len) => {
+                let piece = input.take(len.min(input.len())).unwrap_or_default();
+                match len.saturating_sub(piece.len()) {
+                    0 => Continue(standing.with(Phase::Line(Due::Rest(command)))),
+                    left => Break(Step::Read(standing.with(Phase::Discard(command, left)))),
+                }
+            }
+        }
+    }
+}
+
+impl Downstream for ImapDownstream {
+    type Awaiting = ImapAwaitVerdict;
+
+    fn greet(&self, output: &mut Output) {
+        let capabilities = self.standing.literals.capabilities();
+        output.line(&format!("* OK [CAPABILITY {capabilities}] mailbearer ready"));
+    }
+
+    fn receive(mut self, input: &mut Input, output: &mut Output) -> Step<Self> {
+        loop {
+            match self.advance(input, output) {
+                Continue(machine) => self = machine,
+                Break(step) => return step,
+            }
+        }
+    }
+
+    fn farewell(farewell: Farewell, output: &mut Output) {
+        output.line(&response::bye(farewell.text()));
+    }
+}
+
+impl AwaitVerdict for ImapAwaitVerdict {
+    type Machine = ImapDownstream;
+    type Welcome = Welcome;
+
+    fn accept(self, welcome: &Welcome, output: &mut Output) {
+        output.bytes(&welcome.untagged);
+        output.bytes(format!("{} OK ", self.tag).as_bytes());
+        output.bytes(&welcome.tagged);
+        output.bytes(b"\r\n");
+    }
+
+    fn refuse(self, refusal: &Refusal, output: &mut Output) -> Step<ImapDownstream> {
+        match self.standing.answer_failure(&response::refusal(&self.tag, refusal), output) {
+            Continue(machine) => Step::Read(machine),
+            Break(step) => step,
+        }
+    }
+}
+
+impl Standing {
+    fn with(self, phase: Phase) -> ImapDownstream {
+        ImapDownstream { standing: self, phase }
+    }
+
+    fn await_command(self) -> ImapDownstream {
+        self.with(Phase::Line(Due::Command))
+    }
+
+    fn take_line(self, due: Due, line: &[u8], output: &mut Output) -> Turn {
+        match due {
+            Due::Command => self.begin(line, output),
+            Due::Rest(command) => self.gather(command, line, output),
+            Due::Response(tag, exchange) => self.take_response(tag, exchange, line, output),
+        }
+    }
+
+    /// Begins a command.
+    fn begin(self, line: &[u8], output: &mut Output) -> Turn {
+        let Some((tag, rest)) = Tag::split_off(line) else {
+            return self.fail(None, Fault::Tag, output);
+        };
+        let (verb, rest) = Verb::split_off(rest);
+        let bare = rest.trim_ascii().is_empty();
+        let content = match verb {
+            Verb::Authenticate if Literal::split_off(rest).1.is_none() => {
+                return self.authenticate(tag, rest, output);
+            }
+            _ if line.len() > COMMAND_LINE_LEN_MAX => Content::Faulty(Fault::LineTooLong),
+            Verb::Authenticate => Content::Faulty(Fault::AuthenticateArguments),
+            Verb::Capability if bare => {
+                output.line(&format!("* CAPABILITY {}", self.literals.capabilities()));
+                return self.complete(&tag, "CAPABILITY", output);
+            }
+            Verb::Noop if bare => return self.complete(&tag, "NOOP", output),
+            Verb::Logout if bare => {
+                output.line(&response::bye("mailbearer closes as you asked"));
+                output.line(&response::completed(&tag, "LOGOUT"));
+                return Break(Step::Close(CloseReason::Quit));
+            }
+            Verb::Capability | Verb::Noop | Verb::Logout => Content::Faulty(Fault::Arguments),
+            Verb::Id => Content::Id,
+            Verb::Login => Content::Login(Login::Nothing),
+            Verb::StartTls => Content::Faulty(Fault::StartTls),
+            Verb::Missing => Content::Faulty(Fault::NoCommand),
+            Verb::Other => Content::Faulty(Fault::UnknownCommand),
+        };
+        self.gather(Gathering::new(tag, content), rest, output)
+    }
+
+    /// Goes on with a command that may hold literals. One that is refused is read to its end,
+    /// lest its literals be taken for commands, unless the client waits for leave to send them.
+    fn gather(self, mut command: Gathering, line: &[u8], output: &mut Output) -> Turn {
+        let Some(reception) = command.push_line(line) else {
+            return self.carry_out(command, output);
+        };
+        let (literal, phase) = match reception {
+            Reception::Keep(literal) => (literal, Phase::Literal(command, literal.len)),
+            Reception::Discard(literal) => (literal, Phase::Discard(command, literal.len)),
+            Reception::Refuse(fault) => return self.fail(Some(&command.tag), fault, output),
+            Reception::GiveUp => return give_up(output),
+        };
+        if literal.pace == Pace::Waiting {
+            output.line("+ go ahead");
+        }
+        Continue(self.with(phase))
+    }
+
+    /// Carries out a command that is whole.
+    fn carry_out(self, command: Gathering, output: &mut Output) -> Turn {
+        let Gathering { tag, content, .. } = command;
+        match content {
+            Content::Login(Login::Claim(claim)) => {
+                Break(Step::Verify(claim, ImapAwaitVerdict { standing: self, tag }))
+            }
+            Content::Login(_) => self.fail(Some(&tag), Fault::LoginArguments, output),
+            Content::Id => {
+                output.line("* ID NIL");
+                self.complete(&tag, "ID", output)
+            }
+            Content::Faulty(fault) => self.fail(Some(&tag), fault, output),
+        }
+    }
+
+    /// Begins a SASL exchange.
+    fn authenticate(self, tag: Tag, arguments: &[u8], output: &mut Output) -> Turn {
+        let (mechanism, rest) = split_word(arguments);
+        let (initial_response, rest) = split_word(rest);
+        if mechanism.is_empty() || !rest.trim_ascii().is_empty() {
+            return self.fail(Some(&tag), Fault::AuthenticateArguments, output);
+        }
+        let (exchange, challenge) = if mechanism.eq_ignore_ascii_case(b"PLAIN") {
+            (Exchange::Plain, "")
+        } else if mechanism.eq_ignore_ascii_case(b"LOGIN") {
+            (Exchange::LoginUsername, USERNAME_PROMPT)
+        } else {
+            return self.fail(Some(&tag), Fault::Mechanism, output);
+        };
+        match initial_response {
+            b"" => Continue(self.challenge(tag, exchange, challenge, output)),
+            b"=" => self.take_response(tag, exchange, b"", output),
+            response => self.take_response(tag, exchange, response, output),
+        }
+    }
+
+    fn challenge(
+        self,
+        tag: Tag,
+        exchange: Exchange,
+        challenge: &str,
+        output: &mut Output,
+    ) -> ImapDownstream {
+        output.line(&format!("+ {challenge}"));
+        self.with(Phase::Line(Due::Response(tag, exchange)))
+    }
+
+    /// Goes on with a SASL exchange.
+    fn take_response(
+        self,
+        tag: Tag,
+        exchange: Exchange,
+        response: &[u8],
+        output: &mut Output,
+    ) -> Turn {
+        let claim = match exchange {
+            Exchange::Plain => plain::read(response),
+            Exchange::LoginUsername => match login::read_username(response) {
+                Ok(awaiting) => {
+                    let exchange = Exchange::LoginPassword(awaiting);
+                    return Continue(self.challenge(tag, exchange, PASSWORD_PROMPT, output));
+                }
+                Err(error) => Err(error),
+            },
+            Exchange::LoginPassword(awaiting) => awaiting.read_password(response),
+        };
+        match claim {
+            Ok(claim) => Break(Step::Verify(claim, ImapAwaitVerdict { standing: self, tag })),
+            Err(error) => self.fail(Some(&tag), Fault::Sasl(error), output),
+        }
+    }
+
+    fn complete(self, tag: &Tag, command: &str, output: &mut Output) -> Turn {
+        output.line(&response::completed(tag, command));
+        Continue(self.await_command())
+    }
+
+    fn fail(self, tag: Option<&Tag>, fault: Fault, output: &mut Output) -> Turn {
+        self.answer_failure(&response::fault(tag, fault), output)
+    }
+
+    /// Answers a failure with `reply`, or with the end if it is the last one allowed.
+    fn answer_failure(self, reply: &str, output: &mut Output) -> Turn {
+        let failures = self.failures.saturating_add(1);
+        if failures >= FAILURES_MAX {
+            return close(CloseReason::TooManyFailures, "too many failures", output);
+        }
+        output.line(reply);
+        Continue(Self { failures, ..self }.await_command())
+    }
+}
+
+impl Due {
+    fn len_max(&self) -> usize {
+        match self {
+            Self::Command | Self::Response(..) => sasl::LINE_LEN_MAX,
+            Self::Rest(_) => COMMAND_LINE_LEN_MAX,
+        }
+    }
+
+    /// The tag of the command that the line belongs to, where it is known before the line is.
+    fn tag(&self) -> Option<&Tag> {
+        match self {
+            Self::Command => None,
+            Self::Rest(command) => Some(&command.tag),
+            Self::Response(tag, _) => Some(tag),
+        }
+    }
+}
+
+/// Whether this is the first line of an HTTP request, as a web page can make any browser send it.
+fn is_http(line: &[u8]) -> bool {
+    [&b" HTTP/1.1"[..], b" HTTP/1.0", b" HTTP/2.0"].iter().any(|version| line.ends_with(version))
+}
+
+fn give_up(output: &mut Output) -> Turn {
+    close(CloseReason::EndlessLine, "that was longer than any command", output)
+}
+
+fn close(reason: CloseReason, text: &str, output: &mut Output) -> Turn {
+    output.line(&response::bye(text));
+    Break(Step::Close(reason))
+}

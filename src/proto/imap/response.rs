@@ -1,0 +1,111 @@
+//! What a client hears before the sign-in: greeting, capabilities, refusals, farewells.
+//!
+//! Source: RFC 3501 section 7, RFC 5530 (response codes).
+//! Out:    lines without CRLF: printable ASCII that holds nothing a client sent but its tag.
+
+use super::command::{Fault, Tag};
+use crate::proto::printable;
+use crate::refusal::Refusal;
+
+/// Longest part of a reply that comes from elsewhere, in bytes: an upstream's reply, its cause.
+const QUOTED_LEN_MAX: usize = 400;
+
+/// Whether LITERAL+ (RFC 7888) is among the capabilities.
+///
+/// A client may go on sending such literals after the sign-in without asking again, so it is shown
+/// only where the upstreams are known to take them. Before the sign-in they are always taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NonSyncLiterals {
+    /// It is shown.
+    Offered,
+    /// It is not shown.
+    NotOffered,
+}
+
+impl NonSyncLiterals {
+    /// The capabilities before the sign-in.
+    pub(super) fn capabilities(self) -> &'static str {
+        match self {
+            Self::Offered => "IMAP4rev1 SASL-IR ID LITERAL+ AUTH=PLAIN AUTH=LOGIN",
+            Self::NotOffered => "IMAP4rev1 SASL-IR ID AUTH=PLAIN AUTH=LOGIN",
+        }
+    }
+}
+
+/// The tagged response to a command that was carried out.
+pub(super) fn completed(tag: &Tag, command: &str) -> String {
+    format!("{tag} OK {command} completed")
+}
+
+/// The response to a command that was not; untagged where there is no usable tag.
+pub(super) fn fault(tag: Option<&Tag>, fault: Fault) -> String {
+    let condition = match fault {
+        Fault::Mechanism => "NO",
+        Fault::Tag
+        | Fault::NoCommand
+        | Fault::UnknownCommand
+        | Fault::StartTls
+        | Fault::Arguments
+        | Fault::LoginArguments
+        | Fault::AuthenticateArguments
+        | Fault::Glued
+        | Fault::Unquoted
+        | Fault::Nul
+        | Fault::LineTooLong
+        | Fault::LiteralTooLong
+        | Fault::TooManyLiterals
+        | Fault::Username(_)
+        | Fault::Sasl(_) => "BAD",
+    };
+    match tag {
+        Some(tag) => format!("{tag} {condition} {fault}"),
+        None => format!("* {condition} {fault}"),
+    }
+}
+
+/// The tagged response to a refused sign-in.
+///
+/// Only a wrong password is told as one: a client that hears AUTHENTICATIONFAILED asks its user
+/// for another, and no other password helps where a grant, a token or a server is missing.
+pub(super) fn refusal(tag: &Tag, refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::WrongPassword => {
+            format!("{tag} NO [AUTHENTICATIONFAILED] user name or password is wrong")
+        }
+        Refusal::GrantRefused { .. } => format!(
+            "{tag} NO [CONTACTADMIN] the provider gives no access to this account: the reason \
+             and what to run are in mailbearer's log"
+        ),
+        Refusal::Unavailable(unavailable) => {
+            format!("{tag} NO [UNAVAILABLE] {}", unavailable.text())
+        }
+        Refusal::UpstreamRefused { reply, cause } => format!(
+            "{tag} NO [AUTHORIZATIONFAILED] {}; {}",
+            printable(reply.as_bytes(), QUOTED_LEN_MAX),
+            printable(cause.as_bytes(), QUOTED_LEN_MAX)
+        ),
+    }
+}
+
+/// The last words before we close.
+pub(super) fn bye(text: &str) -> String {
+    format!("* BYE {text}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_cannot_be_broken_by_what_an_upstream_said() {
+        let (tag, _) = Tag::split_off(b"a1 LOGIN").unwrap();
+        let said = Refusal::UpstreamRefused {
+            reply: "NO no\r\n* OK forged".to_owned() + &"x".repeat(1000),
+            cause: "because\0of \u{fc}".to_owned(),
+        };
+        let shown = refusal(&tag, &said);
+        assert!(shown.starts_with("a1 NO [AUTHORIZATIONFAILED] NO no??* OK forgedxxx"), "{shown}");
+        assert!(shown.ends_with("; because?of ??"), "{shown}");
+        assert!(shown.len() < 500);
+    }
+}

@@ -1,0 +1,140 @@
+//! The downstream side at its limits, and beyond.
+
+use super::{GREETING, Heard, hear};
+use crate::proto::CloseReason;
+
+/// Hears `sent` whole, split at some places, and in pieces as a slow client sends them.
+fn hear_all_ways(sent: &[u8]) -> Heard {
+    let whole = hear([sent]);
+    for len in [1, 7, 1000, 4096] {
+        assert_eq!(hear(sent.chunks(len)), whole, "in pieces of {len} bytes");
+    }
+    whole
+}
+
+/// What is said to `sent` behind the greeting.
+fn reply(sent: &[u8]) -> String {
+    let said = hear_all_ways(sent).said;
+    said.strip_prefix(&format!("{GREETING}\r\n")).expect("the greeting comes first").to_owned()
+}
+
+fn line(begin: &str, len: usize) -> Vec<u8> {
+    let mut line = begin.as_bytes().to_vec();
+    line.resize(len, b'A');
+    line.extend_from_slice(b"\r\n");
+    line
+}
+
+#[test]
+fn a_command_line_is_taken_up_to_8_kib() {
+    let heard = hear_all_ways(&line("a1 LOGIN alice ", 8192));
+    assert_eq!(heard.claims[0].1.len(), 8192 - "a1 LOGIN alice ".len());
+    let too_long = [line("a1 LOGIN alice ", 8193), b"a2 NOOP\r\n".to_vec()].concat();
+    assert_eq!(reply(&too_long), "a1 BAD the line is too long\r\na2 OK NOOP completed\r\n");
+}
+
+#[test]
+fn an_authenticate_line_is_taken_up_to_12288_bytes() {
+    for begin in ["a1 AUTHENTICATE PLAIN ", "a1 AUTHENTICATE PLAIN\r\n"] {
+        let prefix_len = if begin.ends_with('\n') { begin.len() } else { 0 };
+        let continued = if prefix_len > 0 { "+ \r\n" } else { "" };
+        let fits = line(begin, prefix_len + 12_288);
+        assert!(!reply(&fits).contains("too long"), "{begin}");
+        let too_long = [line(begin, prefix_len + 12_289), b"a2 NOOP\r\n".to_vec()].concat();
+        let tag = if prefix_len > 0 { "a1" } else { "*" };
+        assert_eq!(
+            reply(&too_long),
+            format!("{continued}{tag} BAD the line is too long\r\na2 OK NOOP completed\r\n")
+        );
+    }
+}
+
+#[test]
+fn a_line_behind_a_literal_is_taken_up_to_8_kib() {
+    let begin = "a1 LOGIN {5+}\r\n";
+    let fits = line(&format!("{begin}alice "), begin.len() + 5 + 8192);
+    assert_eq!(hear_all_ways(&fits).claims.len(), 1);
+    let too_long = line(&format!("{begin}alice "), begin.len() + 5 + 8193);
+    assert_eq!(reply(&too_long), "a1 BAD the line is too long\r\n");
+}
+
+#[test]
+fn an_endless_line_closes() {
+    for begin in ["", "a1 LOGIN alice ", "a1 AUTHENTICATE PLAIN\r\n"] {
+        let heard = hear_all_ways(&line(begin, 100_000));
+        assert_eq!(heard.closed, Some(CloseReason::EndlessLine), "{begin}");
+        assert!(heard.said.ends_with("* BYE that was longer than any command\r\n"));
+    }
+}
+
+#[test]
+fn a_literal_is_taken_up_to_4_kib() {
+    for announced in ["{4096}", "{4096+}", "{4096-}"] {
+        let begin = format!("a1 LOGIN alice {announced}\r\n");
+        let heard = hear_all_ways(&line(&begin, begin.len() + 4096));
+        assert_eq!(heard.claims[0].1, [b'A'; 4096], "{announced}");
+    }
+}
+
+#[test]
+fn a_synchronising_literal_that_is_too_long_is_refused_before_it_is_sent() {
+    for len in ["4097", "4294967296", "18446744073709551616", "99999999999999999999999999"] {
+        let sent = format!("a1 LOGIN {{{len}}}\r\na2 NOOP\r\n");
+        assert_eq!(
+            reply(sent.as_bytes()),
+            "a1 BAD a literal is longer than 4096 bytes, too long before sign-in\r\n\
+             a2 OK NOOP completed\r\n"
+        );
+    }
+}
+
+#[test]
+fn a_non_synchronising_literal_that_is_too_long_is_skipped_up_to_64_kib() {
+    for len in [4097, 65_536] {
+        let begin = format!("a1 LOGIN alice {{{len}+}}\r\n");
+        let mut sent = line(&begin, begin.len() + len);
+        sent.extend_from_slice(b"a2 NOOP\r\n");
+        assert_eq!(
+            reply(&sent),
+            "a1 BAD a literal is longer than 4096 bytes, too long before sign-in\r\n\
+             a2 OK NOOP completed\r\n"
+        );
+    }
+}
+
+#[test]
+fn a_non_synchronising_literal_of_more_than_64_kib_closes() {
+    for sent in ["a1 LOGIN {65537+}\r\n", "a1 SELECT {18446744073709551616-}\r\n"] {
+        let heard = hear_all_ways(sent.as_bytes());
+        assert_eq!(heard.closed, Some(CloseReason::EndlessLine), "{sent}");
+        assert!(heard.said.ends_with("* BYE that was longer than any command\r\n"));
+    }
+}
+
+#[test]
+fn a_refused_command_closes_when_its_literals_and_lines_exceed_64_kib_together() {
+    let literal = [&b" {4096+}\r\n"[..], &[b'x'; 4096]].concat();
+    let taken = [b"a1 SELECT".to_vec(), literal.repeat(15), b"\r\n".to_vec()].concat();
+    assert_eq!(reply(&taken), "a1 BAD this command is not known before sign-in\r\n");
+    let sent = [b"a1 SELECT".to_vec(), literal.repeat(16)].concat();
+    assert_eq!(hear_all_ways(&sent).closed, Some(CloseReason::EndlessLine));
+    let empty = [&b"a1 SELECT"[..], &b" {0+}\r\n".repeat(66_000)].concat();
+    assert_eq!(hear_all_ways(&empty).closed, Some(CloseReason::EndlessLine));
+}
+
+#[test]
+fn id_takes_sixty_literals_and_no_more() {
+    let id = |count: usize| [&b"a1 ID"[..], &b" {1+}\r\nx".repeat(count), b"\r\n"].concat();
+    assert_eq!(reply(&id(60)), "* ID NIL\r\na1 OK ID completed\r\n");
+    assert_eq!(reply(&id(61)), "a1 BAD too many literals in one command\r\n");
+}
+
+#[test]
+fn a_tag_is_echoed_up_to_64_bytes() {
+    let tag = "a".repeat(64);
+    assert_eq!(reply(format!("{tag} NOOP\r\n").as_bytes()), format!("{tag} OK NOOP completed\r\n"));
+    assert_eq!(
+        reply(format!("{tag}a NOOP\r\n").as_bytes()),
+        "* BAD begin the line with a tag of at most 64 characters\r\n"
+    );
+}
