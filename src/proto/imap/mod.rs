@@ -1,17 +1,20 @@
 //! IMAP before the sign-in, on both sides (RFC 3501, RFC 9051), as machines without I/O.
 //!
-//! [`ImapDownstream`] is the server that an old client sees. It does not read a byte behind the
-//! sign-in: from there on bytes are streamed.
+//! [`ImapDownstream`] is the server that an old client sees; [`ImapUpstream`] is the client that a
+//! provider sees. Neither reads a byte behind the sign-in: from there on bytes are streamed.
 
 mod command;
 mod downstream;
 mod gathering;
 mod response;
+mod status;
 #[cfg(test)]
 mod tests;
+mod upstream;
 
 pub use downstream::{ImapAwaitVerdict, ImapDownstream};
 pub use response::NonSyncLiterals;
+pub use upstream::{ImapAwaitTls, ImapAwaitToken, ImapUpstream};
 
 /// What a provider said to an accepted sign-in, kept for the client.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

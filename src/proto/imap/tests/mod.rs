@@ -2,6 +2,7 @@
 
 mod downstream;
 mod limits;
+mod upstream;
 
 use super::{ImapDownstream, NonSyncLiterals, Welcome};
 use crate::proto::{
