@@ -2,6 +2,7 @@
 
 mod downstream;
 mod limits;
+mod properties;
 mod upstream;
 
 use super::{ImapDownstream, NonSyncLiterals, Welcome};
