@@ -4,8 +4,10 @@
 //! `tests/architecture.rs` holds them.
 
 pub mod account;
+pub mod app;
 pub mod clock;
 pub mod config;
+pub mod logging;
 pub mod names;
 pub mod net;
 pub mod oauth;

@@ -103,6 +103,14 @@ impl AccountPattern {
                 .is_some_and(|(local, rest)| !local.is_empty() && rest == domain),
         }
     }
+
+    /// Whether some name is covered by both.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Exact(name), pattern) | (pattern, Self::Exact(name)) => pattern.covers(name),
+            (Self::Domain(one), Self::Domain(two)) => one == two,
+        }
+    }
 }
 
 impl fmt::Display for AccountPattern {
@@ -143,6 +151,17 @@ mod tests {
         {
             assert!(!covers(other), "{other}");
         }
+    }
+
+    #[test]
+    fn patterns_overlap_when_one_name_fits_both() {
+        let overlap = |one, two| {
+            let (one, two) = (AccountPattern::parse(one), AccountPattern::parse(two));
+            one.unwrap().overlaps(&two.unwrap())
+        };
+        assert!(overlap("a@x.example", "A@X.example") && overlap("*@x.example", "*@X.example"));
+        assert!(overlap("*@x.example", "a@x.example") && overlap("a@x.example", "*@x.example"));
+        assert!(!overlap("*@x.example", "*@y.example") && !overlap("a@x.example", "b@x.example"));
     }
 
     #[test]

@@ -93,11 +93,13 @@ fn read_file(path: &Path) -> Result<SecretString, SecretError> {
     let unusable = |problem| SecretError::Unusable { path: path.into(), problem };
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let mut text = zeroize::Zeroizing::new(String::new());
-    file.take(SECRET_FILE_LEN_MAX + 1).read_to_string(&mut text).map_err(|source| match source
-        .kind()
-    {
-        std::io::ErrorKind::InvalidData => unusable("is not UTF-8 text"),
-        _ => unreadable(source),
+    let read = file.take(SECRET_FILE_LEN_MAX + 1).read_to_string(&mut text);
+    read.map_err(|source| {
+        if source.kind() == std::io::ErrorKind::InvalidData {
+            unusable("is not UTF-8 text")
+        } else {
+            unreadable(source)
+        }
     })?;
     let secret = text.strip_suffix('\n').unwrap_or(&text);
     let secret = secret.strip_suffix('\r').unwrap_or(secret);

@@ -1,4 +1,6 @@
-//! Sockets and TLS.
+//! Sockets, TLS and the worker's read buffer.
 
+pub mod buffer;
+pub mod connect;
 pub mod listen;
 pub mod tls;

@@ -156,10 +156,11 @@ mod tests {
         for piece in pieces {
             input.extend(piece);
             loop {
-                match input.take_line(len_max) {
-                    Line::Incomplete => break,
-                    line => lines.push(line),
+                let line = input.take_line(len_max);
+                if line == Line::Incomplete {
+                    break;
                 }
+                lines.push(line);
                 if lines.last() == Some(&Line::Endless) {
                     return lines;
                 }

@@ -225,6 +225,9 @@ pub(crate) enum Ended<W> {
     Waiting,
 }
 
+/// How a segment that begins at an offset is cut into pieces.
+type Split<'a> = dyn Fn(usize, &[u8]) -> Vec<Vec<u8>> + 'a;
+
 /// Plays `script` against the machines that `machine` makes and gives the end that all replays
 /// share. The mailbox is `alice@example.com`, the token `secret-token`.
 pub(crate) fn play_upstream<M: Upstream>(
@@ -245,7 +248,7 @@ where
         }
     }
     let expected = String::from_utf8(join(&items, "C:")).unwrap();
-    let replay = |split: &dyn Fn(usize, &[u8]) -> Vec<Vec<u8>>| {
+    let replay = |split: &Split<'_>| {
         let mut player = UpstreamPlayer::new(machine(), mechanism);
         let mut before = 0;
         for segment in &segments {
@@ -367,7 +370,10 @@ impl<M: Upstream> UpstreamPlayer<M> {
                     };
                     (UpstreamStep::Read(awaiting.authenticate(&credentials, &mut output)), true)
                 }
-                step => (step, false),
+                step @ (UpstreamStep::StartTls(_)
+                | UpstreamStep::Authenticated(_)
+                | UpstreamStep::Refused(_)
+                | UpstreamStep::Close(_)) => (step, false),
             };
             self.step = Some(step);
             self.said.extend_from_slice(&output.take());

@@ -15,10 +15,10 @@ const STATUS_LEN_MAX: usize = 64;
 pub fn status(challenge: &[u8]) -> Option<String> {
     let json = LENIENT.decode(challenge.trim_ascii()).ok()?;
     let value: serde_json::Value = serde_json::from_slice(&json).ok()?;
-    let text = match value.get("status")? {
-        serde_json::Value::String(text) => text.clone(),
-        serde_json::Value::Number(number) => number.to_string(),
-        _ => return None,
+    let status = value.get("status")?;
+    let text = match status.as_str() {
+        Some(text) => text.to_owned(),
+        None => status.as_number()?.to_string(),
     };
     Some(printable(text.as_bytes(), STATUS_LEN_MAX))
 }

@@ -1,0 +1,194 @@
+//! The client's side of a session until it has signed in: drives a downstream machine.
+//!
+//! Waits: the client's own time is `limits.sign_in_timeout` in all, ours is not counted.
+//! Limits: one read is at most 64 KiB; while we wait for a verdict at most 64 KiB are held.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::outcome::Reason;
+use crate::net::buffer::{READ_LEN, read_piece};
+use crate::proto::{Claim, Downstream, Farewell, Input, Output, Step};
+
+/// Bytes held from a client that pipelines behind its sign-in.
+const HELD_MAX: usize = 65_536;
+
+/// How long the last words to a client may take, and how long a client may take to close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How much a client may still send after our last words before we close on it.
+const CLOSE_READ_MAX: usize = 262_144;
+
+/// A client that has not signed in.
+#[derive(Debug)]
+pub(crate) struct Client<S> {
+    stream: S,
+    input: Input,
+    output: Output,
+    /// What is left of the client's own time.
+    left: Duration,
+    /// Whether it has closed its side.
+    closed: bool,
+    drain: CancellationToken,
+}
+
+/// Why a client will not sign in.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// The machine or the client ended the session; all is said.
+    Over(Reason),
+    /// The relay is shutting down.
+    Draining,
+    /// The client's own time is used up.
+    SignInTimeout,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    pub(crate) fn new(stream: S, sign_in_timeout: Duration, drain: CancellationToken) -> Self {
+        let (input, output) = (Input::default(), Output::default());
+        Self { stream, input, output, left: sign_in_timeout, closed: false, drain }
+    }
+
+    /// Where machines write.
+    pub(crate) fn output(&mut self) -> &mut Output {
+        &mut self.output
+    }
+
+    /// Goes on from `step` until the client claims to be somebody.
+    pub(crate) async fn next_claim<M: Downstream>(
+        &mut self,
+        mut step: Step<M>,
+    ) -> Result<(Claim, M::Awaiting), Ended> {
+        loop {
+            let machine = match step {
+                Step::Read(machine) => machine,
+                Step::Verify(claim, awaiting) => {
+                    self.send().await?;
+                    return Ok((claim, awaiting));
+                }
+                Step::Close(reason) => return Err(Ended::Over(reason.into())),
+            };
+            step = machine.receive(&mut self.input, &mut self.output);
+            if let Step::Read(_) = step {
+                self.send().await?;
+                if self.closed {
+                    return Err(Ended::Over(Reason::GaveUp));
+                }
+                self.read().await?;
+            }
+        }
+    }
+
+    /// Waits for `verdict` while the client is listened to, so that one who gives up is noticed.
+    ///
+    /// A client that has sent something behind its sign-in and closed is still served.
+    pub(crate) async fn hold<T>(&mut self, verdict: impl Future<Output = T>) -> Result<T, Ended> {
+        let mut verdict = std::pin::pin!(verdict);
+        loop {
+            let room = HELD_MAX.saturating_sub(self.input.len());
+            let input = &mut self.input;
+            tokio::select! {
+                biased;
+                () = self.drain.cancelled() => return Err(Ended::Draining),
+                verdict = &mut verdict => return Ok(verdict),
+                read = read_piece(&mut self.stream, room, |bytes| input.extend(bytes)),
+                    if room > 0 && !self.closed => match read {
+                        Ok(0) if self.input.is_empty() => return Err(Ended::Over(Reason::GaveUp)),
+                        Ok(0) => self.closed = true,
+                        Ok(_) => {}
+                        Err(_) => return Err(Ended::Over(Reason::GaveUp)),
+                    },
+            }
+        }
+    }
+
+    /// Says what is still to be said and closes.
+    pub(crate) async fn end<M: Downstream>(mut self, ended: Ended) -> Reason {
+        let (reason, farewell) = match ended {
+            Ended::Over(reason) => (reason, None),
+            Ended::Draining => (Reason::Draining, Some(Farewell::Draining)),
+            Ended::SignInTimeout => (Reason::SignInTimeout, Some(Farewell::SignInTimeout)),
+        };
+        if let Some(farewell) = farewell {
+            M::farewell(farewell, &mut self.output);
+        }
+        let last_words = self.output.take();
+        if reason != Reason::GaveUp
+            && matches!(
+                timeout(CLOSE_TIMEOUT, self.stream.write_all(&last_words)).await,
+                Ok(Ok(()))
+            )
+        {
+            close(self.stream).await;
+        }
+        reason
+    }
+
+    /// The stream, what the client sent and what it is to hear; for the splice.
+    pub(crate) fn into_parts(mut self) -> (S, Bytes, Bytes, bool) {
+        let unsent = self.output.take().freeze();
+        (self.stream, self.input.into_leftover(), unsent, self.closed)
+    }
+
+    async fn send(&mut self) -> Result<(), Ended> {
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        let bytes = self.output.take();
+        let started = Instant::now();
+        let written = timeout(self.left, self.stream.write_all(&bytes)).await;
+        self.spend(started);
+        match written {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Ended::Over(Reason::GaveUp)),
+            Err(_) => Err(Ended::Over(Reason::SignInTimeout)),
+        }
+    }
+
+    async fn read(&mut self) -> Result<(), Ended> {
+        let started = Instant::now();
+        let input = &mut self.input;
+        let read = read_piece(&mut self.stream, READ_LEN, |bytes| input.extend(bytes));
+        let read = tokio::select! {
+            biased;
+            () = self.drain.cancelled() => return Err(Ended::Draining),
+            read = timeout(self.left, read) => read,
+        };
+        self.spend(started);
+        match read {
+            Ok(Ok(0)) => {
+                self.closed = true;
+                Ok(())
+            }
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(Ended::Over(Reason::GaveUp)),
+            Err(_) => Err(Ended::SignInTimeout),
+        }
+    }
+
+    fn spend(&mut self, started: Instant) {
+        self.left = self.left.saturating_sub(started.elapsed());
+    }
+}
+
+/// Closes a connection so that the peer still gets what was sent: a socket that is closed with
+/// unread bytes in it resets, and a reset throws away what is under way.
+pub(crate) async fn close<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+    let linger = async {
+        stream.shutdown().await?;
+        let mut read = 0;
+        while read < CLOSE_READ_MAX {
+            match read_piece(&mut stream, READ_LEN, |_| {}).await? {
+                0 => break,
+                len => read += len,
+            }
+        }
+        std::io::Result::Ok(())
+    };
+    // Whatever goes wrong here, the connection is closed next.
+    let _ = timeout(CLOSE_TIMEOUT, linger).await;
+}

@@ -1,0 +1,143 @@
+//! A listener: accepts connections, turns away whom it must and starts a session for the rest.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::sleep;
+use tracing::{Instrument as _, field, info_span, warn};
+
+use super::ehlo::Reachable;
+use super::protocol::{Imap, MailProtocol, Submission};
+use super::{ListenerSettings, Relay, session};
+use crate::account::AccountSettings;
+use crate::names::AccountPattern;
+use crate::proto::smtp::Extensions;
+use crate::proto::{Downstream as _, Farewell, Output};
+use crate::provider::{MailHost, Protocol};
+
+/// How long accepting rests after it failed: the usual cause is that no descriptor is left, and
+/// one is free when a session ends.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// One listener of a relay.
+#[derive(Debug)]
+pub struct Listener {
+    settings: ListenerSettings,
+    relay: Arc<Relay>,
+    reachable: Reachable,
+}
+
+impl Listener {
+    /// A listener of `relay`, whose accounts are `accounts`.
+    pub fn new(
+        relay: &Arc<Relay>,
+        settings: ListenerSettings,
+        accounts: &[AccountSettings],
+    ) -> Self {
+        let mut reachable = Reachable::default();
+        for account in accounts {
+            let served = settings.accounts.as_ref().is_none_or(|patterns| {
+                patterns.iter().any(|pattern| pattern.overlaps(&account.name))
+            });
+            let provider = &account.provider;
+            let own = provider.hosts.submission.as_ref();
+            if let Some(host) = settings.upstream.as_ref().or(own).filter(|_| served) {
+                let declared = match own {
+                    Some(own) if own == host => Extensions::declared(provider.declared_ehlo),
+                    _ => Extensions::default(),
+                };
+                reachable.add(host, declared);
+            }
+        }
+        Self { settings, relay: Arc::clone(relay), reachable }
+    }
+
+    /// Accepts connections of `socket` until the relay drains.
+    pub async fn serve(self: Arc<Self>, socket: TcpListener) {
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = self.relay.drain().cancelled() => return,
+                accepted = socket.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => self.start(stream, peer),
+                Err(error) => {
+                    warn!(
+                        listener = self.settings.name, %error,
+                        "no connection can be accepted; raise the descriptor limit (ulimit -n) or \
+                         lower `limits.sessions`"
+                    );
+                    sleep(ACCEPT_RETRY).await;
+                }
+            }
+        }
+    }
+
+    fn start(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        match self.settings.protocol {
+            Protocol::Submission => self.start_session::<Submission>(stream, peer),
+            Protocol::Imap => self.start_session::<Imap>(stream, peer),
+        }
+    }
+
+    fn start_session<P: MailProtocol>(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        let address = peer.ip().to_canonical();
+        if !self.settings.allow.iter().any(|network| network.contains(&address)) {
+            warn!(
+                listener = self.settings.name, %peer,
+                "turned away: the address is not in the listener's `allow`"
+            );
+            return;
+        }
+        // Each reply leaves at once; a delayed acknowledgement would cost 40 ms.
+        stream.set_nodelay(true).ok();
+        let place = match self.relay.admit(address) {
+            Ok(place) => place,
+            Err(farewell) => {
+                warn!(listener = self.settings.name, %peer, reason = farewell.text(), "turned away");
+                return turn_away::<P>(stream, farewell);
+            }
+        };
+        let span = info_span!(
+            "session",
+            id = %self.relay.next_id(),
+            protocol = P::PROTOCOL.name(),
+            listener = self.settings.name,
+            %peer,
+            account = field::Empty,
+        );
+        let session = session::run::<P, TcpStream>(Arc::clone(self), stream, peer, place);
+        self.relay.sessions().spawn(session.instrument(span));
+    }
+
+    pub(crate) fn relay(&self) -> &Relay {
+        &self.relay
+    }
+
+    pub(crate) fn accounts(&self) -> Option<&[AccountPattern]> {
+        self.settings.accounts.as_deref()
+    }
+
+    pub(crate) fn upstream(&self) -> Option<&MailHost> {
+        self.settings.upstream.as_ref()
+    }
+
+    /// What EHLO shows here now.
+    pub(crate) fn ehlo(&self) -> Extensions {
+        self.relay.ehlo().show(&self.reachable)
+    }
+}
+
+/// Says why and closes, without waiting: a client beyond the limits gets no task of ours.
+fn turn_away<P: MailProtocol>(stream: TcpStream, farewell: Farewell) {
+    let mut output = Output::default();
+    P::Downstream::farewell(farewell, &mut output);
+    if let Ok(mut stream) = stream.into_std() {
+        // The send buffer of a new connection is empty; if this fails all the same, so be it.
+        let _ = stream.write(&output.take());
+    }
+}

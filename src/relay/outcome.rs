@@ -1,0 +1,145 @@
+//! How a session ended: the one closing line that each session leaves in the log.
+
+use std::fmt;
+use std::time::Duration;
+
+use tracing::info;
+
+use super::splice::{End, Spliced};
+use crate::proto::CloseReason;
+
+/// A side of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// The client's.
+    Downstream,
+    /// The provider's.
+    Upstream,
+    /// mailbearer itself.
+    Relay,
+}
+
+/// Why a session ended, in one word for logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// The client said goodbye before it had signed in.
+    Quit,
+    /// The client closed, or broke off, before it had signed in.
+    GaveUp,
+    /// The client speaks HTTP.
+    Browser,
+    /// Too many refused sign-ins and bad commands.
+    TooManyFailures,
+    /// A line without an end.
+    EndlessLine,
+    /// `limits.sign_in_timeout` passed.
+    SignInTimeout,
+    /// One side closed after the sign-in: the ordinary end.
+    Closed,
+    /// One side broke off after the sign-in.
+    Broke,
+    /// `limits.idle_timeout` passed.
+    Idle,
+    /// The relay is shutting down.
+    Draining,
+}
+
+impl Reason {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Quit => "quit",
+            Self::GaveUp => "gave-up",
+            Self::Browser => "browser",
+            Self::TooManyFailures => "too-many-failures",
+            Self::EndlessLine => "endless-line",
+            Self::SignInTimeout => "sign-in-timeout",
+            Self::Closed => "closed",
+            Self::Broke => "broke",
+            Self::Idle => "idle-timeout",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+impl Side {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Downstream => "downstream",
+            Self::Upstream => "upstream",
+            Self::Relay => "relay",
+        }
+    }
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl From<CloseReason> for Reason {
+    fn from(reason: CloseReason) -> Self {
+        match reason {
+            CloseReason::Quit => Self::Quit,
+            CloseReason::Browser => Self::Browser,
+            CloseReason::TooManyFailures => Self::TooManyFailures,
+            CloseReason::EndlessLine => Self::EndlessLine,
+        }
+    }
+}
+
+/// What a session leaves behind.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    reason: Reason,
+    side: Side,
+    /// What the operating system said, where a side broke.
+    error: Option<std::io::ErrorKind>,
+    /// Bytes streamed from client to provider after the sign-in.
+    up_bytes: u64,
+    /// Bytes streamed from provider to client after the sign-in.
+    down_bytes: u64,
+}
+
+impl Outcome {
+    /// A session that ended before its sign-in.
+    pub(crate) fn before_sign_in(reason: Reason) -> Self {
+        let side = match reason {
+            Reason::Quit | Reason::GaveUp => Side::Downstream,
+            Reason::Browser
+            | Reason::TooManyFailures
+            | Reason::EndlessLine
+            | Reason::SignInTimeout
+            | Reason::Closed
+            | Reason::Broke
+            | Reason::Idle
+            | Reason::Draining => Side::Relay,
+        };
+        Self { reason, side, error: None, up_bytes: 0, down_bytes: 0 }
+    }
+
+    /// Writes the closing line; the session's span names id, client and account.
+    pub(crate) fn log(&self, lasted: Duration) {
+        info!(
+            reason = self.reason.name(),
+            side = %self.side,
+            error = self.error.map(|kind| kind.to_string()),
+            up_bytes = self.up_bytes,
+            down_bytes = self.down_bytes,
+            lasted_s = lasted.as_secs(),
+            "closed"
+        );
+    }
+}
+
+impl From<Spliced> for Outcome {
+    fn from(spliced: Spliced) -> Self {
+        let (reason, side, error) = match spliced.end {
+            End::Closed(side) => (Reason::Closed, side, None),
+            End::Broke(side, kind) => (Reason::Broke, side, Some(kind)),
+            End::Idle => (Reason::Idle, Side::Relay, None),
+            End::Cut => (Reason::Draining, Side::Relay, None),
+        };
+        Self { reason, side, error, up_bytes: spliced.up_bytes, down_bytes: spliced.down_bytes }
+    }
+}

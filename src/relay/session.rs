@@ -1,0 +1,185 @@
+//! A session from accept to close: claim, local password, token beside dialling, verdict, splice.
+//!
+//! Nothing is dialled and no token asked for before the local password was right.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until};
+use tokio_rustls::client::TlsStream;
+use tracing::{Span, info, warn};
+
+use super::downstream::{Client, close};
+use super::limits::Place;
+use super::listener::Listener;
+use super::outcome::Outcome;
+use super::protocol::{MailProtocol, Welcome};
+use super::splice::{Start, splice};
+use super::upstream::{self, Destination, SignInError, SignedIn};
+use crate::account::password::{LocalRefusal, PeerKind};
+use crate::proto::{AwaitVerdict as _, Claim, Downstream as _, Step};
+use crate::refusal::{Refusal, Unavailable};
+
+/// When every refused local sign-in is answered, counted from its arrival: neither guessing fast
+/// nor measuring the time teaches anything.
+const REFUSAL_DELAY: Duration = Duration::from_secs(1);
+
+/// Serves one client. `place` is freed when the session is over.
+pub(crate) async fn run<P, S>(
+    listener: Arc<Listener>,
+    stream: S,
+    peer: SocketAddr,
+    mut place: Place,
+) where
+    P: MailProtocol,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let started = Instant::now();
+    let relay = listener.relay();
+    let client = Client::new(stream, relay.limits().sign_in_timeout, relay.drain().clone());
+    // Boxed, so that what only the sign-in needs is given back before the long part begins.
+    let outcome = match Box::pin(sign_in::<P, S>(&listener, client, peer)).await {
+        Ok(mut session) => {
+            place.signed_in();
+            let cut = relay.cut().cancelled();
+            let spliced =
+                splice(&mut session.client, &mut session.upstream, session.start, cut).await;
+            tokio::join!(close(session.client), close(session.upstream));
+            Outcome::from(spliced)
+        }
+        Err(outcome) => outcome,
+    };
+    outcome.log(started.elapsed());
+}
+
+/// A session that is signed in on both sides.
+struct Session<S> {
+    client: S,
+    upstream: TlsStream<TcpStream>,
+    start: Start,
+}
+
+async fn sign_in<P, S>(
+    listener: &Listener,
+    mut client: Client<S>,
+    peer: SocketAddr,
+) -> Result<Session<S>, Outcome>
+where
+    P: MailProtocol,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let machine = P::downstream(listener);
+    machine.greet(client.output());
+    let mut step = Step::Read(machine);
+    let ended = loop {
+        let (claim, awaiting) = match client.next_claim(step).await {
+            Ok(claimed) => claimed,
+            Err(ended) => break ended,
+        };
+        match client.hold(verdict::<P>(listener, &claim, peer)).await {
+            Ok(Ok(upstream)) => {
+                awaiting.accept(&upstream.welcome, client.output());
+                return Ok(session::<P, S>(client, upstream, listener));
+            }
+            Ok(Err(refusal)) => step = awaiting.refuse(&refusal, client.output()),
+            Err(ended) => break ended,
+        }
+    };
+    Err(Outcome::before_sign_in(client.end::<P::Downstream>(ended).await))
+}
+
+fn session<P, S>(
+    client: Client<S>,
+    upstream: SignedIn<Welcome<P>>,
+    listener: &Listener,
+) -> Session<S>
+where
+    P: MailProtocol,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (client, up, verdict, client_closed) = client.into_parts();
+    let start = Start {
+        up,
+        down: joined(verdict, &upstream.input.into_leftover()),
+        client_closed,
+        idle_timeout: listener.relay().limits().idle_timeout,
+    };
+    Session { client, upstream: upstream.stream, start }
+}
+
+fn joined(first: Bytes, second: &Bytes) -> Bytes {
+    if second.is_empty() {
+        return first;
+    }
+    let mut both = BytesMut::from(first);
+    both.extend_from_slice(second);
+    both.freeze()
+}
+
+/// Whether the claim holds; if so the provider's side is signed in.
+async fn verdict<P: MailProtocol>(
+    listener: &Listener,
+    claim: &Claim,
+    peer: SocketAddr,
+) -> Result<SignedIn<Welcome<P>>, Refusal> {
+    let received = Instant::now();
+    let relay = listener.relay();
+    let peer = if peer.ip().is_loopback() { PeerKind::Loopback } else { PeerKind::Other };
+    let signed_in = match relay.sign_in(listener.accounts(), claim, peer).await {
+        Ok(signed_in) => signed_in,
+        Err(LocalRefusal::Busy) => {
+            warn!(account = ?claim.username.as_str(), refusal = "overloaded", "refused");
+            return Err(Refusal::Unavailable(Unavailable::Overloaded));
+        }
+        Err(LocalRefusal::Wrong) => {
+            let refusal = Refusal::WrongPassword;
+            warn!(account = ?claim.username.as_str(), refusal = refusal.kind(), "refused");
+            sleep_until(received + REFUSAL_DELAY).await;
+            return Err(refusal);
+        }
+    };
+    let account = signed_in.account();
+    Span::current().record("account", account.name().as_str());
+    let provider = &account.settings().provider;
+    let Some(host) = listener.upstream().or(provider.hosts.get(P::PROTOCOL).as_ref()) else {
+        warn!(
+            provider = provider.name,
+            "refused: the provider has no server for this protocol; add one, or keep the account \
+             off this listener by its `accounts`"
+        );
+        return Err(Refusal::Unavailable(Unavailable::Upstream));
+    };
+    let destination = Destination {
+        host,
+        tls: relay.tls(provider),
+        mailbox: account.mailbox(P::PROTOCOL),
+        mechanism: provider.mechanism,
+    };
+    let machine = P::upstream(host.tls, provider.mechanism);
+    let scopes = provider.scopes.get(P::PROTOCOL);
+    let token = relay.tokens().access_token(&account.settings().grant, scopes);
+    match upstream::sign_in(&destination, machine, token).await {
+        Ok(signed_in) => {
+            P::learn(relay.ehlo(), host, &signed_in.welcome);
+            let upstream_ms = received.elapsed().as_millis();
+            info!(provider = provider.name, upstream = %host, upstream_ms, "signed in");
+            Ok(signed_in)
+        }
+        Err(error) => {
+            let refusal = error.refusal(account.name());
+            refused(&error, &refusal);
+            Err(refusal)
+        }
+    }
+}
+
+fn refused(error: &SignInError, refusal: &Refusal) {
+    warn!(refusal = refusal.kind(), cause = %error, "refused");
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,157 @@
+//! What a session promises about time, on in-memory pipes with a paused clock.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::task::JoinHandle;
+use tokio::time::{Duration, Instant, sleep};
+
+use super::*;
+use crate::account::{AccountSettings, LocalPassword};
+use crate::names::AccountPattern;
+use crate::provider::{Grant, Mechanism, PerProtocol, Provider};
+use crate::relay::protocol::{Imap, Submission};
+use crate::relay::{Limits, ListenerSettings, Relay, Shutdown};
+use crate::secret::{SecretSource, SecretString};
+
+/// `\0alice@example.com\0wrong`, and the same of an account that does not exist.
+const WRONG_PASSWORD: &str = "AUTH PLAIN AGFsaWNlQGV4YW1wbGUuY29tAHdyb25n\r\n";
+const UNKNOWN_ACCOUNT: &str = "AUTH PLAIN AG5vYm9keUBleGFtcGxlLmNvbQB3cm9uZw==\r\n";
+
+fn alice(local_password: LocalPassword) -> AccountSettings {
+    let provider = Provider {
+        name: "own".to_owned(),
+        hosts: PerProtocol::default(),
+        scopes: PerProtocol::default(),
+        mechanism: Mechanism::Xoauth2,
+        ca_file: None,
+        declared_ehlo: &[],
+    };
+    let grant = Grant {
+        token_endpoint: "http://127.0.0.1:1/".to_owned(),
+        client_id: "client".to_owned(),
+        client_secret: SecretSource::Value(SecretString::from("secret")),
+        ca_file: None,
+    };
+    AccountSettings {
+        name: AccountPattern::parse("alice@example.com").unwrap(),
+        provider: Arc::new(provider),
+        grant: Arc::new(grant),
+        local_password,
+        mailbox: PerProtocol::default(),
+    }
+}
+
+fn hashed() -> LocalPassword {
+    // Argon2id with the least memory and time there is, of "right".
+    let phc = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$Q1Yl7QpQ6Q4Y9Gv9b7Yj3w";
+    LocalPassword::Hash(SecretString::from(phc))
+}
+
+/// Starts a session of a relay with that one account; gives the client's end.
+fn connect<P: MailProtocol>(local_password: LocalPassword) -> (DuplexStream, JoinHandle<()>) {
+    let accounts = [alice(local_password)];
+    let relay = Relay::new(&accounts, Limits::default(), Shutdown::default()).unwrap();
+    let settings = ListenerSettings {
+        name: "test".to_owned(),
+        protocol: P::PROTOCOL,
+        addresses: Vec::new(),
+        allow: Vec::new(),
+        accounts: None,
+        upstream: None,
+    };
+    let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let relay = Arc::new(relay);
+    let place = relay.admit(peer).unwrap();
+    let listener = Arc::new(Listener::new(&relay, settings, &accounts));
+    let (client, stream) = duplex(4_096);
+    let session = run::<P, DuplexStream>(listener, stream, SocketAddr::new(peer, 1), place);
+    (client, tokio::spawn(session))
+}
+
+async fn line(client: &mut DuplexStream) -> String {
+    let mut line = Vec::new();
+    while line.last() != Some(&b'\n') {
+        line.push(client.read_u8().await.unwrap());
+    }
+    String::from_utf8(line).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_password_and_an_unknown_account_are_answered_alike_after_one_second() {
+    let mut replies = Vec::new();
+    let plain = || LocalPassword::Plain(SecretSource::Value(SecretString::from("right")));
+    for (password, sign_in) in [
+        (plain(), WRONG_PASSWORD),
+        (plain(), UNKNOWN_ACCOUNT),
+        (hashed(), WRONG_PASSWORD),
+        (hashed(), UNKNOWN_ACCOUNT),
+        (LocalPassword::None, WRONG_PASSWORD),
+    ] {
+        let (mut client, _session) = connect::<Submission>(password);
+        line(&mut client).await;
+        let sent = Instant::now();
+        client.write_all(sign_in.as_bytes()).await.unwrap();
+        let reply = line(&mut client).await;
+        replies.push((reply, sent.elapsed().as_millis()));
+    }
+    let (first, _) = replies[0].clone();
+    assert!(first.starts_with("535 5.7.8 "), "{first}");
+    assert!(replies.iter().all(|(reply, ms)| *reply == first && *ms == 1_000), "{replies:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_signs_in_is_told_and_closed_after_its_own_minute() {
+    let (mut client, session) = connect::<Submission>(hashed());
+    line(&mut client).await;
+    let started = Instant::now();
+    sleep(Duration::from_secs(50)).await;
+    client.write_all(b"NOOP\r\n").await.unwrap();
+    assert!(line(&mut client).await.starts_with("250 "));
+    assert!(line(&mut client).await.starts_with("421 4.4.2 "));
+    assert_eq!(started.elapsed().as_secs(), 60);
+    drop(client);
+    session.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn our_own_waits_are_not_counted_as_the_clients_time() {
+    let (mut client, _session) = connect::<Imap>(hashed());
+    line(&mut client).await;
+    let started = Instant::now();
+    // Four refused sign-ins of a second each leave the minute what it was.
+    for tag in ["a", "b", "c", "d"] {
+        client.write_all(format!("{tag} LOGIN alice wrong\r\n").as_bytes()).await.unwrap();
+        assert!(line(&mut client).await.starts_with(tag));
+    }
+    assert!(line(&mut client).await.starts_with("* BYE "));
+    assert_eq!(started.elapsed().as_secs(), 64);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_gives_up_while_we_wait_ends_its_session_at_once() {
+    let (mut client, session) = connect::<Submission>(hashed());
+    line(&mut client).await;
+    client.write_all(WRONG_PASSWORD.as_bytes()).await.unwrap();
+    let started = Instant::now();
+    drop(client);
+    session.await.unwrap();
+    assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_than_64_kib_behind_a_sign_in_are_not_taken_from_the_client() {
+    let (mut client, _session) = connect::<Submission>(hashed());
+    line(&mut client).await;
+    client.write_all(WRONG_PASSWORD.as_bytes()).await.unwrap();
+    let mut taken = 0;
+    let flood = async {
+        loop {
+            client.write_all(&[b'x'; 1_024]).await.unwrap();
+            taken += 1_024;
+        }
+    };
+    let _: Result<(), _> = tokio::time::timeout(Duration::from_millis(500), flood).await;
+    assert!((65_536..=65_536 + 8_192).contains(&taken), "{taken} bytes were taken");
+}

@@ -1,0 +1,259 @@
+//! The provider's side of a session until it is signed in: dials, starts TLS and drives an upstream
+//! machine. The token is waited for beside the dialling.
+//!
+//! Waits: TCP 10 s, all together 30 s.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
+
+use crate::names::Username;
+use crate::net::buffer::{READ_LEN, read_piece};
+use crate::net::connect::{ConnectError, connect};
+use crate::net::tls;
+use crate::oauth::TokenError;
+use crate::proto::sasl::Credentials;
+use crate::proto::{
+    AwaitTls as _, AwaitToken, Input, Lasting, Output, Upstream, UpstreamFault, UpstreamRefusal,
+    UpstreamStep,
+};
+use crate::provider::{MailHost, Mechanism, UpstreamTls};
+use crate::refusal::{Refusal, Unavailable};
+use crate::secret::AccessToken;
+
+/// How long a provider may take from the dialling to its answer to the sign-in.
+///
+/// Legacy clients wait a minute or more for the answer to AUTH; Exchange was seen to take ten
+/// seconds under load.
+const SIGN_IN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Where and as whom to sign in.
+#[derive(Debug)]
+pub(crate) struct Destination<'a> {
+    pub(crate) host: &'a MailHost,
+    pub(crate) tls: Arc<ClientConfig>,
+    pub(crate) mailbox: &'a Username,
+    pub(crate) mechanism: Mechanism,
+}
+
+/// A signed-in connection to the provider.
+#[derive(Debug)]
+pub(crate) struct SignedIn<W> {
+    pub(crate) stream: TlsStream<TcpStream>,
+    pub(crate) welcome: W,
+    /// What the provider sent behind its welcome.
+    pub(crate) input: Input,
+}
+
+/// Why the provider's side did not come about.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SignInError {
+    /// No token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// No connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// No TLS.
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
+    /// The connection broke off.
+    #[error("{host} broke off the connection ({source})")]
+    Broke { host: String, source: std::io::Error },
+    /// The server cannot be spoken to.
+    #[error("{host} cannot be used: {fault}")]
+    Fault { host: String, fault: UpstreamFault },
+    /// No answer in time.
+    #[error("{host} did not finish the sign-in in {SIGN_IN_TIMEOUT:?}")]
+    TimedOut { host: String },
+    /// The server refuses the token.
+    #[error("{host} refuses the sign-in as {mailbox:?}: {}{}", .refusal.reply, status(.refusal))]
+    Refused { host: String, mailbox: Username, refusal: UpstreamRefusal },
+}
+
+fn status(refusal: &UpstreamRefusal) -> String {
+    match &refusal.challenge_status {
+        Some(status) => format!(" (status {status})"),
+        None => String::new(),
+    }
+}
+
+impl SignInError {
+    /// What the client hears.
+    pub(crate) fn refusal(&self, account: &Username) -> Refusal {
+        match self {
+            Self::Token(error) => error.refusal(account),
+            Self::Refused { refusal, .. } if refusal.lasting == Lasting::Permanent => {
+                Refusal::UpstreamRefused {
+                    reply: refusal.reply.clone(),
+                    cause: "the provider refuses this mailbox to mailbearer, see its log"
+                        .to_owned(),
+                }
+            }
+            Self::Connect(_)
+            | Self::Tls(_)
+            | Self::Broke { .. }
+            | Self::Fault { .. }
+            | Self::TimedOut { .. }
+            | Self::Refused { .. } => Refusal::Unavailable(Unavailable::Upstream),
+        }
+    }
+}
+
+/// Signs in at `destination` with what `token` brings. `machine` is made for its way to TLS.
+pub(crate) async fn sign_in<M: Upstream>(
+    destination: &Destination<'_>,
+    machine: M,
+    token: impl Future<Output = Result<AccessToken, TokenError>>,
+) -> Result<SignedIn<M::Welcome>, SignInError> {
+    let sign_in = async {
+        let ready = async {
+            let tcp = connect(destination.host).await?;
+            match destination.host.tls {
+                UpstreamTls::Implicit => {
+                    Connection::new(start_tls(destination, tcp).await?, destination)
+                        .until_ready(machine)
+                        .await
+                }
+                UpstreamTls::StartTls => {
+                    let (tcp, awaiting) =
+                        Connection::new(tcp, destination).until_tls(machine).await?;
+                    let mut connection =
+                        Connection::new(start_tls(destination, tcp.stream).await?, destination);
+                    let machine = awaiting
+                        .started(&tcp.input, &mut connection.output)
+                        .map_err(|fault| connection.fault(fault))?;
+                    connection.until_ready(machine).await
+                }
+            }
+        };
+        let token = async { token.await.map_err(SignInError::from) };
+        let ((connection, awaiting), token) = tokio::try_join!(ready, token)?;
+        connection.authenticate(awaiting, &token).await
+    };
+    match timeout(SIGN_IN_TIMEOUT, sign_in).await {
+        Ok(result) => result,
+        Err(_) => Err(SignInError::TimedOut { host: destination.host.to_string() }),
+    }
+}
+
+async fn start_tls(
+    destination: &Destination<'_>,
+    tcp: TcpStream,
+) -> Result<TlsStream<TcpStream>, SignInError> {
+    let config = Arc::clone(&destination.tls);
+    Ok(tls::connect(config, tcp, &destination.host.host).await?)
+}
+
+struct Connection<'a, S> {
+    stream: S,
+    input: Input,
+    output: Output,
+    destination: &'a Destination<'a>,
+}
+
+impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
+    fn new(stream: S, destination: &'a Destination<'a>) -> Self {
+        Self { stream, input: Input::default(), output: Output::default(), destination }
+    }
+
+    /// Runs `machine` in clear until the handshake is due.
+    async fn until_tls<M: Upstream>(
+        mut self,
+        machine: M,
+    ) -> Result<(Self, M::AwaitTls), SignInError> {
+        let step = self.run(machine).await?;
+        if let UpstreamStep::StartTls(awaiting) = step {
+            return Ok((self, awaiting));
+        }
+        Err(self.unexpected(step))
+    }
+
+    /// Runs `machine` until the token is due.
+    async fn until_ready<M: Upstream>(
+        mut self,
+        machine: M,
+    ) -> Result<(Self, M::AwaitToken), SignInError> {
+        let step = self.run(machine).await?;
+        if let UpstreamStep::Ready(awaiting) = step {
+            return Ok((self, awaiting));
+        }
+        Err(self.unexpected(step))
+    }
+
+    /// Runs `machine` until it wants something but more input.
+    async fn run<M: Upstream>(&mut self, mut machine: M) -> Result<UpstreamStep<M>, SignInError> {
+        loop {
+            let step = machine.receive(&mut self.input, &mut self.output);
+            self.send().await?;
+            let UpstreamStep::Read(next) = step else { return Ok(step) };
+            machine = next;
+            let input = &mut self.input;
+            match read_piece(&mut self.stream, READ_LEN, |bytes| input.extend(bytes)).await {
+                Ok(0) => return Err(self.broke(std::io::ErrorKind::UnexpectedEof.into())),
+                Ok(_) => {}
+                Err(error) => return Err(self.broke(error)),
+            }
+        }
+    }
+
+    async fn send(&mut self) -> Result<(), SignInError> {
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        let bytes = self.output.take();
+        let sent = async {
+            self.stream.write_all(&bytes).await?;
+            self.stream.flush().await
+        };
+        sent.await.map_err(|error| self.broke(error))
+    }
+
+    fn broke(&self, source: std::io::Error) -> SignInError {
+        SignInError::Broke { host: self.destination.host.to_string(), source }
+    }
+
+    fn fault(&self, fault: UpstreamFault) -> SignInError {
+        SignInError::Fault { host: self.destination.host.to_string(), fault }
+    }
+
+    /// The error of a step that ends the sign-in, or has no place where it came.
+    fn unexpected<M: Upstream>(&self, step: UpstreamStep<M>) -> SignInError {
+        match step {
+            UpstreamStep::Refused(refusal) => SignInError::Refused {
+                host: self.destination.host.to_string(),
+                mailbox: self.destination.mailbox.clone(),
+                refusal,
+            },
+            UpstreamStep::Close(fault) => self.fault(fault),
+            UpstreamStep::Read(_)
+            | UpstreamStep::StartTls(_)
+            | UpstreamStep::Ready(_)
+            | UpstreamStep::Authenticated(_) => {
+                self.fault(UpstreamFault::Protocol { problem: "its replies are out of order" })
+            }
+        }
+    }
+}
+
+impl Connection<'_, TlsStream<TcpStream>> {
+    async fn authenticate<A: AwaitToken>(
+        mut self,
+        awaiting: A,
+        token: &AccessToken,
+    ) -> Result<SignedIn<<A::Machine as Upstream>::Welcome>, SignInError> {
+        let Destination { host, mailbox, mechanism, .. } = self.destination;
+        let credentials = Credentials { mailbox, token, mechanism: *mechanism, host };
+        let machine = awaiting.authenticate(&credentials, &mut self.output);
+        let step = self.run(machine).await?;
+        if let UpstreamStep::Authenticated(welcome) = step {
+            return Ok(SignedIn { stream: self.stream, welcome, input: self.input });
+        }
+        Err(self.unexpected(step))
+    }
+}
