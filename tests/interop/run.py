@@ -1,0 +1,176 @@
+"""Runs mailbearer between real clients and real servers, and compares what they sent and got.
+
+usage: run.py BINARY      needs root, because Postfix and Dovecot change users
+
+Each line of the table is a promise kept or broken; the exit code is 0 when all were kept.
+"""
+
+import pathlib
+import shutil
+import sys
+import tempfile
+import time
+from functools import partial
+
+import clients
+import faults
+from mailbearer import LOCAL_PASSWORD, Provider, Relay
+from message import Message
+from processes import Failed, run, wait_for
+from servers import Dovecot, Postfix
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+# How much of each log is shown when something failed, in lines.
+LOG_TAIL = 60
+
+
+class Scene:
+    """Provider, servers and relay, all in one temporary directory and all ended with it.
+
+    There are two providers in the relay's file, so that every upstream variant is used: the one
+    speaks XOAUTH2 and implicit TLS to Dovecot, the other OAUTHBEARER and STARTTLS.
+    """
+
+    users = ("alice@xoauth2.test", "bob@oauthbearer.test")
+    domain_users = ("carol@domain.test", "dave@domain.test")
+    denied = "mallory@xoauth2.test"
+
+    def __init__(self, binary):
+        self.directory = pathlib.Path(tempfile.mkdtemp(prefix="mailbearer-interop-"))
+        # The servers' users have to reach their files in it.
+        self.directory.chmod(0o755)
+        self._stops = []
+        try:
+            self._build(binary)
+        except BaseException:
+            self.close(Failed)
+            raise
+
+    def _build(self, binary):
+        certificates = self.directory / "certificates"
+        run([ROOT / "certs" / "make", certificates])
+        self.ca_file = certificates / "ca.pem"
+
+        self.provider = Provider(binary, self.directory)
+        self._stops.append(self.provider.stop)
+        self.dovecot = Dovecot(
+            self.directory / "dovecot", certificates, self.provider, [self.denied]
+        )
+        self._stops.append(self.dovecot.stop)
+        self.dovecot.start()
+        self.postfix = Postfix(self.directory / "postfix", certificates, self.dovecot)
+        self._stops.append(self.postfix.stop)
+        self.postfix.start()
+
+        relay = Relay(binary, self.directory / "relay", self.provider, self.ca_file)
+        smtp_port = self.postfix.port
+        relay.add_provider("one", "xoauth2", smtp_port, self.dovecot.implicit_port, "implicit")
+        relay.add_provider("two", "oauthbearer", smtp_port, self.dovecot.starttls_port, "starttls")
+        relay.add_account(self.users[0], "one")
+        relay.add_account(self.denied, "one")
+        relay.add_account("*@domain.test", "one")
+        relay.add_account(self.users[1], "two")
+        self.relay = relay
+        self._stops.append(relay.stop)
+        relay.start()
+
+    def at(self, user, password=LOCAL_PASSWORD):
+        """Where a client finds the relay, and whom it signs in as."""
+        return clients.At(
+            self.relay.smtp_port, self.relay.imap_port, user, password, str(self.directory)
+        )
+
+    def delivered(self, sent):
+        """The message as it lies in the mailbox; waits for it."""
+
+        def found():
+            return [kept for kept in self.dovecot.messages(sent.mailbox) if sent.is_in(kept)]
+
+        kept = wait_for(f"{sent.name} is delivered", found)
+        if len(kept) != 1:
+            raise Failed(f"{sent.name} was delivered {len(kept)} times")
+        return kept[0]
+
+    def close(self, failed):
+        """Ends every process, shows the logs after a failure, and removes the directory."""
+        for stop in reversed(self._stops):
+            try:
+                stop()
+            except Failed as problem:
+                print(f"while ending: {problem}", file=sys.stderr)
+        if failed:
+            # Logs lie here and one level deeper; what is deeper still are Dovecot's indexes.
+            for log in sorted([*self.directory.glob("*.log"), *self.directory.glob("*/*.log")]):
+                tail = log.read_text(errors="replace").splitlines()[-LOG_TAIL:]
+                print(f"--- {log.name}", *tail, sep="\n", file=sys.stderr)
+        shutil.rmtree(self.directory)
+
+
+class Table:
+    """The results, printed as they come."""
+
+    def __init__(self):
+        self.passed = 0
+        self.failed = 0
+        self._print("result", "client", "protocol", "account", "seconds")
+
+    def row(self, client, protocol, account, check):
+        """Runs a check and prints its line. Whatever it raises is its failure, not the suite's."""
+        started = time.monotonic()
+        problem = None
+        try:
+            check()
+        except Exception as raised:
+            problem = f"{type(raised).__name__}: {raised}"
+        lasted = f"{time.monotonic() - started:.1f}"
+        self._print("FAILED" if problem else "ok", client, protocol, account, lasted)
+        if problem:
+            print(f"        {problem}", flush=True)
+            self.failed += 1
+        else:
+            self.passed += 1
+
+    def _print(self, result, client, protocol, account, seconds):
+        print(f"{result:<7} {client:<56} {protocol:<8} {account:<21} {seconds:>7}", flush=True)
+
+
+def stream_messages(scene, table):
+    """Every client uploads 5 MB or fetches 5 MB that another uploaded, for each account."""
+    for number, user in enumerate(scene.users):
+        mails = [Message(f"message-{number}-{nth}", user) for nth in range(len(clients.UPLOADERS))]
+        for (name, protocol, client), mail in zip(clients.UPLOADERS, mails):
+            table.row(name, protocol, user, partial(upload, scene, client, mail))
+        for (name, protocol, client), mail in zip(clients.FETCHERS, reversed(mails)):
+            table.row(name, protocol, user, partial(fetch, scene, client, mail))
+
+
+def upload(scene, client, mail):
+    """Sends it through the relay and compares what lies in the mailbox then."""
+    client(scene.at(mail.mailbox), mail)
+    mail.compare(scene.delivered(mail))
+
+
+def fetch(scene, client, mail):
+    """Fetches it through the relay and compares."""
+    mail.compare(client(scene.at(mail.mailbox), mail))
+
+
+def main():
+    """Builds the scene, runs every check, and tells the result in the last line."""
+    if len(sys.argv) != 2:
+        sys.exit("usage: run.py BINARY")
+    scene = Scene(sys.argv[1])
+    table = None
+    try:
+        table = Table()
+        stream_messages(scene, table)
+        for check in faults.CHECKS:
+            table.row(check.__name__.replace("_", " "), "both", "", partial(check, scene))
+    finally:
+        scene.close(failed=table is None or table.failed > 0)
+    print(f"interop: {table.passed} passed, {table.failed} failed")
+    sys.exit(1 if table.failed else 0)
+
+
+if __name__ == "__main__":
+    main()

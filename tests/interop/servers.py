@@ -1,0 +1,237 @@
+"""The real mail servers: Dovecot for IMAP, delivery and token checks, Postfix for submission.
+
+Both run as instances of their own under one temporary directory, on loopback ports that were free.
+Neither knows a password: XOAUTH2 and OAUTHBEARER alone, and Dovecot checks the signature and the
+life of each token against the provider's public key. Postfix asks Dovecot.
+"""
+
+import pathlib
+import pwd
+import shutil
+
+from processes import Child, Failed, free_port, listens, program, run, wait_for
+
+# Who owns the mailboxes: a user that every Debian has.
+MAIL_USER = "mail"
+
+DOVECOT_CONF = """
+base_dir = {run}
+state_dir = {run}/state
+log_path = {directory}/dovecot.log
+auth_verbose = yes
+listen = 127.0.0.1
+protocols = imap lmtp
+instance_name = mailbearer-interop
+
+ssl = required
+ssl_cert = <{certificates}/server.pem
+ssl_key = <{certificates}/server.key
+ssl_min_protocol = TLSv1.2
+
+auth_mechanisms = xoauth2 oauthbearer
+auth_failure_delay = 0
+passdb {{
+  driver = passwd-file
+  deny = yes
+  args = {directory}/denied
+}}
+passdb {{
+  driver = oauth2
+  mechanisms = xoauth2 oauthbearer
+  args = {directory}/oauth2.conf
+}}
+userdb {{
+  driver = static
+  args = uid={uid} gid={gid} home={mail}/%u allow_all_users=yes
+}}
+first_valid_uid = {uid}
+mail_location = maildir:~/
+# Mail is kept as it came over the wire, so that the files can be compared.
+mail_save_crlf = yes
+protocol lmtp {{
+  auth_username_format = %Lu
+}}
+
+service imap-login {{
+  inet_listener imap {{
+    port = {starttls_port}
+  }}
+  inet_listener imaps {{
+    port = {implicit_port}
+    ssl = yes
+  }}
+}}
+service auth {{
+  unix_listener postfix {{
+    mode = 0660
+    user = postfix
+    group = postfix
+  }}
+}}
+# Every session comes from one address here; failures of one must not slow the others.
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
+}}
+service lmtp {{
+  unix_listener lmtp {{
+    mode = 0660
+    user = postfix
+    group = postfix
+  }}
+}}
+"""
+
+# An application's token names no mailbox, as at Exchange Online, so the name that the client gives
+# is compared with nothing: both sides of the comparison are the word "application".
+DOVECOT_OAUTH2_CONF = """
+introspection_mode = local
+local_validation_key_dict = fs:posix:prefix={directory}/keys/
+username_attribute = iss
+username_format = application
+"""
+
+POSTFIX_MAIN_CF = """
+compatibility_level = 3.6
+queue_directory = {directory}/queue
+data_directory = {directory}/data
+maillog_file = {directory}/postfix.log
+maillog_file_prefixes = {directory}
+inet_interfaces = loopback-only
+inet_protocols = ipv4
+myhostname = postfix.test
+mydestination =
+local_transport = error:there are no local mailboxes here
+alias_maps =
+virtual_mailbox_domains = static:all
+virtual_transport = lmtp:unix:{lmtp}
+smtpd_tls_security_level = encrypt
+smtpd_tls_cert_file = {certificates}/server.pem
+smtpd_tls_key_file = {certificates}/server.key
+smtpd_tls_mandatory_protocols = >=TLSv1.2
+smtpd_tls_auth_only = yes
+smtpd_sasl_auth_enable = yes
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = {sasl}
+smtpd_relay_restrictions = permit_sasl_authenticated, reject
+smtpd_error_sleep_time = 0
+message_size_limit = 52428800
+mailbox_size_limit = 0
+virtual_mailbox_limit = 0
+"""
+
+POSTFIX_MASTER_CF = """
+127.0.0.1:{port} inet n - n - - smtpd
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+tlsmgr unix - - n 1000? 1 tlsmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+proxymap unix - - n - - proxymap
+error unix - - n - - error
+retry unix - - n - - error
+lmtp unix - - n - - lmtp
+anvil unix - - n - 1 anvil
+scache unix - - n - 1 scache
+postlog unix-dgram n - n - 1 postlogd
+"""
+
+
+class Dovecot:
+    """Dovecot 2.3: IMAP by implicit TLS and by STARTTLS, LMTP, and SASL for Postfix."""
+
+    def __init__(self, directory, certificates, provider, denied):
+        self.directory = pathlib.Path(directory)
+        self.implicit_port = free_port()
+        self.starttls_port = free_port()
+        self.sasl = self.directory / "run" / "postfix"
+        self.lmtp = self.directory / "run" / "lmtp"
+        self._mail = self.directory / "mail"
+        self._child = None
+
+        owner = pwd.getpwnam(MAIL_USER)
+        self._mail.mkdir(parents=True)
+        shutil.chown(self._mail, owner.pw_uid, owner.pw_gid)
+        (self.directory / "denied").write_text("".join(f"{user}:::\n" for user in denied))
+        self._trust(provider)
+        (self.directory / "oauth2.conf").write_text(
+            DOVECOT_OAUTH2_CONF.format(directory=self.directory)
+        )
+        (self.directory / "dovecot.conf").write_text(
+            DOVECOT_CONF.format(
+                directory=self.directory,
+                run=self.directory / "run",
+                mail=self._mail,
+                certificates=certificates,
+                uid=owner.pw_uid,
+                gid=owner.pw_gid,
+                implicit_port=self.implicit_port,
+                starttls_port=self.starttls_port,
+            )
+        )
+
+    def _trust(self, provider):
+        """Lays the provider's public key where Dovecot looks: by `azp`, algorithm and `kid`."""
+        for issued_to in ("default", provider.client_id):
+            keys = self.directory / "keys" / issued_to / "RS256"
+            keys.mkdir(parents=True)
+            (keys / provider.key_id).write_text(provider.public_key_pem)
+
+    def start(self):
+        """Starts it and waits until it answers."""
+        argv = [program("dovecot"), "-F", "-c", str(self.directory / "dovecot.conf")]
+        self._child = Child("dovecot", argv, self.directory / "dovecot.out")
+        self._child.wait_until_listening(self.implicit_port)
+        self._child.wait_until_listening(self.starttls_port)
+
+    def stop(self):
+        """Ends it, if it runs."""
+        if self._child is not None:
+            self._child.stop()
+            self._child = None
+
+    def messages(self, mailbox):
+        """Every message in a mailbox, as stored."""
+        inbox = self._mail / mailbox
+        return [path.read_bytes() for folder in ("new", "cur") for path in inbox.glob(folder + "/*")]
+
+
+class Postfix:
+    """Postfix: submission with STARTTLS required, delivering to Dovecot."""
+
+    def __init__(self, directory, certificates, dovecot):
+        self.directory = pathlib.Path(directory)
+        self.port = free_port()
+        self._config = self.directory / "config"
+        for name in ("config", "queue", "data"):
+            (self.directory / name).mkdir(parents=True)
+        shutil.chown(self.directory / "data", "postfix")
+        (self._config / "main.cf").write_text(
+            POSTFIX_MAIN_CF.format(
+                directory=self.directory,
+                certificates=certificates,
+                lmtp=dovecot.lmtp,
+                sasl=dovecot.sasl,
+            )
+        )
+        (self._config / "master.cf").write_text(POSTFIX_MASTER_CF.format(port=self.port))
+
+    def start(self):
+        """Starts it and waits until it answers."""
+        self._control("start")
+        wait_for("postfix listens", lambda: listens(self.port))
+
+    def stop(self):
+        """Ends it, if it runs."""
+        try:
+            self._control("status")
+        except Failed:
+            return
+        self._control("stop")
+        wait_for("postfix is gone", lambda: not listens(self.port))
+
+    def _control(self, verb):
+        run([program("postfix"), "-c", str(self._config), verb])
