@@ -1,9 +1,10 @@
-"""What only real servers can show besides streaming: their outages, their own refusals, pipelining.
+"""What real servers show besides streaming: their outages, their own refusals, pipelining, IDLE.
 
 Each check is a function of the `Scene`; it raises when the promise in its name is broken.
 """
 
 import base64
+import concurrent.futures
 import imaplib
 import smtplib
 import socket
@@ -71,6 +72,27 @@ def commands_pipelined_behind_auth_reach_postfix_once(scene):
     sent.compare(scene.delivered(sent))
 
 
+def commands_pipelined_behind_login_reach_dovecot_once(scene):
+    """LOGIN, two commands and LOGOUT in one write."""
+    user = scene.users[0]
+    password = LOCAL_PASSWORD.replace("\\", "\\\\").replace('"', '\\"')
+    commands = (f'a1 LOGIN {user} "{password}"', "a2 SELECT INBOX", "a3 NOOP", "a4 LOGOUT")
+    with socket.create_connection(("127.0.0.1", scene.relay.imap_port), PATIENCE_S) as client:
+        client.sendall("".join(f"{command}\r\n" for command in commands).encode())
+        lines = client.makefile("rb").readlines()
+    tagged = [line[:5] for line in lines if line.startswith(b"a")]
+    _expect(tagged == [b"a1 OK", b"a2 OK", b"a3 OK", b"a4 OK"], f"the replies are {lines}")
+
+
+def twenty_clients_at_once_are_all_served(scene):
+    """Each of their messages arrives, once."""
+    user = scene.users[0]
+    with concurrent.futures.ThreadPoolExecutor(20) as clients_at_once:
+        names = [f"at-once-{number}" for number in range(20)]
+        for done in [clients_at_once.submit(_send_one, scene, user, name) for name in names]:
+            done.result(PATIENCE_S)
+
+
 def idle_hears_of_a_new_message(scene):
     """IMAP IDLE: the server speaks unasked, while the client is silent."""
     user = scene.users[0]
@@ -114,6 +136,8 @@ CHECKS = [
     a_mailbox_that_the_servers_deny_is_told_as_denied,
     one_table_serves_every_mailbox_of_a_domain,
     commands_pipelined_behind_auth_reach_postfix_once,
+    commands_pipelined_behind_login_reach_dovecot_once,
+    twenty_clients_at_once_are_all_served,
     idle_hears_of_a_new_message,
     a_stopped_postfix_is_told_as_temporary_and_recovers,
     a_stopped_dovecot_is_told_as_unavailable_and_recovers,

@@ -42,12 +42,12 @@ class Message:
         return self.bytes.replace(b"\r\n.", b"\r\n..")
 
     def is_in(self, received):
-        """Whether `received` claims to be this message."""
-        return f"{MARKER}: {self.name}\r\n".encode() in received[:65_536]
+        """Whether `received`, which may be cut off behind its header, claims to be this message."""
+        return self._marker() in received
 
     def compare(self, received):
         """Fails unless `received`, from the marker on, is this message byte for byte."""
-        start = received.find(f"{MARKER}: {self.name}\r\n".encode())
+        start = received.find(self._marker())
         if start < 0:
             raise Failed(f"{len(received)} bytes without the header {MARKER}: {self.name}")
         received = received[start:]
@@ -60,6 +60,9 @@ class Message:
             f"sent {len(self.bytes)} bytes, got {len(received)}, unlike from byte {at}: "
             f"sent {self.bytes[at - 10 : at + 20]!r}, got {received[at - 10 : at + 20]!r}"
         )
+
+    def _marker(self):
+        return f"{MARKER}: {self.name}\r\n".encode()
 
 
 def _digest(octets):

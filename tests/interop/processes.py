@@ -1,4 +1,4 @@
-"""Child processes: started with a log file of their own, waited for with a deadline, ended by id."""
+"""Child processes: each started with a log of its own, waited for with a deadline, ended by id."""
 
 import shutil
 import socket
@@ -83,6 +83,8 @@ class Child:
 
     def stop(self):
         """Ends it with SIGTERM, or with SIGKILL when it does not heed that."""
+        if self.process.stdout is not None:
+            self.process.stdout.close()
         if self.process.poll() is None:
             self.process.terminate()
             try:

@@ -7,6 +7,7 @@ Each line of the table is a promise kept or broken; the exit code is 0 when all 
 
 import pathlib
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -43,7 +44,7 @@ class Scene:
         try:
             self._build(binary)
         except BaseException:
-            self.close(Failed)
+            self.close(failed=True)
             raise
 
     def _build(self, binary):
@@ -82,11 +83,9 @@ class Scene:
 
     def delivered(self, sent):
         """The message as it lies in the mailbox; waits for it."""
-
-        def found():
-            return [kept for kept in self.dovecot.messages(sent.mailbox) if sent.is_in(kept)]
-
-        kept = wait_for(f"{sent.name} is delivered", found)
+        kept = wait_for(
+            f"{sent.name} is delivered", lambda: self.dovecot.find(sent.mailbox, sent.is_in)
+        )
         if len(kept) != 1:
             raise Failed(f"{sent.name} was delivered {len(kept)} times")
         return kept[0]
@@ -159,6 +158,8 @@ def main():
     """Builds the scene, runs every check, and tells the result in the last line."""
     if len(sys.argv) != 2:
         sys.exit("usage: run.py BINARY")
+    # A budget that is used up ends the suite in the same orderly way as a failure.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("interop: ended by SIGTERM"))
     scene = Scene(sys.argv[1])
     table = None
     try:

@@ -14,6 +14,9 @@ from processes import Child, Failed, free_port, listens, program, run, wait_for
 # Who owns the mailboxes: a user that every Debian has.
 MAIL_USER = "mail"
 
+# How much of a message is read to recognise it, in bytes: more than all headers together.
+HEAD_LEN = 65_536
+
 DOVECOT_CONF = """
 base_dir = {run}
 state_dir = {run}/state
@@ -182,6 +185,9 @@ class Dovecot:
 
     def start(self):
         """Starts it and waits until it answers."""
+        version = run([program("dovecot"), "--version"]).decode()
+        if not version.startswith("2.3."):
+            raise Failed(f"Dovecot 2.3 (Debian 12) is needed, this is {version.strip()}")
         argv = [program("dovecot"), "-F", "-c", str(self.directory / "dovecot.conf")]
         self._child = Child("dovecot", argv, self.directory / "dovecot.out")
         self._child.wait_until_listening(self.implicit_port)
@@ -193,10 +199,20 @@ class Dovecot:
             self._child.stop()
             self._child = None
 
-    def messages(self, mailbox):
-        """Every message in a mailbox, as stored."""
+    def find(self, mailbox, is_wanted):
+        """The messages in a mailbox, as stored, whose first bytes are wanted."""
         inbox = self._mail / mailbox
-        return [path.read_bytes() for folder in ("new", "cur") for path in inbox.glob(folder + "/*")]
+        found = []
+        for path in [*inbox.glob("new/*"), *inbox.glob("cur/*")]:
+            try:
+                with open(path, "rb") as stream:
+                    head = stream.read(HEAD_LEN)
+                    if is_wanted(head):
+                        found.append(head + stream.read())
+            except FileNotFoundError:
+                # A session has just moved it from `new` to `cur`: it is found there, now or later.
+                continue
+        return found
 
 
 class Postfix:
