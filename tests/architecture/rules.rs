@@ -97,19 +97,25 @@ pub(crate) fn problems_of_module(name: &str, text: &str) -> Vec<String> {
     problems
 }
 
-/// The files that `name` declares as modules of tests, `#[cfg(test)] mod transcript;`.
-pub(crate) fn test_files_of(name: &str, text: &str) -> Vec<String> {
+/// The modules of tests that `name` declares by `#[cfg(test)] mod transcript;`: their files, the
+/// ending `.rs` or `/mod.rs` left out.
+pub(crate) fn test_modules_of(name: &str, text: &str) -> Vec<String> {
     let code = code_of(text);
     let base = name.strip_suffix("/mod.rs").or(name.strip_suffix(".rs")).unwrap_or(name);
     words_of(&code)
         .windows(10)
         .filter_map(|window| match window {
             ["#", "[", "cfg", "(", "test", ")", "]", "mod", module, ";"] => {
-                Some(format!("{base}/{module}.rs"))
+                Some(format!("{base}/{module}"))
             }
             _ => None,
         })
         .collect()
+}
+
+/// Whether the file `name` is the module of tests `module`, or lies below it.
+pub(crate) fn is_of_tests(name: &str, module: &str) -> bool {
+    name.strip_prefix(module).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
 }
 
 /// The module that a file is: `src/proto/smtp/mod.rs` is `["proto", "smtp"]`, the library's root
@@ -254,10 +260,14 @@ mod tests {
     }
 
     #[test]
-    fn files_of_tests_are_found_beside_their_parents() {
-        let text = "#[cfg(test)]\nmod transcript;\nmod line;\n#[cfg(test)]\nmod tests { mod x; }";
-        assert_eq!(test_files_of("src/proto/mod.rs", text), ["src/proto/transcript.rs"]);
-        assert_eq!(test_files_of("src/clock.rs", text), ["src/clock/transcript.rs"]);
+    fn modules_of_tests_are_found_with_all_their_files() {
+        let text = "#[cfg(test)]\nmod cases;\nmod line;\n#[cfg(test)]\nmod tests { mod x; }";
+        assert_eq!(test_modules_of("src/proto/mod.rs", text), ["src/proto/cases"]);
+        assert_eq!(test_modules_of("src/clock.rs", text), ["src/clock/cases"]);
+        for file in ["src/clock/cases.rs", "src/clock/cases/mod.rs", "src/clock/cases/late.rs"] {
+            assert!(is_of_tests(file, "src/clock/cases"), "{file}");
+        }
+        assert!(!is_of_tests("src/clock/cases_more.rs", "src/clock/cases"));
     }
 
     #[test]
