@@ -65,6 +65,17 @@ impl SecretSource {
             Self::File(path) => read_file(path),
         }
     }
+
+    /// Whether both are written alike: the same value, or the same file.
+    ///
+    /// Takes longer the longer the values agree, so it is for the configuration alone.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Value(one), Self::Value(other)) => one.expose_secret() == other.expose_secret(),
+            (Self::File(one), Self::File(other)) => one == other,
+            (Self::Value(_), Self::File(_)) | (Self::File(_), Self::Value(_)) => false,
+        }
+    }
 }
 
 /// Why a secret could not be had.
