@@ -1,16 +1,66 @@
 //! The configuration file: its TOML shape, and each module's own settings made of it.
+//!
+//! In:  a file of at most [`FILE_LEN_MAX`] bytes, the environment variables that it names, and the
+//!      files that it names, read to see that they can be.
+//! Out: a [`Config`], or every [`Problem`] of the file at once.
+//!
+//! Reading goes down the tree of the file in one pass. Whatever is wrong is reported where it is
+//! found, and stands as a `Reported` in place of the value, so that reading goes on. What must
+//! hold between tables is looked at last.
 
+mod accounts;
+mod endpoint;
+mod field;
+mod file;
+mod grants;
+mod later;
+mod listeners;
+mod local_password;
+mod locate;
+mod mail_host;
+mod presets;
+mod problem;
+mod providers;
+mod relations;
+mod secrets;
+mod settings;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::io::Read as _;
+use std::path::Path;
 use std::time::Duration;
 
+use toml::de::DeTable;
+use zeroize::Zeroizing;
+
 use crate::account::AccountSettings;
+use crate::names::AccountPattern;
 use crate::relay::{Limits, ListenerSettings};
+
+use self::accounts::Accounts;
+use self::field::Field;
+use self::file::{File, Reported};
+use self::listeners::Listener;
+use self::providers::Providers;
+
+pub use self::file::EnvLookup;
+pub use self::locate::{NotFound, locate};
+pub use self::problem::{ConfigError, Problem};
+
+/// Largest configuration file, in bytes: some thousand accounts, and far less than what somebody
+/// names by mistake.
+pub const FILE_LEN_MAX: u64 = 1024 * 1024;
 
 /// Everything that the file says.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The `[listeners.…]` tables, by name.
+    /// The `[listeners.…]` tables, in the file's order. At least one.
     pub listeners: Vec<ListenerSettings>,
-    /// The `[accounts.…]` tables, by name.
+    /// The `[accounts.…]` tables: exact names first, then wildcards, so that the first that covers
+    /// a name is the one meant. At least one.
     pub accounts: Vec<AccountSettings>,
     /// The `[limits]` table.
     pub limits: Limits,
@@ -18,6 +68,8 @@ pub struct Config {
     pub log: LogSettings,
     /// `shutdown.grace`: how long signed-in sessions may go on after SIGTERM.
     pub grace: Duration,
+    /// What is allowed and probably not meant, by line.
+    pub warnings: Vec<Problem>,
 }
 
 /// The `[log]` table.
@@ -29,6 +81,12 @@ pub struct LogSettings {
     pub format: LogFormat,
 }
 
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { level: tracing::Level::INFO, format: LogFormat::Text }
+    }
+}
+
 /// How a log line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -36,4 +94,101 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+impl Config {
+    /// Reads the configuration file at `path`.
+    ///
+    /// # Errors
+    /// When it cannot be read, or something in it is wrong.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = read(path)?;
+        let dir = path.parent().unwrap_or(Path::new(""));
+        Self::parse(&text, dir, &|name| std::env::var(name))
+            .map_err(|problems| ConfigError::Problems { path: path.into(), problems })
+    }
+
+    /// Reads the configuration in `text`, whose paths are relative to `dir` and whose environment
+    /// variables are looked up by `env`.
+    ///
+    /// # Errors
+    /// All that is wrong with it, by line. Where `text` is no TOML, that alone.
+    pub fn parse(text: &str, dir: &Path, env: EnvLookup<'_>) -> Result<Self, Vec<Problem>> {
+        let file = File::new(text, dir, env);
+        let (tree, errors) = DeTable::parse_recoverable(text);
+        refuse_syntax(&file, &errors);
+        // A tree with holes would seem to lack what stands in them.
+        let config = errors.is_empty().then(|| Self::read(&Field::root(&file, tree.get_ref())));
+        let (problems, warnings) = file.into_findings();
+        match config {
+            Some(Ok(config)) if problems.is_empty() => Ok(Self { warnings, ..config }),
+            _ => Err(problems),
+        }
+    }
+
+    fn read(field: &Field<'_>) -> Result<Self, Reported> {
+        let mut root = field.table()?;
+        let listeners = Listener::read_all(&mut root);
+        let providers = Providers::read(&mut root);
+        let accounts = Accounts::read(&mut root, &providers);
+        let limits = settings::limits(&mut root);
+        let log = settings::log(&mut root);
+        let grace = settings::grace(&mut root);
+        let finished = later::refuse_tables(&mut root).and(root.finish(later::TABLES));
+
+        relations::refuse_collisions(&listeners);
+        relations::refuse_loops(&listeners, &providers.hosts);
+        relations::refuse_strangers(&listeners, &accounts.names);
+        // A listener would seem to serve nobody when something else is wrong with its accounts.
+        if !field.file().has_problems() {
+            relations::check_service(&listeners, &accounts.settings);
+        }
+
+        finished?;
+        let listeners: Result<_, _> = listeners.into_iter().map(Listener::into_settings).collect();
+        let accounts = accounts.settings.into_iter().map(|(_, account)| account);
+        let (wildcards, exact): (Vec<_>, Vec<_>) =
+            accounts.partition(|account| matches!(account.name, AccountPattern::Domain(_)));
+        Ok(Self {
+            listeners: listeners?,
+            accounts: exact.into_iter().chain(wildcards).collect(),
+            limits: limits?,
+            log: log?,
+            grace: grace?,
+            warnings: Vec::new(),
+        })
+    }
+}
+
+/// Reports where the text is no TOML; of each line the first error, for others follow from it.
+fn refuse_syntax(file: &File<'_>, errors: &[toml::de::Error]) {
+    let mut lines = BTreeSet::new();
+    for error in errors {
+        // The parser's messages are fixed texts: they repeat nothing of the file.
+        let at = error.span().map_or(0, |span| span.start);
+        if lines.insert(file.line(at)) {
+            let message = format!("is no TOML: {}", error.message());
+            file.problem(
+                at,
+                None,
+                message,
+                "mend it first: the rest is looked at once all is TOML",
+            );
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Zeroizing<String>, ConfigError> {
+    let unreadable = |source| ConfigError::Unreadable { path: path.into(), source };
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    let len = file.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if !u64::try_from(len).is_ok_and(|len| len <= FILE_LEN_MAX) {
+        return Err(ConfigError::TooLong { path: path.into() });
+    }
+    String::from_utf8(bytes).map(Zeroizing::new).map_err(|error| {
+        let valid = error.as_bytes().get(..error.utf8_error().valid_up_to());
+        let line = file::line_behind(valid.unwrap_or_default());
+        ConfigError::NotUtf8 { path: path.into(), line }
+    })
 }

@@ -1,0 +1,163 @@
+//! The keys by which tokens are obtained, which an account has or inherits from its provider, and
+//! the grants made of them: one for all accounts of one application.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::provider::Grant;
+use crate::secret::SecretSource;
+
+use super::endpoint::{Tenant, TokenEndpoint};
+use super::field::Field;
+use super::file::Reported;
+use super::later;
+use super::providers::ProviderEntry;
+use super::table::Table;
+
+/// Longest client id, in characters. Entra's have 36, Google's 72; RFC 6749 sets no limit.
+const CLIENT_ID_LEN_MAX: usize = 1024;
+
+/// How tokens are obtained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum GrantKind {
+    /// RFC 6749 section 4.4.
+    ClientCredentials,
+}
+
+/// A key that may be left out, and may be wrong.
+type Key<T> = Result<Option<T>, Reported>;
+
+/// The keys of a grant in one table.
+pub(super) struct GrantKeys<'t> {
+    kind: Key<GrantKind>,
+    tenant: Key<(Field<'t>, Tenant)>,
+    client_id: Key<String>,
+    client_secret: Key<(Field<'t>, SecretSource)>,
+}
+
+impl<'t> GrantKeys<'t> {
+    /// No keys.
+    pub(super) fn none() -> Self {
+        Self { kind: Ok(None), tenant: Ok(None), client_id: Ok(None), client_secret: Ok(None) }
+    }
+
+    /// Takes them out of `table`.
+    pub(super) fn read(table: &mut Table<'t>) -> Self {
+        let kinds = [("client-credentials", GrantKind::ClientCredentials)];
+        Self {
+            kind: table.read("grant", |field| field.choice(&kinds, later::GRANTS)),
+            tenant: table.read("tenant", |field| {
+                let tenant = Tenant::read(&field)?;
+                Ok((field, tenant))
+            }),
+            client_id: table.read("client_id", |field| client_id(&field)),
+            client_secret: table.read("client_secret", |field| {
+                let secret = field.secret()?;
+                Ok((field, secret))
+            }),
+        }
+    }
+
+    /// Reports a tenant that `endpoint` has no place for.
+    pub(super) fn check(&self, endpoint: &TokenEndpoint) -> Result<(), Reported> {
+        match &self.tenant {
+            Ok(Some((field, _))) if !endpoint.takes_tenant() => Err(misplaced(field)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn client_id(field: &Field<'_>) -> Result<String, Reported> {
+    let text = field.text()?;
+    // RFC 6749 appendix A.1: printable ASCII.
+    let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    if printable && (1..=CLIENT_ID_LEN_MAX).contains(&text.len()) {
+        Ok(text.to_owned())
+    } else {
+        Err(field.problem(
+            "is no client id",
+            "write the application (client) ID: printable ASCII, at most 1,024 characters",
+        ))
+    }
+}
+
+/// What makes two accounts share a grant: provider, tenant, client id.
+type Application = (String, Option<Tenant>, String);
+
+/// The grants of a file.
+#[derive(Default)]
+pub(super) struct Grants {
+    /// With the key of the first account that has it.
+    shared: BTreeMap<Application, (String, Arc<Grant>)>,
+}
+
+impl Grants {
+    /// The grant that `keys`, or else those of its provider, make for the account `account`.
+    pub(super) fn share<'t>(
+        &mut self,
+        account: &Field<'t>,
+        keys: GrantKeys<'t>,
+        provider: &ProviderEntry<'t>,
+    ) -> Result<Arc<Grant>, Reported> {
+        let defaults = &provider.defaults;
+        let GrantKind::ClientCredentials =
+            or_default(keys.kind, &defaults.kind)?.ok_or_else(|| {
+                account.lacks("grant", "write grant = \"client-credentials\", the only one yet")
+            })?;
+        let tenant = tenant(account, or_default(keys.tenant, &defaults.tenant), provider);
+        let client_id = or_default(keys.client_id, &defaults.client_id).and_then(|client_id| {
+            let help = "write the application (client) ID";
+            client_id.ok_or_else(|| account.lacks("client_id", help))
+        });
+        let secret = or_default(keys.client_secret, &defaults.client_secret).and_then(|secret| {
+            let help = "write client_secret = { env = \"NAME\" } or { file = \"PATH\" }";
+            secret.ok_or_else(|| account.lacks("client_secret", help))
+        });
+        let (tenant, client_id, (secret_field, client_secret)) = (tenant?, client_id?, secret?);
+
+        let token_endpoint = provider.token_endpoint.of_tenant(tenant.as_ref());
+        let application = (provider.provider.name.clone(), tenant, client_id.clone());
+        if let Some((first, grant)) = self.shared.get(&application) {
+            if grant.client_secret.is_same_as(&client_secret) {
+                return Ok(Arc::clone(grant));
+            }
+            return Err(secret_field.problem(
+                format!("is not that of `{first}`, which names the same application"),
+                "write one secret for both, here and there or once in the provider's table",
+            ));
+        }
+        let ca_file = provider.provider.ca_file.clone();
+        let grant = Arc::new(Grant { token_endpoint, client_id, client_secret, ca_file });
+        self.shared.insert(application, (account.key().to_owned(), Arc::clone(&grant)));
+        Ok(grant)
+    }
+}
+
+fn or_default<T: Clone>(own: Key<T>, default: &Key<T>) -> Key<T> {
+    match own {
+        Ok(None) => default.clone(),
+        own => own,
+    }
+}
+
+/// The tenant, just where the token endpoint has a place for one.
+fn tenant(
+    account: &Field<'_>,
+    tenant: Key<(Field<'_>, Tenant)>,
+    provider: &ProviderEntry<'_>,
+) -> Key<Tenant> {
+    match tenant? {
+        Some((_, tenant)) if provider.token_endpoint.takes_tenant() => Ok(Some(tenant)),
+        None if !provider.token_endpoint.takes_tenant() => Ok(None),
+        None => Err(account
+            .lacks("tenant", "write the directory (tenant) ID or a domain of the organisation")),
+        Some((field, _)) => Err(misplaced(&field)),
+    }
+}
+
+fn misplaced(tenant: &Field<'_>) -> Reported {
+    tenant.problem(
+        "has no place in the provider's token endpoint",
+        "leave it out, or write {tenant} where it belongs in `token_endpoint`",
+    )
+}

@@ -1,0 +1,215 @@
+//! `[listeners.NAME]`: where mail clients connect, and who of them may.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use crate::names::AccountPattern;
+use crate::net::listen::ListenAddress;
+use crate::provider::{MailHost, Protocol};
+use crate::relay::ListenerSettings;
+
+use super::field::Field;
+use super::file::Reported;
+use super::later;
+use super::table::Table;
+
+/// A value with the field that it was read from.
+pub(super) type At<'t, T> = (Field<'t>, T);
+
+/// A listener, with the fields that other tables are compared with. Whatever is wrong with one key
+/// leaves the others to be compared.
+pub(super) struct Listener<'t> {
+    pub(super) field: Field<'t>,
+    pub(super) protocol: Result<Protocol, Reported>,
+    pub(super) addresses: Vec<At<'t, ListenAddress>>,
+    pub(super) accounts: Option<Vec<At<'t, AccountPattern>>>,
+    pub(super) upstream: Option<At<'t, MailHost>>,
+    name: String,
+    allow: Vec<IpNet>,
+    /// Whether all keys were right.
+    read: Result<(), Reported>,
+}
+
+impl<'t> Listener<'t> {
+    /// Reads `[listeners]`.
+    pub(super) fn read_all(root: &mut Table<'t>) -> Vec<Self> {
+        let help = "write a [listeners.submission] with protocol = \"submission\" and address = \
+                    \"localhost:1587\"";
+        let listeners = root.require_named("listeners", help).into_iter();
+        listeners.filter_map(|(name, field)| Self::read(name, field).ok()).collect()
+    }
+
+    /// The listener as the relay wants it, if all of it was right.
+    pub(super) fn into_settings(self) -> Result<ListenerSettings, Reported> {
+        fn bare<T>(values: Vec<At<'_, T>>) -> Vec<T> {
+            values.into_iter().map(|(_, value)| value).collect()
+        }
+        self.read?;
+        Ok(ListenerSettings {
+            name: self.name,
+            protocol: self.protocol?,
+            addresses: bare(self.addresses),
+            allow: self.allow,
+            accounts: self.accounts.map(bare),
+            upstream: self.upstream.map(|(_, host)| host),
+        })
+    }
+
+    fn read(name: &str, field: Field<'t>) -> Result<Self, Reported> {
+        let mut table = field.table()?;
+        let mut read = field.check_name(name);
+        let protocol = table.require("protocol", "write protocol = \"submission\" or \"imap\"");
+        let protocol = protocol.and_then(|field| {
+            let known = [("submission", Protocol::Submission), ("imap", Protocol::Imap)];
+            field.choice(&known, later::PROTOCOLS)
+        });
+        let addresses = table
+            .require("address", "write address = \"localhost:1587\", or another free port")
+            .and_then(|field| field.each(address));
+        let tls = table.read("tls", |field| field.choice(&[("none", ())], later::LISTENER_TLS));
+        let require_tls = table.read("require_tls", |field| require_tls(&field));
+        let allow = table.read("allow", |field| field.each(network));
+        let accounts = table.read("accounts", |field| field.each(pattern));
+        let upstream = table.read("upstream", |field| field.mail_host().map(|host| (field, host)));
+        read = read.and(tls.map(|_| ())).and(table.finish(later::LISTENER));
+
+        if let (Ok(addresses), Ok(None)) = (&addresses, require_tls) {
+            read = read.and(refuse_in_clear(addresses));
+        }
+        if let (Ok(Some((upstream, _))), Ok(None)) = (&upstream, &accounts) {
+            read = Err(upstream.problem(
+                "needs `accounts` beside it, for their tokens are sent to that server",
+                "write accounts = [\"NAME\"] with those that may sign in here",
+            ));
+        }
+        if let (Ok(addresses), Ok(None)) = (&addresses, &allow)
+            && !addresses.iter().any(|(_, address)| is_loopback(*address))
+        {
+            field.warning(
+                "lacks `allow`, so none but this machine may connect",
+                "write the networks of its clients: allow = [\"192.168.20.0/24\"]",
+            );
+        }
+        Ok(Self {
+            protocol,
+            addresses: or_empty(addresses, &mut read),
+            accounts: or_empty(accounts, &mut read),
+            upstream: or_empty(upstream, &mut read),
+            name: name.to_owned(),
+            allow: or_empty(allow, &mut read).map_or_else(loopback_networks, |networks| {
+                networks.into_iter().map(|(_, network)| network).collect()
+            }),
+            field,
+            read,
+        })
+    }
+}
+
+/// The value, or none where it was wrong, which `read` then says.
+fn or_empty<T: Default>(value: Result<T, Reported>, read: &mut Result<(), Reported>) -> T {
+    value.unwrap_or_else(|reported| {
+        *read = Err(reported);
+        T::default()
+    })
+}
+
+fn address(field: &Field<'_>) -> Result<ListenAddress, Reported> {
+    let text = field.text()?;
+    if text.starts_with("unix:") || text.starts_with("systemd:") {
+        return Err(field.problem(
+            format!("is {text:?}: unix and systemd sockets are not in this version of mailbearer"),
+            "write an address with a port: \"localhost:1587\"",
+        ));
+    }
+    if let Some(port) = text.strip_prefix("localhost:").and_then(port) {
+        return Ok(ListenAddress::Localhost(port));
+    }
+    text.parse().map(ListenAddress::Socket).map_err(|_| {
+        field.problem(
+            format!("is {text:?}, which is no address with a port"),
+            "write \"localhost:PORT\", \"127.0.0.1:PORT\" or \"[::1]:PORT\"",
+        )
+    })
+}
+
+/// Takes digits alone; the standard library would take a `+` before them.
+fn port(text: &str) -> Option<u16> {
+    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Said by `require_tls = false`: credentials may come in clear, also off loopback.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum InClear {
+    Accepted,
+}
+
+fn require_tls(field: &Field<'_>) -> Result<InClear, Reported> {
+    if field.flag()? {
+        Err(field.problem(
+            "is true, but this listener has no TLS, so nobody could sign in",
+            "leave it out: TLS towards clients is not in this version of mailbearer",
+        ))
+    } else {
+        Ok(InClear::Accepted)
+    }
+}
+
+fn refuse_in_clear(addresses: &[At<'_, ListenAddress>]) -> Result<(), Reported> {
+    let mut refused = Ok(());
+    for (field, address) in addresses {
+        if let ListenAddress::Socket(socket) = address
+            && !is_loopback(*address)
+        {
+            refused = Err(field.problem(
+                format!("is {socket}, where passwords would cross a network in clear"),
+                "listen on localhost, or write `require_tls = false` to accept that",
+            ));
+        }
+    }
+    refused
+}
+
+fn is_loopback(address: ListenAddress) -> bool {
+    match address {
+        ListenAddress::Localhost(_) => true,
+        ListenAddress::Socket(socket) => socket.ip().to_canonical().is_loopback(),
+    }
+}
+
+/// A network, or a single address.
+fn network(field: &Field<'_>) -> Result<IpNet, Reported> {
+    let text = field.text()?;
+    let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    let network: IpNet = network.map_err(|_| {
+        field.problem(
+            format!("holds {text:?}, which is no network"),
+            "write networks as \"192.168.20.0/24\" or \"fd00::/64\", single addresses as they are",
+        )
+    })?;
+    // A slip of the pen here would let others in, so it is not mended silently.
+    if network.trunc() == network {
+        Ok(network)
+    } else {
+        Err(field.problem(
+            format!("holds {text:?}, which has address bits behind the prefix"),
+            format!("write \"{}\" for the network, or \"{}\"", network.trunc(), network.addr()),
+        ))
+    }
+}
+
+fn loopback_networks() -> Vec<IpNet> {
+    let v4 = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
+    let v6 = Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128);
+    vec![v4.into(), v6.into()]
+}
+
+fn pattern(field: &Field<'_>) -> Result<AccountPattern, Reported> {
+    let text = field.text()?;
+    AccountPattern::parse(text).map_err(|problem| {
+        field.problem(
+            format!("holds {text:?}, which is no account: {problem}"),
+            "write names of accounts, or *@ and a domain",
+        )
+    })
+}

@@ -1,0 +1,49 @@
+//! `accounts.NAME.local_password`: what a legacy client must show to mailbearer.
+
+use argon2::Params;
+use argon2::password_hash::phc::PasswordHash;
+
+use crate::account::LocalPassword;
+use crate::secret::SecretString;
+
+use super::field::Field;
+use super::file::Reported;
+
+/// Most memory that the verification of one password may take, in KiB. OWASP advises 7 to 46 MiB;
+/// this much for each sign-in would let strangers empty the machine.
+const MEMORY_MAX_KIB: u32 = 1024 * 1024;
+
+/// Reads it. A string is an Argon2 PHC string; a plain password stands elsewhere.
+pub(super) fn read(field: &Field<'_>) -> Result<LocalPassword, Reported> {
+    if !field.is_text() {
+        return field.secret().map(LocalPassword::Plain);
+    }
+    let text = field.text()?;
+    if text == "any" {
+        return Err(field.problem(
+            "is \"any\", which an application's grant never takes",
+            "write what `mailbearer password --hash` prints: client-credentials reaches every \
+             mailbox that the application may use, so a client has to show a password",
+        ));
+    }
+    // Not even a part of the text is told: it may be the password itself.
+    let hash = PasswordHash::new(text).ok().filter(|hash| {
+        argon2::Algorithm::try_from(hash.algorithm.as_str()).is_ok()
+            && hash.salt.is_some()
+            && hash.hash.is_some()
+    });
+    let params = hash.as_ref().and_then(|hash| Params::try_from(hash).ok()).ok_or_else(|| {
+        field.problem(
+            "is no Argon2 hash of a password",
+            "write what `mailbearer password --hash` prints, or keep a plain password elsewhere: \
+             { env = \"NAME\" } or { file = \"PATH\" }",
+        )
+    })?;
+    if params.m_cost() > MEMORY_MAX_KIB {
+        return Err(field.problem(
+            "takes more than 1 GiB of memory at each sign-in",
+            "write what `mailbearer password --hash` prints, or a hash with a smaller m=",
+        ));
+    }
+    Ok(LocalPassword::Hash(SecretString::from(text)))
+}

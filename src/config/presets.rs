@@ -1,0 +1,45 @@
+//! The providers that are built in.
+//!
+//! Sources: Microsoft's "Authenticate an IMAP, POP or SMTP connection using OAuth" (endpoint,
+//! scope), "Settings for POP and IMAP access" and "SMTP AUTH client submission" (hosts), and the
+//! replies of Exchange Online to EHLO.
+
+use crate::provider::{MailHost, Mechanism, PerProtocol, Provider, UpstreamTls};
+
+use super::endpoint::TokenEndpoint;
+
+/// The name of Exchange Online, worldwide cloud.
+pub(super) const MICROSOFT: &str = "microsoft";
+
+/// What Exchange Online shows to EHLO when a session begins; AUTH and STARTTLS are ours to show.
+const MICROSOFT_EHLO: &[&str] = &[
+    "SIZE 157286400",
+    "PIPELINING",
+    "DSN",
+    "ENHANCEDSTATUSCODES",
+    "8BITMIME",
+    "BINARYMIME",
+    "CHUNKING",
+    "SMTPUTF8",
+];
+
+/// Exchange Online, worldwide cloud, as an application signs in.
+pub(super) fn microsoft() -> (Provider, TokenEndpoint) {
+    let host = |host: &str, port, tls| Some(MailHost { host: host.to_owned(), port, tls });
+    // App-only tokens are for one resource, the same for both protocols; delegated scopes
+    // (IMAP.AccessAsUser.All, SMTP.Send) are for grants that a person consents to.
+    let scopes = vec!["https://outlook.office365.com/.default".to_owned()];
+    let provider = Provider {
+        name: MICROSOFT.to_owned(),
+        hosts: PerProtocol {
+            submission: host("smtp.office365.com", 587, UpstreamTls::StartTls),
+            imap: host("outlook.office365.com", 993, UpstreamTls::Implicit),
+        },
+        scopes: PerProtocol { submission: scopes.clone(), imap: scopes },
+        mechanism: Mechanism::Xoauth2,
+        ca_file: None,
+        declared_ehlo: MICROSOFT_EHLO,
+    };
+    let endpoint = "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token";
+    (provider, TokenEndpoint::preset(endpoint))
+}

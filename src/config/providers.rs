@@ -1,0 +1,194 @@
+//! `[providers.NAME]`: the built-in providers, changed by the file, and those that it adds.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+
+use crate::provider::{MailHost, Mechanism, PerProtocol, Provider};
+
+use super::endpoint::TokenEndpoint;
+use super::field::Field;
+use super::file::Reported;
+use super::grants::GrantKeys;
+use super::later;
+use super::listeners::At;
+use super::presets;
+use super::table::{Table, nearest};
+
+/// Largest `ca_file`, in bytes. The roots of all of Mozilla's programme are under 1 MiB.
+const CA_FILE_LEN_MAX: u64 = 4 * 1024 * 1024;
+
+/// A provider, and what it gives to its accounts.
+pub(super) struct ProviderEntry<'t> {
+    pub(super) provider: Arc<Provider>,
+    pub(super) token_endpoint: TokenEndpoint,
+    /// Keys that its accounts may leave out.
+    pub(super) defaults: GrantKeys<'t>,
+}
+
+/// All providers by name, also those that something is wrong with.
+pub(super) struct Providers<'t> {
+    entries: BTreeMap<&'t str, Result<ProviderEntry<'t>, Reported>>,
+    /// The mail servers that the file names, with their keys.
+    pub(super) hosts: Vec<At<'t, MailHost>>,
+}
+
+impl<'t> Providers<'t> {
+    /// Reads `[providers]`.
+    pub(super) fn read(root: &mut Table<'t>) -> Self {
+        let mut providers = Self { entries: BTreeMap::new(), hosts: Vec::new() };
+        if let Ok(Some(mut tables)) = root.read("providers", |field| field.table()) {
+            for (name, field) in tables.take_named() {
+                let entry = providers.entry(name, &field);
+                providers.entries.insert(name, entry);
+            }
+        }
+        providers.entries.entry(presets::MICROSOFT).or_insert_with(|| {
+            let (provider, token_endpoint) = presets::microsoft();
+            let provider = Arc::new(provider);
+            Ok(ProviderEntry { provider, token_endpoint, defaults: GrantKeys::none() })
+        });
+        providers
+    }
+
+    /// The provider that `field` names.
+    pub(super) fn find(&self, field: &Field<'t>) -> Result<&ProviderEntry<'t>, Reported> {
+        let name = field.text()?;
+        if let Some(entry) = self.entries.get(name) {
+            return entry.as_ref().map_err(|reported| *reported);
+        }
+        if let Some(later) = later::PROVIDERS.iter().find(|later| later.name == name) {
+            let message = format!("is {name:?}, which is not in this version of mailbearer");
+            return Err(field.problem(message, later.help));
+        }
+        let near = nearest(name, self.entries.keys().copied())
+            .map_or_else(String::new, |near| format!("; the nearest is {near:?}"));
+        Err(field.problem(
+            format!("is {name:?}, and there is no such provider{near}"),
+            "write \"microsoft\", or the name of a [providers.NAME] of this file",
+        ))
+    }
+
+    fn entry(&mut self, name: &str, field: &Field<'t>) -> Result<ProviderEntry<'t>, Reported> {
+        if let Some(later) = later::PROVIDERS.iter().find(|later| later.name == name) {
+            return Err(field.not_in_this_version(later.help));
+        }
+        let preset = (name == presets::MICROSOFT).then(presets::microsoft);
+        let (preset, preset_endpoint) = preset.unzip();
+        let preset = preset.unwrap_or_else(|| Provider {
+            name: name.to_owned(),
+            hosts: PerProtocol::default(),
+            scopes: PerProtocol::default(),
+            mechanism: Mechanism::Xoauth2,
+            ca_file: None,
+            declared_ehlo: &[],
+        });
+
+        let mut table = field.table()?;
+        let mut forbidden = field.check_name(name);
+        let token_endpoint = table.read("token_endpoint", |field| TokenEndpoint::read(&field));
+        let scopes = table.read("scopes", |field| scopes(&field));
+        let submission = table.read("submission", |field| self.host(field));
+        let imap = table.read("imap", |field| self.host(field));
+        let mechanisms = [("xoauth2", Mechanism::Xoauth2), ("oauthbearer", Mechanism::OauthBearer)];
+        let mechanism = table.read("mechanism", |field| field.choice(&mechanisms, &[]));
+        let ca_file = table.read("ca_file", |field| ca_file(&field));
+        let defaults = GrantKeys::read(&mut table);
+        for key in ["local_password", "mailbox"] {
+            let help = "write it in each [accounts.\"NAME\"]: it is no default for all of them";
+            forbidden = forbidden.and(table.forbid(key, "belongs to an account", help));
+        }
+        let finished = forbidden.and(table.finish(later::PROVIDER));
+
+        let token_endpoint = token_endpoint?.or(preset_endpoint).ok_or_else(|| {
+            field.lacks("token_endpoint", "write token_endpoint = \"https://id.example/token\"")
+        })?;
+        defaults.check(&token_endpoint)?;
+        finished?;
+        let submission = submission?;
+        let provider = Provider {
+            name: preset.name,
+            scopes: scopes?.unwrap_or(preset.scopes),
+            mechanism: mechanism?.unwrap_or(preset.mechanism),
+            ca_file: ca_file?.or(preset.ca_file),
+            // What a preset declares is true of the preset's own host alone.
+            declared_ehlo: if submission.is_some() { &[] } else { preset.declared_ehlo },
+            hosts: PerProtocol {
+                submission: submission.or(preset.hosts.submission),
+                imap: imap?.or(preset.hosts.imap),
+            },
+        };
+        Ok(ProviderEntry { provider: Arc::new(provider), token_endpoint, defaults })
+    }
+
+    fn host(&mut self, field: Field<'t>) -> Result<MailHost, Reported> {
+        let host = field.mail_host()?;
+        self.hosts.push((field, host.clone()));
+        Ok(host)
+    }
+}
+
+/// One list for all protocols, or a table with one for each.
+fn scopes(field: &Field<'_>) -> Result<PerProtocol<Vec<String>>, Reported> {
+    if !field.is_table() {
+        let scopes = scope_list(field)?;
+        return Ok(PerProtocol { submission: scopes.clone(), imap: scopes });
+    }
+    let mut table = field.table()?;
+    let submission = table.read("submission", |field| scope_list(&field));
+    let imap = table.read("imap", |field| scope_list(&field));
+    table.finish(later::PER_PROTOCOL)?;
+    Ok(PerProtocol { submission: submission?.unwrap_or_default(), imap: imap?.unwrap_or_default() })
+}
+
+fn scope_list(field: &Field<'_>) -> Result<Vec<String>, Reported> {
+    let scopes = field.each(scope)?;
+    Ok(scopes.into_iter().map(|(_, scope)| scope).collect())
+}
+
+fn scope(field: &Field<'_>) -> Result<String, Reported> {
+    let text = field.text()?;
+    // RFC 6749 section 3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E ).
+    let fits = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+    if !text.is_empty() && text.bytes().all(fits) {
+        Ok(text.to_owned())
+    } else {
+        Err(field.problem(
+            format!("holds {text:?}, which is no scope"),
+            "write one scope in each string: scopes = [\"mail.imap\", \"mail.smtp\"]",
+        ))
+    }
+}
+
+/// The file of certificates that this names, which is read now to see that it holds some.
+fn ca_file(field: &Field<'_>) -> Result<PathBuf, Reported> {
+    let path = field.path()?;
+    let shown = path.display();
+    let pem = read(&path).map_err(|error| field.cannot_read(&path, &error))?;
+    let help = "write the CA's certificate in PEM: -----BEGIN CERTIFICATE-----";
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        certificate.ok().and_then(|certificate| roots.add(certificate).ok()).ok_or_else(|| {
+            field.problem(format!("names {shown}, which holds a damaged certificate"), help)
+        })?;
+    }
+    if roots.is_empty() {
+        return Err(field.problem(format!("names {shown}, which holds no certificate"), help));
+    }
+    Ok(path)
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let len = File::open(path)?.take(CA_FILE_LEN_MAX + 1).read_to_end(&mut bytes)?;
+    match u64::try_from(len) {
+        Ok(..=CA_FILE_LEN_MAX) => Ok(bytes),
+        _ => Err(io::Error::other("it is larger than 4 MiB")),
+    }
+}

@@ -1,0 +1,135 @@
+//! What must hold between the tables of a file: addresses that do not collide, upstreams that are
+//! not this relay itself, patterns that mean somebody, and listeners that serve somebody.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::account::AccountSettings;
+use crate::names::AccountPattern;
+use crate::net::listen::ListenAddress;
+use crate::provider::MailHost;
+
+use super::field::Field;
+use super::listeners::{At, Listener};
+
+const LOCALHOST: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+
+/// Reports every address that an earlier one takes already.
+pub(super) fn refuse_collisions(listeners: &[Listener<'_>]) {
+    let addresses = || listeners.iter().flat_map(|listener| &listener.addresses);
+    for (nth, (field, address)) in addresses().enumerate() {
+        let taken = addresses().take(nth).find(|(_, earlier)| collide(*earlier, *address));
+        if let Some((earlier, _)) = taken {
+            field.problem(
+                format!("is an address that `{}` has already", earlier.key()),
+                "choose another port for one of the two",
+            );
+        }
+    }
+}
+
+fn collide(one: ListenAddress, other: ListenAddress) -> bool {
+    sockets(one).iter().any(|one| {
+        sockets(other).iter().any(|other| {
+            let any = one.ip().is_unspecified() || other.ip().is_unspecified();
+            // Port 0 is any free port.
+            one.port() == other.port()
+                && one.port() != 0
+                && one.is_ipv4() == other.is_ipv4()
+                && (any || one.ip() == other.ip())
+        })
+    })
+}
+
+/// Reports every upstream, of the `listeners` or among the providers' `hosts`, that is one of the
+/// listeners: a session there would go round for ever.
+pub(super) fn refuse_loops(listeners: &[Listener<'_>], hosts: &[At<'_, MailHost>]) {
+    let upstreams = listeners.iter().filter_map(|listener| listener.upstream.as_ref());
+    for (field, host) in upstreams.chain(hosts) {
+        let addresses = listeners.iter().flat_map(|listener| &listener.addresses);
+        if let Some((own, _)) = addresses.into_iter().find(|(_, own)| leads_to(host, *own)) {
+            field.problem(
+                format!("is {host}, which is `{}`: the relay would call itself", own.key()),
+                "name the provider's own server",
+            );
+        }
+    }
+}
+
+/// Whether `host` is the listener at `address`, as far as it can be told without DNS.
+fn leads_to(host: &MailHost, address: ListenAddress) -> bool {
+    let ips = match host.host.parse::<IpAddr>() {
+        Ok(ip) => vec![ip.to_canonical()],
+        Err(_) if host.host == "localhost" => LOCALHOST.to_vec(),
+        Err(_) => Vec::new(),
+    };
+    sockets(address).iter().any(|own| {
+        let any = own.ip().is_unspecified();
+        own.port() == host.port
+            && ips.iter().any(|ip| (any && ip.is_loopback()) || *ip == own.ip().to_canonical())
+    })
+}
+
+fn sockets(address: ListenAddress) -> Vec<SocketAddr> {
+    match address {
+        ListenAddress::Localhost(port) => LOCALHOST.map(|ip| SocketAddr::new(ip, port)).to_vec(),
+        ListenAddress::Socket(socket) => vec![socket],
+    }
+}
+
+/// Reports every pattern of a listener that means no account of the file.
+pub(super) fn refuse_strangers(
+    listeners: &[Listener<'_>],
+    names: &BTreeMap<AccountPattern, Field<'_>>,
+) {
+    for (field, pattern) in listeners.iter().filter_map(|own| own.accounts.as_ref()).flatten() {
+        // Where there is no account at all, that was reported.
+        if !names.is_empty() && !names.keys().any(|name| overlap(name, pattern)) {
+            field.problem(
+                format!("holds \"{pattern}\", and there is no such account"),
+                format!("write an [accounts.\"{pattern}\"], or correct the name"),
+            );
+        }
+    }
+}
+
+fn overlap(one: &AccountPattern, other: &AccountPattern) -> bool {
+    match (one, other) {
+        (AccountPattern::Exact(name), pattern) | (pattern, AccountPattern::Exact(name)) => {
+            pattern.covers(name)
+        }
+        (AccountPattern::Domain(one), AccountPattern::Domain(other)) => one == other,
+    }
+}
+
+/// Reports every listener that serves no account, and warns of every account that is served by no
+/// listener.
+pub(super) fn check_service(listeners: &[Listener<'_>], accounts: &[At<'_, AccountSettings>]) {
+    for listener in listeners {
+        let Ok(protocol) = listener.protocol else { continue };
+        if !accounts.iter().any(|(_, account)| serves(listener, account)) {
+            listener.field.problem(
+                format!("serves nobody: no provider of its accounts has a server for {protocol}"),
+                format!("write `{protocol}` in the provider's table, or `upstream` here"),
+            );
+        }
+    }
+    for (field, account) in accounts {
+        if !listeners.iter().any(|listener| serves(listener, account)) {
+            field.warning(
+                "is served by no listener",
+                "add it to the `accounts` of one, or give its provider a server for the protocol",
+            );
+        }
+    }
+}
+
+fn serves(listener: &Listener<'_>, account: &AccountSettings) -> bool {
+    let listed = listener
+        .accounts
+        .as_ref()
+        .is_none_or(|patterns| patterns.iter().any(|(_, pattern)| overlap(pattern, &account.name)));
+    let hosts = &account.provider.hosts;
+    let has_host = listener.protocol.is_ok_and(|protocol| hosts.get(protocol).is_some());
+    listed && (listener.upstream.is_some() || has_host)
+}
