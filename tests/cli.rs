@@ -1,0 +1,162 @@
+//! The command line as a script sees it: what is printed where, and the exit code.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Argon2, PasswordVerifier as _};
+
+const CONFIG: &str = r#"
+[listeners.submission]
+protocol = "submission"
+address = "localhost:1587"
+
+[listeners.imap]
+protocol = "imap"
+address = "localhost:1143"
+
+[accounts."alice@contoso.com"]
+provider = "microsoft"
+tenant = "contoso.com"
+client_id = "app"
+client_secret = { env = "TEST_SECRET" }
+grant = "client-credentials"
+"#;
+
+/// Runs mailbearer in `dir` with nothing in its environment but a secret and a home.
+fn mailbearer(dir: &Path, args: &[&str], stdin: &[u8]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_mailbearer"))
+        .args(args)
+        .current_dir(dir)
+        .env_clear()
+        .env("TEST_SECRET", "tell-nobody")
+        .env("HOME", dir)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that refuses its arguments reads nothing.
+    let _ = child.stdin.take().unwrap().write_all(stdin);
+    child.wait_with_output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// Checks the file `content` in an empty directory.
+fn check(content: &str) -> Output {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("mailbearer.toml"), content).unwrap();
+    mailbearer(dir.path(), &["check"], b"")
+}
+
+#[test]
+fn check_counts_what_is_there_and_prints_warnings() {
+    let output = check(CONFIG);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(
+        text(&output.stdout),
+        "mailbearer.toml: no problems (2 listeners, 1 account)\n\
+         warning: mailbearer.toml:10: `accounts.\"alice@contoso.com\"` lacks `local_password`, so \
+         nobody can sign in\n  write what `mailbearer password --hash` prints\n"
+    );
+    assert_eq!(text(&output.stderr), "");
+}
+
+#[test]
+fn check_tells_every_problem_and_exits_78() {
+    let output = check(&CONFIG.replace("submission\"", "smtp\"").replace("1143", "imap"));
+    assert_eq!(output.status.code(), Some(78));
+    assert_eq!(text(&output.stdout), "");
+    let told: Vec<&str> =
+        text(&output.stderr).lines().filter(|line| !line.starts_with("  ")).collect();
+    assert_eq!(
+        told,
+        [
+            "mailbearer.toml:3: `listeners.submission.protocol` is \"smtp\", which mailbearer does \
+             not know",
+            "mailbearer.toml:8: `listeners.imap.address` is \"localhost:imap\", which is no \
+             address with a port"
+        ]
+    );
+}
+
+#[test]
+fn a_missing_file_exits_78_and_names_every_place_looked_at() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = mailbearer(dir.path(), &["-c", "missing.toml", "check"], b"");
+    assert_eq!(output.status.code(), Some(78));
+    assert!(text(&output.stderr).contains("looked for missing.toml\n"));
+    // Without -c the last place is outside of the test; it may exist on a machine in use.
+    if !Path::new("/etc/mailbearer/mailbearer.toml").exists() {
+        let output = mailbearer(dir.path(), &["check"], b"");
+        assert_eq!(output.status.code(), Some(78));
+        let user = dir.path().join(".config/mailbearer/mailbearer.toml");
+        for place in ["mailbearer.toml", user.to_str().unwrap(), "/etc/mailbearer/mailbearer.toml"]
+        {
+            assert!(text(&output.stderr).contains(place), "{place}");
+        }
+    }
+}
+
+#[test]
+fn wrong_usage_exits_64_and_help_exits_0() {
+    let dir = tempfile::tempdir().unwrap();
+    for args in [
+        &[][..],
+        &["chek"],
+        &["check", "--wrong"],
+        &["password"],
+        &["demo", "--once", "--provider-only"],
+        &["-c"],
+    ] {
+        let output = mailbearer(dir.path(), args, b"");
+        assert_eq!(output.status.code(), Some(64), "{args:?}");
+        assert_eq!(text(&output.stdout), "", "{args:?}");
+    }
+    for args in [&["--help"][..], &["--version"]] {
+        assert_eq!(mailbearer(dir.path(), args, b"").status.code(), Some(0));
+    }
+    for command in ["demo", "serve", "check", "password"] {
+        let output = mailbearer(dir.path(), &[command, "--help"], b"");
+        assert_eq!(output.status.code(), Some(0));
+        assert!(text(&output.stdout).contains("Example: "), "{command}");
+    }
+}
+
+#[test]
+fn password_hash_prints_an_argon2id_hash_of_the_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let hash = |password: &[u8]| {
+        let output = mailbearer(dir.path(), &["password", "--hash"], password);
+        assert_eq!(output.status.code(), Some(0));
+        assert_eq!(text(&output.stderr), "");
+        text(&output.stdout).trim_end().to_owned()
+    };
+    let [one, other] = [hash(b"correct horse\n"), hash(b"correct horse\r\n")];
+    assert!(one.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{one}");
+    assert_ne!(one, other, "the salt is drawn each time");
+    for hash in [&one, &other] {
+        let parsed = PasswordHash::new(hash).unwrap();
+        assert!(Argon2::default().verify_password(b"correct horse", &parsed).is_ok());
+        assert!(Argon2::default().verify_password(b"correct horse\n", &parsed).is_err());
+    }
+    let output = check(&format!("{CONFIG}local_password = \"{one}\""));
+    assert_eq!(text(&output.stdout), "mailbearer.toml: no problems (2 listeners, 1 account)\n");
+}
+
+#[test]
+fn password_hash_of_nothing_or_of_too_much_exits_64() {
+    let dir = tempfile::tempdir().unwrap();
+    for password in [&b""[..], b"\n", &[b'x'; 1025]] {
+        let output = mailbearer(dir.path(), &["password", "--hash"], password);
+        assert_eq!(output.status.code(), Some(64));
+        assert_eq!(text(&output.stdout), "");
+        assert!(!text(&output.stderr).contains("xx"));
+    }
+}
