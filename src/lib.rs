@@ -16,4 +16,5 @@ pub mod proto;
 pub mod provider;
 pub mod refusal;
 pub mod relay;
+pub mod sandbox;
 pub mod secret;

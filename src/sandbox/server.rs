@@ -1,0 +1,126 @@
+//! The mail servers: a listener for each, a task for each connection.
+//!
+//! Limits: [`CONNECTIONS_MAX`] connections of one protocol at once; further ones wait in the
+//! system's queue. No deadlines: how long a client waits is what tests are about.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use super::conversation::{Conversation, Cue, End};
+use super::issuer::Issuer;
+use super::mailboxes::Mailboxes;
+use super::record::Record;
+use super::script::{Script, Step};
+use super::sign_in::{Claim, SignIn, SignInRefusal};
+use super::{ImapWelcome, imap, smtp};
+use crate::names::{AccountPattern, Username};
+use crate::provider::{Mechanism, PerProtocol, Protocol, UpstreamTls};
+
+/// How many connections of one protocol are open at once.
+pub const CONNECTIONS_MAX: usize = 10_240;
+
+/// How long nothing is accepted after that failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What all connections share.
+pub(super) struct Shared {
+    pub(super) covered: Vec<AccountPattern>,
+    pub(super) mailboxes: Mailboxes,
+    pub(super) issuer: Arc<Issuer>,
+    pub(super) record: Record,
+    pub(super) script: Script,
+    pub(super) tls: Arc<ServerConfig>,
+    pub(super) begin_tls: PerProtocol<UpstreamTls>,
+    pub(super) imap_welcome: ImapWelcome,
+    pub(super) changes: watch::Sender<()>,
+    pub(super) queue_ids: AtomicU64,
+}
+
+/// Serves `protocol` until it is dropped; so are its connections then.
+pub(super) async fn serve(listener: TcpListener, protocol: Protocol, shared: Arc<Shared>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut conversations = JoinSet::new();
+    loop {
+        while conversations.try_join_next().is_some() {}
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let tcp = match listener.accept().await {
+            Ok((tcp, _)) => tcp,
+            // The client left again, or descriptors ran out.
+            Err(_) => {
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let shared = Arc::clone(&shared);
+        conversations.spawn(async move {
+            converse(tcp, protocol, &shared).await;
+            drop(place);
+        });
+    }
+}
+
+async fn converse(tcp: TcpStream, protocol: Protocol, shared: &Shared) {
+    // Without it Nagle's algorithm holds the second of two small replies back.
+    if tcp.set_nodelay(true).is_err() {
+        return;
+    }
+    let recorder = shared.record.open(protocol);
+    let mut talk = Conversation::new(tcp, protocol, recorder, shared.script.clone());
+    match talk.cue(Step::Connect, "*").await {
+        // Nobody reads clear text before TLS as a sign to go on.
+        Ok(Cue::Skip) => return talk.close(End::Orderly).await,
+        Ok(_) => {}
+        Err(end) => return talk.close(end).await,
+    }
+    match protocol {
+        Protocol::Submission => smtp::converse(talk, shared).await,
+        Protocol::Imap => imap::converse(talk, shared).await,
+    }
+}
+
+/// Who a sign-in is for, as the reply to it depends on that.
+pub(super) struct Verdict {
+    /// The mailbox signed in to, or why there is none.
+    pub(super) result: Result<Username, SignInRefusal>,
+    /// The script answered already.
+    pub(super) answered: bool,
+}
+
+impl Shared {
+    /// The number of the next accepted message.
+    pub(super) fn next_queue_id(&self) -> u64 {
+        self.queue_ids.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Asks the script about a token, else judges it, and puts the outcome on record.
+    pub(super) async fn judge(
+        &self,
+        talk: &mut Conversation,
+        mechanism: Mechanism,
+        response: &[u8],
+        tag: &str,
+    ) -> Result<Verdict, End> {
+        let protocol = talk.protocol();
+        let cue = talk.cue(Step::Token, tag).await?;
+        let claim = Claim::read(mechanism, response).ok_or(SignInRefusal::Malformed);
+        let user = claim.as_ref().ok().map(|claim| claim.user.clone());
+        let result = match cue {
+            Cue::Skip | Cue::RefuseToken => Err(SignInRefusal::Scripted),
+            Cue::AcceptToken => claim.map(|_| ()),
+            Cue::Act => claim.and_then(|it| it.judge(&self.issuer, &self.covered, protocol)),
+        };
+        let refusal = result.err();
+        talk.signed_in(&SignIn { protocol, mechanism, user: user.clone(), refusal });
+        let result = match (user, refusal) {
+            (Some(user), None) => Ok(user.folded()),
+            (_, refusal) => Err(refusal.unwrap_or(SignInRefusal::Malformed)),
+        };
+        Ok(Verdict { result, answered: cue == Cue::Skip })
+    }
+}
