@@ -31,8 +31,6 @@ pub enum LocalPassword {
     Hash(SecretString),
     /// A plain password from the environment or a file.
     Plain(SecretSource),
-    /// Anything, from loopback peers alone.
-    Any,
     /// Nobody can sign in.
     None,
 }

@@ -33,15 +33,6 @@ const QUEUE_LEN_MAX: usize = 64;
 /// Right passwords remembered. One takes about 100 bytes.
 const REMEMBERED_MAX: usize = 10_000;
 
-/// Where the peer of a session is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PeerKind {
-    /// On this machine.
-    Loopback,
-    /// Anywhere else.
-    Other,
-}
-
 /// A client that showed the right local password. Made by [`Passwords::sign_in`] alone.
 #[derive(Debug, Clone)]
 pub struct SignedIn(Account);
@@ -105,7 +96,7 @@ impl Passwords {
         })
     }
 
-    /// Judges `claim`, made by a client at `peer` to a listener that allows `accounts`.
+    /// Judges `claim`, made to a listener that allows `accounts`.
     ///
     /// # Errors
     /// When the claim is not accepted. The caller answers after the same time whatever the reason.
@@ -114,13 +105,12 @@ impl Passwords {
         directory: &Directory,
         accounts: Option<&[AccountPattern]>,
         claim: &Claim,
-        peer: PeerKind,
     ) -> Result<SignedIn, LocalRefusal> {
         let account = directory.find(&claim.username, accounts);
         let own_hash =
             account.as_ref().and_then(|account| match &account.settings().local_password {
                 LocalPassword::Hash(hash) => Some(hash),
-                LocalPassword::Plain(_) | LocalPassword::Any | LocalPassword::None => None,
+                LocalPassword::Plain(_) | LocalPassword::None => None,
             });
         let hash = own_hash.or(directory.decoy()).map(|hash| hash.expose_secret());
         let tag = self.tag(claim, hash.unwrap_or_default());
@@ -128,7 +118,6 @@ impl Passwords {
         let at_once = match account.as_ref().map(|account| &account.settings().local_password) {
             Some(LocalPassword::Hash(_)) => self.remembers(&tag),
             Some(LocalPassword::Plain(source)) => self.matches(source, claim).await,
-            Some(LocalPassword::Any) => peer == PeerKind::Loopback,
             Some(LocalPassword::None) | None => false,
         };
         if let (true, Some(account)) = (at_once, &account) {
@@ -298,7 +287,7 @@ mod tests {
         password: &str,
     ) -> Result<String, LocalRefusal> {
         let claim = claim(username, password);
-        let outcome = passwords.sign_in(directory, None, &claim, PeerKind::Other).await;
+        let outcome = passwords.sign_in(directory, None, &claim).await;
         outcome.map(|signed_in| signed_in.account().name().to_string())
     }
 
@@ -349,20 +338,10 @@ mod tests {
         for (username, accepted) in [("alice@contoso.com", true), ("bob@contoso.com", false)] {
             let claim = claim(username, "right");
             // Remembered from another listener, it still counts only where it is allowed.
-            passwords.sign_in(&directory, None, &claim, PeerKind::Other).await.unwrap();
-            let outcome = passwords.sign_in(&directory, Some(&allowed), &claim, PeerKind::Other);
+            passwords.sign_in(&directory, None, &claim).await.unwrap();
+            let outcome = passwords.sign_in(&directory, Some(&allowed), &claim);
             assert_eq!(outcome.await.is_ok(), accepted, "{username}");
         }
-    }
-
-    #[tokio::test]
-    async fn any_password_is_right_from_loopback_alone() {
-        let passwords = Passwords::new().unwrap();
-        let directory = Directory::new(vec![settings("alice", LocalPassword::Any)]);
-        let claim = claim("alice", "whatever");
-        let from = |peer| passwords.sign_in(&directory, None, &claim, peer);
-        assert!(from(PeerKind::Loopback).await.is_ok());
-        assert_eq!(from(PeerKind::Other).await.unwrap_err(), LocalRefusal::Wrong);
     }
 
     #[tokio::test]
@@ -382,11 +361,10 @@ mod tests {
         let directory = Directory::new(vec![
             plain("plain", "secret"),
             settings("none", LocalPassword::None),
-            settings("any", LocalPassword::Any),
             hashed("hashed", "right"),
         ]);
         for (before, username) in
-            ["plain", "none", "any", "hashed", "nobody", "nobody"].into_iter().enumerate()
+            ["plain", "none", "hashed", "nobody", "nobody"].into_iter().enumerate()
         {
             assert_eq!(count.load(Ordering::SeqCst), before);
             // It is the right one of the decoy, which opens nothing else.

@@ -110,7 +110,7 @@ impl Listener {
             %peer,
             account = field::Empty,
         );
-        let session = session::run::<P, TcpStream>(Arc::clone(self), stream, peer, place);
+        let session = session::run::<P, TcpStream>(Arc::clone(self), stream, place);
         self.relay.sessions().spawn(session.instrument(span));
     }
 

@@ -24,7 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::account::AccountSettings;
 use crate::account::directory::Directory;
-use crate::account::password::{LocalRefusal, Passwords, PeerKind, RandomError, SignedIn};
+use crate::account::password::{LocalRefusal, Passwords, RandomError, SignedIn};
 use crate::names::AccountPattern;
 use crate::net::listen::ListenAddress;
 use crate::net::tls::{self, TlsError};
@@ -156,9 +156,8 @@ impl Relay {
         &self,
         accounts: Option<&[AccountPattern]>,
         claim: &Claim,
-        peer: PeerKind,
     ) -> Result<SignedIn, LocalRefusal> {
-        self.passwords.sign_in(&self.directory, accounts, claim, peer).await
+        self.passwords.sign_in(&self.directory, accounts, claim).await
     }
 
     #[expect(

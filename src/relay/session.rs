@@ -2,7 +2,6 @@
 //!
 //! Nothing is dialled and no token asked for before the local password was right.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use super::outcome::Outcome;
 use super::protocol::{MailProtocol, Welcome};
 use super::splice::{Start, splice};
 use super::upstream::{self, Destination, SignInError, SignedIn};
-use crate::account::password::{LocalRefusal, PeerKind};
+use crate::account::password::LocalRefusal;
 use crate::proto::{AwaitVerdict as _, Claim, Downstream as _, Step};
 use crate::refusal::{Refusal, Unavailable};
 
@@ -29,12 +28,8 @@ use crate::refusal::{Refusal, Unavailable};
 const REFUSAL_DELAY: Duration = Duration::from_secs(1);
 
 /// Serves one client. `place` is freed when the session is over.
-pub(crate) async fn run<P, S>(
-    listener: Arc<Listener>,
-    stream: S,
-    peer: SocketAddr,
-    mut place: Place,
-) where
+pub(crate) async fn run<P, S>(listener: Arc<Listener>, stream: S, mut place: Place)
+where
     P: MailProtocol,
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -42,7 +37,7 @@ pub(crate) async fn run<P, S>(
     let relay = listener.relay();
     let client = Client::new(stream, relay.limits().sign_in_timeout, relay.drain().clone());
     // Boxed, so that what only the sign-in needs is given back before the long part begins.
-    let outcome = match Box::pin(sign_in::<P, S>(&listener, client, peer)).await {
+    let outcome = match Box::pin(sign_in::<P, S>(&listener, client)).await {
         Ok(mut session) => {
             place.signed_in();
             let cut = relay.cut().cancelled();
@@ -63,11 +58,7 @@ struct Session<S> {
     start: Start,
 }
 
-async fn sign_in<P, S>(
-    listener: &Listener,
-    mut client: Client<S>,
-    peer: SocketAddr,
-) -> Result<Session<S>, Outcome>
+async fn sign_in<P, S>(listener: &Listener, mut client: Client<S>) -> Result<Session<S>, Outcome>
 where
     P: MailProtocol,
     S: AsyncRead + AsyncWrite + Unpin,
@@ -80,7 +71,7 @@ where
             Ok(claimed) => claimed,
             Err(ended) => break ended,
         };
-        match client.hold(verdict::<P>(listener, &claim, peer)).await {
+        match client.hold(verdict::<P>(listener, &claim)).await {
             Ok(Ok(upstream)) => {
                 awaiting.accept(&upstream.welcome, client.output());
                 return Ok(session::<P, S>(client, upstream, listener));
@@ -124,12 +115,10 @@ fn joined(first: Bytes, second: &Bytes) -> Bytes {
 async fn verdict<P: MailProtocol>(
     listener: &Listener,
     claim: &Claim,
-    peer: SocketAddr,
 ) -> Result<SignedIn<Welcome<P>>, Refusal> {
     let received = Instant::now();
     let relay = listener.relay();
-    let peer = if peer.ip().is_loopback() { PeerKind::Loopback } else { PeerKind::Other };
-    let signed_in = match relay.sign_in(listener.accounts(), claim, peer).await {
+    let signed_in = match relay.sign_in(listener.accounts(), claim).await {
         Ok(signed_in) => signed_in,
         Err(LocalRefusal::Busy) => {
             warn!(account = ?claim.username.as_str(), refusal = "overloaded", "refused");

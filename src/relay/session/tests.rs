@@ -66,7 +66,7 @@ fn connect<P: MailProtocol>(local_password: LocalPassword) -> (DuplexStream, Joi
     let place = relay.admit(peer).unwrap();
     let listener = Arc::new(Listener::new(&relay, settings, &accounts));
     let (client, stream) = duplex(4_096);
-    let session = run::<P, DuplexStream>(listener, stream, SocketAddr::new(peer, 1), place);
+    let session = run::<P, DuplexStream>(listener, stream, place);
     (client, tokio::spawn(session))
 }
 

@@ -1,0 +1,78 @@
+//! Limits, drain and recovery as a client and an operator see them.
+
+mod support;
+
+use support::{ALICE, AUTH_PLAIN, Client, Rig, RigSettings};
+
+#[tokio::test]
+async fn a_session_in_data_survives_the_drain_and_a_stranger_is_sent_away() {
+    let rig = Rig::start().await;
+    let mut sending = Client::connect(rig.submission).await;
+    sending.expect("220 ").await;
+    sending.ask(AUTH_PLAIN, "235 ").await;
+    sending.ask(&format!("MAIL FROM:<{ALICE}>"), "250").await;
+    sending.ask(&format!("RCPT TO:<{ALICE}>"), "250").await;
+    sending.ask("DATA", "354").await;
+    let mut stranger = Client::connect(rig.submission).await;
+    stranger.expect("220 ").await;
+    let mut imap_stranger = Client::connect(rig.imap).await;
+    imap_stranger.expect("* OK").await;
+    rig.shutdown.drain.cancel();
+    stranger.expect("421 4.3.2 ").await;
+    stranger.expect_end().await;
+    imap_stranger.expect("* BYE ").await;
+    imap_stranger.expect_end().await;
+    sending.send_bytes(b"Subject: late\r\n\r\n.\r\n").await;
+    sending.expect("250").await;
+    sending.ask("QUIT", "221").await;
+    rig.stopped().await;
+}
+
+#[tokio::test]
+async fn the_end_of_the_grace_time_ends_every_session() {
+    let settings = RigSettings { extra: "[shutdown]\ngrace = \"0s\"\n", ..RigSettings::default() };
+    let rig = Rig::with(settings).await;
+    let mut client = Client::connect(rig.submission).await;
+    client.expect("220 ").await;
+    client.ask(AUTH_PLAIN, "235 ").await;
+    rig.shutdown.drain.cancel();
+    client.expect_end().await;
+    rig.stopped().await;
+}
+
+#[tokio::test]
+async fn an_address_that_holds_its_share_of_sessions_is_told_so_until_one_is_free() {
+    let extra = "[limits]\nsessions_per_peer = 2\n";
+    let rig = Rig::with(RigSettings { extra, ..RigSettings::default() }).await;
+    let mut signed_in = Client::connect(rig.submission).await;
+    signed_in.expect("220 ").await;
+    signed_in.ask(AUTH_PLAIN, "235 ").await;
+    let mut first = Client::connect(rig.submission).await;
+    first.expect("220 ").await;
+    let mut second = Client::connect(rig.imap).await;
+    second.expect("* OK").await;
+    let mut third = Client::connect(rig.submission).await;
+    third.expect("421 ").await;
+    third.expect_end().await;
+    let mut fourth = Client::connect(rig.imap).await;
+    fourth.expect("* BYE ").await;
+    fourth.expect_end().await;
+    first.ask("QUIT", "221").await;
+    first.expect_end().await;
+    // The place is free once the relay has seen the close, which may take a moment.
+    loop {
+        let mut again = Client::connect(rig.submission).await;
+        if again.line().await.starts_with("220 ") {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_address_outside_allow_is_closed_without_a_word() {
+    let settings = RigSettings { allow: "[\"192.0.2.0/24\"]", ..RigSettings::default() };
+    let rig = Rig::with(settings).await;
+    let mut client = Client::connect(rig.submission).await;
+    client.expect_end().await;
+    assert_eq!(rig.provider.smtp_connections(), 0);
+}

@@ -1,0 +1,168 @@
+//! A relay before the stand-in provider, both on free loopback ports, for one test.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod client;
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use mailbearer::app::App;
+use mailbearer::config::Config;
+use mailbearer::names::{AccountPattern, Username};
+use mailbearer::provider::{Mechanism, PerProtocol, Protocol, UpstreamTls};
+use mailbearer::relay::Shutdown;
+use mailbearer::sandbox::{DEFAULT_SCOPE, Sandbox, SandboxSettings};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+
+pub use client::Client;
+
+/// The account that every rig has, unless its settings say otherwise.
+pub const ALICE: &str = "alice@example.com";
+
+/// The local password of that account.
+pub const PASSWORD: &str = "local-password";
+
+/// AUTH PLAIN as [`ALICE`] with [`PASSWORD`], and with another password.
+pub const AUTH_PLAIN: &str = "AUTH PLAIN AGFsaWNlQGV4YW1wbGUuY29tAGxvY2FsLXBhc3N3b3Jk";
+pub const WRONG_PLAIN: &str = "AUTH PLAIN AGFsaWNlQGV4YW1wbGUuY29tAHdyb25n";
+
+/// What differs from rig to rig.
+pub struct RigSettings {
+    /// How TLS begins at the provider's servers.
+    pub tls: UpstreamTls,
+    pub mechanism: Mechanism,
+    /// The name of the one account.
+    pub account: &'static str,
+    /// Another client secret than the right one.
+    pub client_secret: Option<&'static str>,
+    /// Another host name than the provider's.
+    pub upstream_host: Option<&'static str>,
+    /// The listeners' `allow`.
+    pub allow: &'static str,
+    /// More of the file.
+    pub extra: &'static str,
+}
+
+impl Default for RigSettings {
+    fn default() -> Self {
+        Self {
+            tls: UpstreamTls::StartTls,
+            mechanism: Mechanism::Xoauth2,
+            account: ALICE,
+            client_secret: None,
+            upstream_host: None,
+            allow: "[\"127.0.0.0/8\"]",
+            extra: "",
+        }
+    }
+}
+
+/// A relay that runs before a provider that runs.
+pub struct Rig {
+    pub provider: Sandbox,
+    pub submission: SocketAddr,
+    pub imap: SocketAddr,
+    pub shutdown: Shutdown,
+    running: JoinHandle<()>,
+    _dir: TempDir,
+}
+
+impl Rig {
+    /// The usual one.
+    pub async fn start() -> Self {
+        Self::with(RigSettings::default()).await
+    }
+
+    pub async fn with(settings: RigSettings) -> Self {
+        let tls = PerProtocol { submission: settings.tls, imap: settings.tls };
+        let mailboxes = vec![AccountPattern::parse("*@example.com").unwrap()];
+        let sandbox = SandboxSettings { tls, ..SandboxSettings::new(mailboxes) };
+        let provider = Sandbox::start(sandbox).await.unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("ca.pem"), provider.ca_pem()).unwrap();
+        std::fs::write(dir.path().join("password"), PASSWORD).unwrap();
+        let file = dir.path().join("mailbearer.toml");
+        std::fs::write(&file, text(&settings, &provider)).unwrap();
+        let app = App::bind(Config::load(&file).unwrap()).unwrap();
+        let address =
+            |protocol| app.bound().find(|bound| bound.protocol == protocol).unwrap().address;
+        let (submission, imap) = (address(Protocol::Submission), address(Protocol::Imap));
+        let shutdown = app.shutdown();
+        let running = tokio::spawn(app.run());
+        Self { provider, submission, imap, shutdown, running, _dir: dir }
+    }
+
+    /// What the provider holds for [`ALICE`].
+    pub fn messages(&self) -> Vec<Bytes> {
+        self.provider.messages(&Username::parse(ALICE).unwrap())
+    }
+
+    /// Puts a message into a mailbox at the provider.
+    pub fn deliver(&self, mailbox: &str, message: &[u8]) {
+        let mailbox = Username::parse(mailbox).unwrap();
+        self.provider.deliver(&mailbox, Bytes::copy_from_slice(message)).unwrap();
+    }
+
+    /// A submission session that is signed in.
+    pub async fn signed_in(&self) -> Client {
+        let mut client = Client::connect(self.submission).await;
+        client.expect("220 ").await;
+        client.send("EHLO client.example").await;
+        client.expect_after("250 ").await;
+        client.ask(AUTH_PLAIN, "235 ").await;
+        client
+    }
+
+    /// Waits until the relay has stopped.
+    pub async fn stopped(self) {
+        self.running.await.unwrap();
+    }
+}
+
+fn text(settings: &RigSettings, provider: &Sandbox) -> String {
+    let RigSettings { mechanism, account, allow, extra, .. } = settings;
+    let hosts = [("submission", provider.smtp()), ("imap", provider.imap())].map(|(name, host)| {
+        let tls = match host.tls {
+            UpstreamTls::Implicit => "implicit",
+            UpstreamTls::StartTls => "starttls",
+        };
+        let at = settings.upstream_host.unwrap_or(&host.host);
+        format!("{name} = {{ host = \"{at}\", port = {}, tls = \"{tls}\" }}", host.port)
+    });
+    format!(
+        r#"
+        [listeners.submission]
+        protocol = "submission"
+        address = "127.0.0.1:0"
+        allow = {allow}
+
+        [listeners.imap]
+        protocol = "imap"
+        address = "127.0.0.1:0"
+        allow = {allow}
+
+        [providers.sandbox]
+        token_endpoint = "{token_endpoint}"
+        scopes = ["{DEFAULT_SCOPE}"]
+        {hosts}
+        mechanism = "{mechanism}"
+        ca_file = "ca.pem"
+
+        [accounts."{account}"]
+        provider = "sandbox"
+        client_id = "{client_id}"
+        client_secret = "{client_secret}"
+        grant = "client-credentials"
+        local_password = {{ file = "password" }}
+
+        {extra}
+        "#,
+        token_endpoint = provider.token_endpoint(),
+        hosts = hosts.join("\n        "),
+        mechanism = mechanism.name().to_lowercase(),
+        client_id = provider.client_id(),
+        client_secret = settings.client_secret.unwrap_or(provider.client_secret()),
+    )
+}
