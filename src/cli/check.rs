@@ -12,20 +12,9 @@ use super::{Exit, print, tell};
 /// Out: `FILE: no problems (2 listeners, 1 account)` and every warning on standard output, or every
 /// problem on standard error.
 pub(super) fn run(named: Option<PathBuf>) -> Exit {
-    let path = match locate(named) {
-        Ok(path) => path,
-        Err(not_found) => {
-            tell(not_found);
-            tell("  write one, or name it with -c FILE");
-            return Exit::Config;
-        }
-    };
-    let config = match Config::load(&path) {
-        Ok(config) => config,
-        Err(error) => {
-            tell(error);
-            return Exit::Config;
-        }
+    let (path, config) = match load(named) {
+        Ok(loaded) => loaded,
+        Err(exit) => return exit,
     };
     let listeners = Count(config.listeners.len(), "listener");
     let accounts = Count(config.accounts.len(), "account");
@@ -37,6 +26,23 @@ pub(super) fn run(named: Option<PathBuf>) -> Exit {
         Ok(()) => Exit::Done,
         Err(_) => Exit::Failed,
     }
+}
+
+/// Reads the configuration file `named`, or the one that is found; tells what is wrong with it.
+///
+/// # Errors
+/// The exit code, when there is no file or it has problems.
+pub(super) fn load(named: Option<PathBuf>) -> Result<(PathBuf, Config), Exit> {
+    let path = locate(named).map_err(|not_found| {
+        tell(not_found);
+        tell("  write one, or name it with -c FILE");
+        Exit::Config
+    })?;
+    let config = Config::load(&path).map_err(|error| {
+        tell(error);
+        Exit::Config
+    })?;
+    Ok((path, config))
 }
 
 /// A number of things: `1 account`, `2 accounts`.

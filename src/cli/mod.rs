@@ -4,8 +4,10 @@
 //! whatever went wrong goes to standard error, for people.
 
 mod check;
+mod demo;
 mod exit;
 mod password;
+mod serve;
 
 use std::fmt;
 use std::io::{self, Write as _};
@@ -71,6 +73,9 @@ pub struct DemoArgs {
     /// Run the stand-in provider alone, for other people's tests.
     #[arg(long, conflicts_with = "once")]
     pub provider_only: bool,
+    /// Print what is needed to use the stand-in provider as one line of JSON.
+    #[arg(long, requires = "provider_only")]
+    pub json: bool,
 }
 
 #[derive(Debug, Clone, Copy, Args)]
@@ -97,10 +102,8 @@ pub fn main() -> Exit {
 /// The one place that knows which function carries out which command.
 fn run(cli: Cli) -> Exit {
     match cli.command {
-        Command::Demo(_) | Command::Serve => {
-            tell("this build has neither relay nor stand-in provider");
-            Exit::Failed
-        }
+        Command::Demo(arguments) => demo::run(arguments),
+        Command::Serve => serve::run(cli.config),
         Command::Check => check::run(cli.config),
         Command::Password(PasswordArgs { hash: _ }) => password::run(),
     }

@@ -17,7 +17,7 @@ pub const AUDIENCE: &str = "https://mail.sandbox.example";
 pub const DEFAULT_SCOPE: &str = "https://mail.sandbox.example/.default";
 
 /// The name of the one signing key: header `kid`.
-const KEY_ID: &str = "sandbox";
+pub(super) const KEY_ID: &str = "sandbox";
 
 /// Signs tokens and verifies them.
 pub(super) struct Issuer {

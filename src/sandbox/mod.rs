@@ -183,6 +183,11 @@ impl Sandbox {
         self.shared.issuer.public_key_pem()
     }
 
+    /// The name of that key: `kid` in the header of a token.
+    pub fn key_id(&self) -> &'static str {
+        issuer::KEY_ID
+    }
+
     /// The one client that it grants tokens to; drawn at each start.
     pub fn client_id(&self) -> &str {
         self.endpoint.client_id()
