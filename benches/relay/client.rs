@@ -9,7 +9,7 @@ const PIECE_LEN: usize = 65_536;
 
 /// What the client says to sign in.
 #[derive(Clone, Copy)]
-pub enum SignIn {
+pub(crate) enum SignIn {
     /// LOGIN, for mailbearer to rewrite.
     Login,
     /// AUTHENTICATE XOAUTH2 with a token of the same length, for the upstream itself.
@@ -17,13 +17,13 @@ pub enum SignIn {
 }
 
 /// One signed-in session.
-pub struct Client {
+pub(crate) struct Client {
     stream: BufReader<TcpStream>,
 }
 
 impl Client {
     /// Connects and signs in.
-    pub async fn sign_in(port: u16, sign_in: SignIn) -> Self {
+    pub(crate) async fn sign_in(port: u16, sign_in: SignIn) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let mut client = Self { stream: BufReader::with_capacity(PIECE_LEN, stream) };
@@ -38,7 +38,7 @@ impl Client {
     }
 
     /// Fetches `len` bytes.
-    pub async fn download(mut self, len: u64) -> Self {
+    pub(crate) async fn download(mut self, len: u64) -> Self {
         self.stream.write_all(format!("b DOWNLOAD {len}\r\n").as_bytes()).await.unwrap();
         let mut left = usize::try_from(len).unwrap();
         while left > 0 {
@@ -52,7 +52,7 @@ impl Client {
     }
 
     /// Sends `len` bytes.
-    pub async fn upload(mut self, len: u64) -> Self {
+    pub(crate) async fn upload(mut self, len: u64) -> Self {
         self.stream.write_all(format!("b UPLOAD {len}\r\n").as_bytes()).await.unwrap();
         let piece = vec![b'x'; PIECE_LEN];
         let mut left = usize::try_from(len).unwrap();
@@ -66,7 +66,7 @@ impl Client {
     }
 
     /// Signs out and closes.
-    pub async fn logout(mut self) {
+    pub(crate) async fn logout(mut self) {
         self.stream.write_all(b"z LOGOUT\r\n").await.unwrap();
         self.expect("z OK").await;
         self.stream.shutdown().await.unwrap();

@@ -11,7 +11,7 @@ use tokio_rustls::TlsConnector;
 use crate::process::upstream_port;
 
 /// Serves until the process ends.
-pub async fn serve(dir: &Path) {
+pub(crate) async fn serve(dir: &Path) {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(dir.join("ca.pem")).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

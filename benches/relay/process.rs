@@ -8,31 +8,31 @@ use std::time::Duration;
 use crate::{ideal, relay, upstream};
 
 /// A child process that listens; it ends when this is dropped.
-pub struct Child {
+pub(crate) struct Child {
     process: std::process::Child,
     /// Where it listens on 127.0.0.1.
-    pub port: u16,
+    pub(crate) port: u16,
 }
 
 /// What the operating system says of a process.
 #[derive(Clone, Copy)]
-pub struct Usage {
+pub(crate) struct Usage {
     /// CPU time of all its threads.
-    pub cpu: Duration,
+    pub(crate) cpu: Duration,
     /// Proportional set size.
-    pub pss_kib: u64,
+    pub(crate) pss_kib: u64,
 }
 
 impl Usage {
     /// The CPU time since `before`, and the memory now.
-    pub fn since(self, before: Self) -> Self {
+    pub(crate) fn since(self, before: Self) -> Self {
         Self { cpu: self.cpu.saturating_sub(before.cpu), ..self }
     }
 }
 
 impl Child {
     /// Starts `role` on the files of `dir` and waits until it listens.
-    pub fn start(role: &str, dir: &Path) -> Self {
+    pub(crate) fn start(role: &str, dir: &Path) -> Self {
         let mut process = Command::new(std::env::current_exe().unwrap())
             .args(["role", role])
             .arg(dir)
@@ -47,7 +47,7 @@ impl Child {
     }
 
     /// What it has used so far.
-    pub fn usage(&self) -> Usage {
+    pub(crate) fn usage(&self) -> Usage {
         let proc = Path::new("/proc").join(self.process.id().to_string());
         let mut cpu = 0;
         for task in std::fs::read_dir(proc.join("task")).unwrap() {
@@ -72,7 +72,7 @@ impl Drop for Child {
 }
 
 /// What a child does: prints its port and serves until it is killed.
-pub async fn play(role: &str, dir: &str) {
+pub(crate) async fn play(role: &str, dir: &str) {
     let dir = Path::new(dir);
     match role {
         "upstream" => upstream::serve(dir).await,
@@ -83,7 +83,7 @@ pub async fn play(role: &str, dir: &str) {
 }
 
 /// Writes `ca.pem`, `server.pem` and `server.key` into `dir`.
-pub fn write_certificates(dir: &Path) {
+pub(crate) fn write_certificates(dir: &Path) {
     let key = rcgen::KeyPair::generate().unwrap();
     let parameters = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
     let certificate = parameters.self_signed(&key).unwrap();
@@ -93,6 +93,6 @@ pub fn write_certificates(dir: &Path) {
 }
 
 /// The port that the parent wrote down for the upstream.
-pub fn upstream_port(dir: &Path) -> u16 {
+pub(crate) fn upstream_port(dir: &Path) -> u16 {
     std::fs::read_to_string(dir.join("upstream.port")).unwrap().parse().unwrap()
 }

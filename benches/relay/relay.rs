@@ -10,10 +10,10 @@ use tokio::net::TcpListener;
 use crate::process::upstream_port;
 
 /// The local password of the one account.
-pub const PASSWORD: &str = "bench-password";
+pub(crate) const PASSWORD: &str = "bench-password";
 
 /// Serves until the process ends.
-pub async fn serve(dir: &Path) {
+pub(crate) async fn serve(dir: &Path) {
     let token_endpoint = serve_tokens().await;
     let port = upstream_port(dir);
     std::fs::write(dir.join("password"), PASSWORD).unwrap();

@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 const PIECE_LEN: usize = 65_536;
 
 /// Serves until the process ends.
-pub async fn serve(dir: &Path) {
+pub(crate) async fn serve(dir: &Path) {
     let certificate = CertificateDer::from_pem_file(dir.join("server.pem")).unwrap();
     let key = PrivateKeyDer::from_pem_file(dir.join("server.key")).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
