@@ -49,13 +49,10 @@ pub(super) async fn serve(listener: TcpListener, protocol: Protocol, shared: Arc
     loop {
         while conversations.try_join_next().is_some() {}
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        let tcp = match listener.accept().await {
-            Ok((tcp, _)) => tcp,
+        let Ok((tcp, _)) = listener.accept().await else {
             // The client left again, or descriptors ran out.
-            Err(_) => {
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
         };
         let shared = Arc::clone(&shared);
         conversations.spawn(async move {
