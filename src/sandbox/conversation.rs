@@ -6,6 +6,7 @@
 //! The stand-in is strict, to show what a relay does to line ends: a bare LF ends no line.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -25,8 +26,9 @@ use crate::provider::Protocol;
 /// (`4 * (65,536 + 320 + 40) / 3`) and the command before it.
 const LINE_LEN_MAX: usize = 90_000;
 
-/// How much is read at once, in bytes.
-const READ_LEN: usize = 65_536;
+/// How much is read at once, in bytes: little while commands come, so that an idle connection costs
+/// little, more with every read that is filled.
+const READ_LEN: RangeInclusive<usize> = 2_048..=65_536;
 
 /// How many bytes of replies may gather before they are sent.
 const UNSENT_LEN_MAX: usize = 65_536;
@@ -84,6 +86,7 @@ pub(super) struct Conversation {
     stream: Box<dyn Stream>,
     protocol: Protocol,
     received: BytesMut,
+    read_len: usize,
     unsent: BytesMut,
     recorder: Recorder,
     script: Script,
@@ -110,8 +113,8 @@ impl Conversation {
         script: Script,
     ) -> Self {
         let (received, unsent) = Default::default();
-        let stream = Box::new(tcp);
-        Self { stream, protocol, received, unsent, recorder, script, voice: Voice::Own }
+        let (stream, read_len, voice) = (Box::new(tcp), *READ_LEN.start(), Voice::Own);
+        Self { stream, protocol, received, read_len, unsent, recorder, script, voice }
     }
 
     /// What is spoken.
@@ -142,7 +145,7 @@ impl Conversation {
         }
     }
 
-    /// Asks the script about `step` of the command with `tag`; SMTP has no tags.
+    /// Asks the script about `step`, which belongs to the command with `tag`; SMTP has no tags.
     pub(super) async fn cue(&mut self, step: Step<'_>, tag: &str) -> Result<Cue, End> {
         self.voice = Voice::Own;
         let Some(action) = self.script.next(self.protocol, step) else { return Ok(Cue::Act) };
@@ -206,17 +209,24 @@ impl Conversation {
         while self.received.len() < len {
             self.fill().await?;
         }
-        Ok(self.received.split_to(len).freeze())
+        // A copy, or a small message would keep a large buffer alive.
+        Ok(Bytes::copy_from_slice(&self.received.split_to(len)))
     }
 
     /// Sends what is unsent, then reads at least one byte more.
     pub(super) async fn fill(&mut self) -> Result<(), End> {
         self.flush().await?;
-        self.received.reserve(READ_LEN);
-        match self.stream.read_buf(&mut self.received).await? {
-            0 => Err(End::Orderly),
-            _ => Ok(()),
+        if self.received.is_empty() {
+            self.received = BytesMut::new();
         }
+        self.received.reserve(self.read_len);
+        let len = self.stream.read_buf(&mut self.received).await?;
+        self.read_len = match len {
+            0 => return Err(End::Orderly),
+            _ if len < self.read_len => *READ_LEN.start(),
+            _ => (2 * self.read_len).min(*READ_LEN.end()),
+        };
+        Ok(())
     }
 
     /// What was received and not yet consumed.
@@ -275,7 +285,7 @@ impl Conversation {
         if !self.unsent.is_empty() {
             self.stream.write_all(&self.unsent).await?;
             self.stream.flush().await?;
-            self.unsent.clear();
+            self.unsent = BytesMut::new();
         }
         Ok(())
     }
@@ -283,7 +293,7 @@ impl Conversation {
     /// Queues bytes as they are and puts their lines on record.
     fn send(&mut self, bytes: &[u8]) {
         for line in bytes.split_inclusive(|&byte| byte == b'\n') {
-            self.recorder.add(Speaker::Provider, line.trim_ascii_end());
+            self.recorder.add(Speaker::Provider, line.strip_suffix(b"\r\n").unwrap_or(line));
         }
         self.unsent.extend_from_slice(bytes);
     }

@@ -63,7 +63,8 @@ impl MessageText {
 
     /// The message.
     pub(super) fn finish(self) -> Result<Bytes, TooLong> {
-        if self.too_long { Err(TooLong) } else { Ok(self.message.freeze()) }
+        // A copy, since the buffer may be twice as large as the message.
+        if self.too_long { Err(TooLong) } else { Ok(Bytes::copy_from_slice(&self.message)) }
     }
 }
 

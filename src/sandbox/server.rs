@@ -81,11 +81,11 @@ async fn converse(tcp: TcpStream, protocol: Protocol, shared: &Shared) {
     }
 }
 
-/// Who a sign-in is for, as the reply to it depends on that.
+/// What becomes of a sign-in.
 pub(super) struct Verdict {
-    /// The mailbox signed in to, or why there is none.
+    /// The mailbox that is open now, folded, or why none is.
     pub(super) result: Result<Username, SignInRefusal>,
-    /// The script answered already.
+    /// The script has answered in the server's place.
     pub(super) answered: bool,
 }
 

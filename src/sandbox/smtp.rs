@@ -26,22 +26,13 @@ const KEYWORDS: [&str; 7] =
 
 /// Speaks with one client until either ends it.
 pub(super) async fn converse(mut talk: Conversation, shared: &Shared) {
-    if shared.begin_tls.submission == UpstreamTls::StartTls {
-        if let Err(end) = speak_in_clear(&mut talk).await {
-            return talk.close(end).await;
-        }
-        talk = match talk.start_tls(&shared.tls).await {
-            Ok(talk) => talk,
-            Err(_) => return,
-        };
-    } else {
-        talk = match talk.start_tls(&shared.tls).await {
-            Ok(talk) => talk,
-            Err(_) => return,
-        };
-        if let Err(end) = greet(&mut talk).await {
-            return talk.close(end).await;
-        }
+    let starts_in_clear = shared.begin_tls.submission == UpstreamTls::StartTls;
+    if starts_in_clear && let Err(end) = speak_in_clear(&mut talk).await {
+        return talk.close(end).await;
+    }
+    let Ok(mut talk) = talk.start_tls(&shared.tls).await else { return };
+    if !starts_in_clear && let Err(end) = greet(&mut talk).await {
+        return talk.close(end).await;
     }
     let mut session = Session { shared, talk, said_hello: false, user: None, transaction: None };
     let end = session.speak().await;
@@ -316,7 +307,7 @@ impl Session<'_> {
         let state = *transaction.chunking.get_or_insert(Ok(()));
         match last {
             Last::Yes => {
-                let message = std::mem::take(&mut transaction.chunks).freeze();
+                let message = Bytes::copy_from_slice(&transaction.chunks);
                 self.deliver(state.map(|()| message)).await
             }
             Last::No => {

@@ -151,6 +151,29 @@ fn field_names(list: &str) -> Result<Vec<String>, Malformed> {
     if names.is_empty() { Err(Malformed) } else { Ok(names) }
 }
 
+/// Writes a FETCH response: its bytes, and how it goes on record.
+pub(super) fn response(number: u32, pieces: impl Iterator<Item = Piece>) -> (Vec<u8>, String) {
+    let mut bytes = format!("* {number} FETCH (").into_bytes();
+    let mut shown = format!("* {number} FETCH (");
+    for (at, piece) in pieces.enumerate() {
+        let separator = if at == 0 { "" } else { " " };
+        let (text, literal) = match piece {
+            Piece::Text(text) => (text, None),
+            Piece::Literal(name, literal) => (name, Some(literal)),
+        };
+        bytes.extend_from_slice(format!("{separator}{text}").as_bytes());
+        shown.push_str(&format!("{separator}{text}"));
+        if let Some(literal) = literal {
+            bytes.extend_from_slice(format!(" {{{}}}\r\n", literal.len()).as_bytes());
+            bytes.extend_from_slice(&literal);
+            shown.push_str(&format!(" <{} bytes>", literal.len()));
+        }
+    }
+    bytes.extend_from_slice(b")\r\n");
+    shown.push(')');
+    (bytes, shown)
+}
+
 /// The length of a message's header with the empty line behind it.
 pub(super) fn header_len(message: &[u8]) -> usize {
     if message.starts_with(b"\r\n") {

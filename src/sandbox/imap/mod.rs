@@ -8,6 +8,7 @@
 mod command;
 mod fetch;
 mod search;
+mod selected;
 mod session;
 mod set;
 

@@ -1,7 +1,4 @@
-//! A client that is signed in: its INBOX, selected or not.
-//!
-//! A session numbers messages by what it was told last, so that numbers change between commands
-//! alone (RFC 3501 section 7.4.1). Flags that other sessions change show when they are fetched.
+//! A client that is signed in, and its commands.
 
 use bytes::Bytes;
 
@@ -10,8 +7,9 @@ use super::super::mailboxes::{Flags, MESSAGE_LEN_MAX, Message};
 use super::super::script::Step;
 use super::super::server::Shared;
 use super::command::{Arguments, Command, Malformed, Token};
-use super::fetch::{self, Item, Piece};
-use super::search::{self, Place};
+use super::fetch::{self, Item};
+use super::search;
+use super::selected::{Access, Numbering, Selected};
 use super::set::NumberSet;
 use super::{CAPABILITIES, LITERALS_LEN_MAX};
 use crate::names::Username;
@@ -35,26 +33,6 @@ pub(super) struct Session<'a> {
     talk: Conversation,
     user: Username,
     selected: Option<Selected>,
-}
-
-/// INBOX as the client knows it.
-struct Selected {
-    access: Access,
-    /// UIDs in the order of sequence numbers.
-    uids: Vec<u32>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Access {
-    ReadWrite,
-    ReadOnly,
-}
-
-/// Whether a command speaks of sequence numbers or of UIDs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Numbering {
-    Sequence,
-    Uid,
 }
 
 /// How a command ends.
@@ -113,12 +91,7 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         let reply = match self.obey(&verb, arguments).await {
-            Err(Failure::End(end)) => {
-                if verb == "LOGOUT" {
-                    self.talk.say(&format!("{tag} OK LOGOUT completed."));
-                }
-                return Err(end);
-            }
+            Err(Failure::End(end)) => return Err(end),
             reply => reply,
         };
         // RFC 3501 section 7.4.1: no EXPUNGE in answer to these, whose numbers it would shift.
@@ -133,7 +106,7 @@ impl<'a> Session<'a> {
                 format!("{tag} BAD Command argument error.")
             }
         });
-        Ok(())
+        if verb == "LOGOUT" { Err(End::Orderly) } else { Ok(()) }
     }
 
     async fn obey(&mut self, verb: &str, mut arguments: Arguments) -> Result<Reply, Failure> {
@@ -144,8 +117,8 @@ impl<'a> Session<'a> {
             "NAMESPACE" => self.talk.say("* NAMESPACE ((\"\" \"/\")) NIL NIL"),
             "NOOP" | "SUBSCRIBE" | "UNSUBSCRIBE" => {}
             "LOGOUT" => {
+                self.selected = None;
                 self.talk.say("* BYE Logging out.");
-                return Err(Failure::End(End::Orderly));
             }
             "SELECT" => return self.select(arguments, Access::ReadWrite),
             "EXAMINE" => return self.select(arguments, Access::ReadOnly),
@@ -153,8 +126,12 @@ impl<'a> Session<'a> {
             "STATUS" => return self.status(arguments),
             "APPEND" => return self.append(arguments),
             "IDLE" => self.idle().await?,
-            "CHECK" => drop(self.selected()?),
-            "UNSELECT" => drop(self.leave()?),
+            "CHECK" => {
+                self.selected()?;
+            }
+            "UNSELECT" => {
+                self.leave()?;
+            }
             "CLOSE" => {
                 if self.leave()?.access == Access::ReadWrite {
                     self.shared.mailboxes.expunge(&self.user, |_| true);
@@ -163,7 +140,7 @@ impl<'a> Session<'a> {
             "EXPUNGE" => return self.expunge(|_| true),
             "UID EXPUNGE" => {
                 let set = NumberSet::parse(&arguments.atom()?)?;
-                let largest = self.selected()?.uids.last().copied().unwrap_or(0);
+                let largest = self.selected()?.largest_uid();
                 return self.expunge(|uid| set.contains(uid, largest));
             }
             "FETCH" => self.fetch(arguments, Numbering::Sequence).await?,
@@ -202,8 +179,7 @@ impl<'a> Session<'a> {
              * OK [UIDVALIDITY {UID_VALIDITY}] UIDVALIDITY value\r\n\
              * OK [UIDNEXT {next_uid}] The next unique identifier value"
         ));
-        let uids = messages.iter().map(|message| message.uid).collect();
-        self.selected = Some(Selected { access, uids });
+        self.selected = Some(Selected::new(&messages, access));
         Ok(Reply::Ok(format!("{code} completed.")))
     }
 
@@ -293,7 +269,7 @@ impl<'a> Session<'a> {
         arguments: &mut Arguments,
         numbering: Numbering,
     ) -> Result<(), Failure> {
-        let wanted = self.chosen(&arguments.atom()?, numbering)?;
+        let wanted = self.selected()?.chosen(&self.messages(), &arguments.atom()?, numbering)?;
         let mut items = fetch::items(arguments)?;
         arguments.end()?;
         if numbering == Numbering::Uid && !items.contains(&Item::Uid) {
@@ -311,14 +287,14 @@ impl<'a> Session<'a> {
                 }
             }
             let pieces = items.iter().map(|item| item.write(&message));
-            let (bytes, shown) = response(number, pieces);
+            let (bytes, shown) = fetch::response(number, pieces);
             self.talk.say_bytes(&bytes, &shown).await?;
         }
         Ok(())
     }
 
     fn store(&mut self, arguments: &mut Arguments, numbering: Numbering) -> Result<Reply, Failure> {
-        let wanted = self.chosen(&arguments.atom()?, numbering)?;
+        let wanted = self.selected()?.chosen(&self.messages(), &arguments.atom()?, numbering)?;
         let action = arguments.atom()?.to_ascii_uppercase();
         let flags = flags(&arguments.atoms()?);
         arguments.end()?;
@@ -350,13 +326,11 @@ impl<'a> Session<'a> {
 
     fn search(&mut self, arguments: &mut Arguments, numbering: Numbering) -> Result<(), Failure> {
         let key = search::key(arguments)?;
-        let messages = self.chosen("1:*", Numbering::Uid)?;
-        let uids = &self.selected()?.uids;
-        let largest_number = u32::try_from(uids.len()).unwrap_or(u32::MAX);
-        let largest_uid = uids.last().copied().unwrap_or(0);
-        let found = messages.iter().filter(|(number, message)| {
-            key.holds(message, Place { number: *number, largest_number, largest_uid })
-        });
+        let messages = self.messages();
+        let selected = self.selected()?;
+        let found = selected
+            .known(&messages)
+            .filter(|(number, message)| key.holds(message, selected.place(*number)));
         let numbers = found.map(|(number, message)| match numbering {
             Numbering::Sequence => format!(" {number}"),
             Numbering::Uid => format!(" {}", message.uid),
@@ -366,50 +340,12 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// The messages of a set that are still there, with their sequence numbers.
-    fn chosen(&self, set: &str, numbering: Numbering) -> Result<Vec<(u32, Message)>, Failure> {
-        let set = NumberSet::parse(set)?;
-        let uids = &self.selected()?.uids;
-        let largest = match numbering {
-            Numbering::Sequence => u32::try_from(uids.len()).unwrap_or(u32::MAX),
-            Numbering::Uid => uids.last().copied().unwrap_or(0),
-        };
-        if numbering == Numbering::Sequence && !set.is_within(largest) {
-            return Err(Failure::Malformed);
-        }
-        let messages = self.messages();
-        let numbered = (1..).zip(uids).filter(|&(number, &uid)| match numbering {
-            Numbering::Sequence => set.contains(number, largest),
-            Numbering::Uid => set.contains(uid, largest),
-        });
-        let chosen = numbered.filter_map(|(number, uid)| {
-            let at = messages.binary_search_by_key(uid, |message| message.uid).ok()?;
-            Some((number, messages.get(at)?.clone()))
-        });
-        Ok(chosen.collect())
-    }
-
-    /// Tells the client which messages came and went, and numbers them anew.
+    /// Tells the client which messages came and went.
     fn tell_changes(&mut self) {
         let Some(selected) = &mut self.selected else { return };
         let messages = self.shared.mailboxes.messages(&self.user);
-        let there = |uid: u32| messages.binary_search_by_key(&uid, |message| message.uid).is_ok();
-        let mut number = 1;
-        selected.uids.retain(|&uid| {
-            let stays = there(uid);
-            if stays {
-                number += 1;
-            } else {
-                self.talk.say(&format!("* {number} EXPUNGE"));
-            }
-            stays
-        });
-        let known = selected.uids.last().copied().unwrap_or(0);
-        let new = messages.iter().map(|message| message.uid).filter(|&uid| uid > known);
-        let known_len = selected.uids.len();
-        selected.uids.extend(new);
-        if selected.uids.len() > known_len {
-            self.talk.say(&format!("* {} EXISTS", selected.uids.len()));
+        for response in selected.update(&messages) {
+            self.talk.say(&response);
         }
     }
 
@@ -428,29 +364,6 @@ impl<'a> Session<'a> {
 
 const NONEXISTENT: Reply = Reply::No("[NONEXISTENT] There is INBOX and nothing else.");
 const READ_ONLY: Reply = Reply::No("The mailbox is read-only.");
-
-/// Writes a FETCH response: its bytes, and how it goes on record.
-fn response(number: u32, pieces: impl Iterator<Item = Piece>) -> (Vec<u8>, String) {
-    let mut bytes = format!("* {number} FETCH (").into_bytes();
-    let mut shown = format!("* {number} FETCH (");
-    for (at, piece) in pieces.enumerate() {
-        let separator = if at == 0 { "" } else { " " };
-        let (text, literal) = match piece {
-            Piece::Text(text) => (text, None),
-            Piece::Literal(name, literal) => (name, Some(literal)),
-        };
-        bytes.extend_from_slice(format!("{separator}{text}").as_bytes());
-        shown.push_str(&format!("{separator}{text}"));
-        if let Some(literal) = literal {
-            bytes.extend_from_slice(format!(" {{{}}}\r\n", literal.len()).as_bytes());
-            bytes.extend_from_slice(&literal);
-            shown.push_str(&format!(" <{} bytes>", literal.len()));
-        }
-    }
-    bytes.extend_from_slice(b")\r\n");
-    shown.push(')');
-    (bytes, shown)
-}
 
 fn is_inbox(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"INBOX")
