@@ -1,0 +1,14 @@
+//! The stand-in provider, spoken to as a provider's clients speak to it.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on fails, in its helpers, too"
+)]
+
+mod client;
+mod imap;
+mod script;
+mod smtp;
+mod token;
