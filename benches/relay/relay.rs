@@ -12,11 +12,13 @@ use crate::process::upstream_port;
 /// The local password of the one account.
 pub(crate) const PASSWORD: &str = "bench-password";
 
+/// What `mailbearer password --hash` makes of it.
+const PASSWORD_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$FiNaGx60obgLg1Ah8EcjMA$zoOKKYJaE6ZKUCk1bENXcUdpL0hIpDNzO3WEptrqgqM";
+
 /// Serves until the process ends.
 pub(crate) async fn serve(dir: &Path) {
     let token_endpoint = serve_tokens().await;
     let port = upstream_port(dir);
-    std::fs::write(dir.join("password"), PASSWORD).unwrap();
     let file = dir.join("mailbearer.toml");
     let text = format!(
         r#"
@@ -35,7 +37,7 @@ pub(crate) async fn serve(dir: &Path) {
         client_id = "bench"
         client_secret = "bench"
         grant = "client-credentials"
-        local_password = {{ file = "password" }}
+        local_password = "{PASSWORD_HASH}"
 
         [limits]
         sessions_per_peer = 10000
