@@ -9,7 +9,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 use tracing::{Instrument as _, field, info_span, warn};
 
-use super::ehlo::Reachable;
 use super::protocol::{Imap, MailProtocol, Submission};
 use super::{ListenerSettings, Relay, session};
 use crate::account::AccountSettings;
@@ -27,7 +26,8 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 pub struct Listener {
     settings: ListenerSettings,
     relay: Arc<Relay>,
-    reachable: Reachable,
+    /// The submission servers that its clients may reach.
+    reachable: Vec<MailHost>,
 }
 
 impl Listener {
@@ -37,7 +37,7 @@ impl Listener {
         settings: ListenerSettings,
         accounts: &[AccountSettings],
     ) -> Self {
-        let mut reachable = Reachable::default();
+        let mut reachable = Vec::new();
         for account in accounts {
             let served = settings.accounts.as_ref().is_none_or(|patterns| {
                 patterns.iter().any(|pattern| pattern.overlaps(&account.name))
@@ -45,11 +45,11 @@ impl Listener {
             let provider = &account.provider;
             let own = provider.hosts.submission.as_ref();
             if let Some(host) = settings.upstream.as_ref().or(own).filter(|_| served) {
-                let declared = match own {
-                    Some(own) if own == host => Extensions::declared(provider.declared_ehlo),
-                    _ => Extensions::default(),
-                };
-                reachable.add(host, declared);
+                let declared = if own == Some(host) { provider.declared_ehlo } else { &[] };
+                relay.ehlo().declare(host, Extensions::declared(declared));
+                if !reachable.contains(host) {
+                    reachable.push(host.clone());
+                }
             }
         }
         Self { settings, relay: Arc::clone(relay), reachable }
