@@ -43,10 +43,10 @@ pub(super) async fn send(address: SocketAddr) -> Result<Vec<String>> {
     session.ask(&format!("MAIL FROM:<{ACCOUNT}>"), "250").await?;
     session.ask(&format!("RCPT TO:<{ACCOUNT}>"), "250").await?;
     session.ask("DATA", "354").await?;
-    session.note(&format!("C: <the message, {} bytes>", MESSAGE.len()));
+    session.note(&format!("C: <message, {} bytes>", MESSAGE.len()));
     let text = String::from_utf8_lossy(MESSAGE).replace("\r\n.", "\r\n..");
-    session.write(text.as_bytes()).await?;
-    session.ask(".", "250").await?;
+    session.write(format!("{text}.\r\n").as_bytes()).await?;
+    session.until("250 ").await?;
     session.ask("QUIT", "221").await?;
     Ok(session.transcript)
 }
@@ -58,13 +58,15 @@ pub(super) async fn fetch(address: SocketAddr) -> Result<Heard> {
     session.ask(&format!("a1 LOGIN {ACCOUNT} {PASSWORD}"), "a1 OK").await?;
     session.ask("a2 SELECT INBOX", "a2 OK").await?;
     session.say("a3 FETCH * BODY[]").await?;
-    let start = session.until("* ").await?;
-    let len = start.rsplit_once('{').and_then(|(_, len)| len.strip_suffix('}')?.parse().ok());
+    let start = session.line().await?;
+    let (start, len) = start.rsplit_once('{').ok_or("no message came back")?;
+    let len = len.strip_suffix('}').and_then(|len| len.parse().ok());
     let len: usize = len.filter(|len| *len <= MESSAGE_LEN_MAX).ok_or("no message came back")?;
     let mut message = vec![0; len];
     let read = timeout(REPLY_TIMEOUT, session.stream.read_exact(&mut message)).await;
     read.map_err(|_| "the message does not come")?.map_err(|error| broken(&error))?;
-    session.note(&format!("S: <the message, {len} bytes>"));
+    let end = session.line().await?;
+    session.note(&format!("S: {start}<{len} bytes>{end}"));
     session.until("a3 OK").await?;
     session.ask("a4 LOGOUT", "a4 OK").await?;
     Ok(Heard { transcript: session.transcript, message })
@@ -87,7 +89,7 @@ impl Session {
 
     async fn ask(&mut self, line: &str, end: &str) -> Result<()> {
         self.say(line).await?;
-        self.until(end).await.map(drop)
+        self.until(end).await
     }
 
     async fn say(&mut self, line: &str) -> Result<()> {
@@ -99,23 +101,27 @@ impl Session {
         self.stream.write_all(bytes).await.map_err(|error| broken(&error))
     }
 
-    /// Reads lines up to the first that begins with `end`, and gives that one.
-    async fn until(&mut self, end: &str) -> Result<String> {
+    /// Reads lines up to the first that begins with `end`.
+    async fn until(&mut self, end: &str) -> Result<()> {
         loop {
-            let mut line = Vec::new();
-            let mut limited = (&mut self.stream).take(LINE_LEN_MAX);
-            let read = timeout(REPLY_TIMEOUT, limited.read_until(b'\n', &mut line)).await;
-            let len = read.map_err(|_| "no reply comes")?.map_err(|error| broken(&error))?;
-            let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+            let line = self.line().await?;
             self.note(&format!("S: {line}"));
             if line.starts_with(end) {
-                return Ok(line);
+                return Ok(());
             }
-            let refused = line.starts_with(['4', '5']) || line.contains(" NO ");
-            if len == 0 || refused {
+            if line.is_empty() || line.starts_with(['4', '5']) || line.contains(" NO ") {
                 return Err(format!("mailbearer was expected to say {end:?} and said {line:?}"));
             }
         }
+    }
+
+    /// Reads one line, without its end; empty at the end of the stream.
+    async fn line(&mut self) -> Result<String> {
+        let mut line = Vec::new();
+        let mut limited = (&mut self.stream).take(LINE_LEN_MAX);
+        let read = timeout(REPLY_TIMEOUT, limited.read_until(b'\n', &mut line)).await;
+        read.map_err(|_| "no reply comes")?.map_err(|error| broken(&error))?;
+        Ok(String::from_utf8_lossy(&line).trim_end().to_owned())
     }
 }
 

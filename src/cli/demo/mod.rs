@@ -2,6 +2,7 @@
 //! an old client that sends a message with AUTH PLAIN and reads it back with IMAP LOGIN.
 
 mod client;
+mod columns;
 mod print;
 
 use std::io::Write as _;
@@ -95,14 +96,15 @@ async fn round_trip(provider: &Sandbox, submission: SocketAddr, imap: SocketAddr
     let sent = client::MESSAGE;
     let by_smtp = client::send(submission).await?;
     shown(&print::side_by_side(
-        "Sending: what the old client said to mailbearer, and what the provider heard",
+        "Sending a message. The client signs in with AUTH PLAIN and a password;\n\
+         mailbearer makes it AUTH XOAUTH2 and a token (>). The rest is the same (=).",
         &by_smtp,
         provider,
         Protocol::Submission,
     ))?;
     let Heard { transcript, message } = client::fetch(imap).await?;
     shown(&print::side_by_side(
-        "Reading: what the old client said to mailbearer, and what the provider heard",
+        "Reading it back. IMAP LOGIN with a password becomes AUTHENTICATE XOAUTH2.",
         &transcript,
         provider,
         Protocol::Imap,
@@ -155,7 +157,7 @@ fn no_file(error: &std::io::Error) -> String {
 }
 
 fn shown(text: &str) -> Result<()> {
-    say(text).map_err(|error| format!("nobody reads the output ({error})"))
+    say(text).map_err(|error| format!("the output cannot be written ({error})"))
 }
 
 async fn until_interrupted() -> Result<()> {

@@ -3,59 +3,37 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use super::{ACCOUNT, PASSWORD};
+use super::{ACCOUNT, PASSWORD, columns};
 use crate::provider::{MailHost, Protocol, UpstreamTls};
 use crate::sandbox::{DEFAULT_SCOPE, Sandbox};
 
-/// Characters in each of the two columns; both fit a terminal of 132.
-const COLUMN_LEN: usize = 64;
-
-/// The client's transcript beside the provider's last one for `protocol`.
+/// What was said in the client's last session for `protocol`, under `title`.
 pub(super) fn side_by_side(
     title: &str,
     client: &[String],
     provider: &Sandbox,
     protocol: Protocol,
 ) -> String {
-    let heard: Vec<String> = provider
-        .transcripts()
-        .into_iter()
-        .rfind(|transcript| transcript.protocol == protocol)
-        .map(|transcript| transcript.entries.iter().map(ToString::to_string).collect())
-        .unwrap_or_default();
-    let mut text = format!("{title}\n\n");
-    let rows = client.len().max(heard.len());
-    let line = |lines: &[String], row: usize| lines.get(row).map_or(String::new(), |it| cut(it));
-    let mut row_of = |left: &str, right: &str| {
-        let row = format!("  {left:<COLUMN_LEN$} | {right}");
-        text.push_str(row.trim_end());
-        text.push('\n');
-    };
-    row_of("old client <-> mailbearer", "mailbearer <-> provider");
-    row_of(&"-".repeat(COLUMN_LEN), &"-".repeat(COLUMN_LEN));
-    for row in 0..rows {
-        row_of(&line(client, row), &line(&heard, row));
-    }
-    text.push('\n');
-    text
-}
-
-fn cut(line: &str) -> String {
-    if line.chars().count() <= COLUMN_LEN {
-        return line.to_owned();
-    }
-    line.chars().take(COLUMN_LEN - 3).chain("...".chars()).collect()
+    let last = provider.transcripts().into_iter().rfind(|it| it.protocol == protocol);
+    let entries = last.map(|transcript| transcript.entries).unwrap_or_default();
+    let heard: Vec<String> = entries.iter().map(ToString::to_string).collect();
+    format!("{title}\n\n{}", columns::side_by_side(client, &heard))
 }
 
 /// Lines to paste into another terminal.
 pub(super) fn to_paste(submission: SocketAddr, imap: SocketAddr) -> String {
     let user = format!("{ACCOUNT}:{PASSWORD}");
     format!(
-        "Now with a client of yours, from another terminal:\n\n\
+        "Now with a client of yours: paste these into another terminal. Or set up any mail\n\
+         program: SMTP {submission}, IMAP {imap}, no encryption,\n\
+         user name {ACCOUNT}, password {PASSWORD}.\n\n\
+         # curl sends a message, and prints nothing when it is sent\n\
          printf 'Subject: Hello\\r\\n\\r\\nHello from curl\\r\\n' | curl --silent --show-error \
          --url smtp://{submission} --user {user} --mail-from {ACCOUNT} --mail-rcpt {ACCOUNT} \
          --upload-file -\n\n\
+         # curl fetches the last message, and prints it\n\
          curl --silent --show-error --url 'imap://{imap}/INBOX;MAILINDEX=*' --user {user}\n\n\
+         # swaks sends a message, and shows what was said\n\
          swaks --server {submission} --auth PLAIN --auth-user {ACCOUNT} --auth-password {PASSWORD} \
          --from {ACCOUNT} --to {ACCOUNT}\n\n\
          Ctrl-C ends it.\n"
@@ -103,17 +81,5 @@ fn tls(host: &MailHost) -> &'static str {
     match host.tls {
         UpstreamTls::Implicit => "implicit",
         UpstreamTls::StartTls => "starttls",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_lines_are_cut_to_their_column() {
-        assert_eq!(cut(&"é".repeat(COLUMN_LEN)), "é".repeat(COLUMN_LEN));
-        let cut = cut(&"é".repeat(COLUMN_LEN + 1));
-        assert_eq!((cut.chars().count(), cut.ends_with("...")), (COLUMN_LEN, true));
     }
 }
