@@ -1,0 +1,223 @@
+//! What the documents say is true: every command and every file in them is run, every link and path
+//! leads somewhere, and the replies that the README names are those that clients hear.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+
+#[path = "docs/pages.rs"]
+mod pages;
+#[path = "docs/replies.rs"]
+mod replies;
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use pages::{exists, pages, root};
+
+/// A directory with `mailbearer.toml` and all that it names, and an environment of its own.
+struct Scene {
+    dir: tempfile::TempDir,
+    env: Vec<(String, String)>,
+}
+
+impl Scene {
+    /// With the file `text` and the secrets and certificates that it reads.
+    fn new(text: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("mailbearer.toml"), text).unwrap();
+        let named = |key: &str| -> Vec<String> {
+            let key = format!("{key} = \"");
+            let behind = text.split(&key).skip(1);
+            behind.map(|rest| rest.split('"').next().unwrap_or_default().to_owned()).collect()
+        };
+        for name in named("{ file") {
+            fs::write(dir.path().join(name), "a secret\n").unwrap();
+        }
+        for name in named("\nca_file") {
+            let ca = rcgen::generate_simple_self_signed(["ca.example".to_owned()]).unwrap();
+            fs::write(dir.path().join(name), ca.cert.pem()).unwrap();
+        }
+        let env = named("{ env").into_iter().map(|name| (name, "a secret".to_owned())).collect();
+        Self { dir, env }
+    }
+
+    fn spawn(&self, args: &[&str], stdin: &[u8]) -> Child {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_mailbearer"))
+            .args(args)
+            .current_dir(self.dir.path())
+            .env_clear()
+            .envs(self.env.clone())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A command that reads nothing may be gone already.
+        let _ = child.stdin.take().unwrap().write_all(stdin);
+        child
+    }
+
+    /// Runs mailbearer, which must exit with 0; gives what it printed.
+    fn run(&self, args: &[&str], stdin: &[u8]) -> String {
+        let Output { status, stdout, stderr } = self.spawn(args, stdin).wait_with_output().unwrap();
+        let told = String::from_utf8_lossy(&stderr);
+        assert!(status.success(), "mailbearer {args:?}: {status}\n{told}");
+        String::from_utf8(stdout).unwrap()
+    }
+
+    /// Runs `mailbearer serve` until it listens, ends it, and gives what it printed.
+    fn serve(&self) -> String {
+        let mut child = self.spawn(&["serve"], b"");
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut shown = String::new();
+        stdout.read_line(&mut shown).unwrap();
+        // One that has ended already has told why by its exit code.
+        let _ = kill_process(Pid::from_child(&child), Signal::TERM);
+        let ended = child.wait_with_output().unwrap();
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        stdout.read_to_string(&mut shown).unwrap();
+        shown
+    }
+}
+
+/// The blocks of `language` of the README, in order.
+fn readme_blocks(language: &str) -> Vec<String> {
+    let page = pages().into_iter().find(|page| page.name == "README.md").unwrap();
+    page.blocks(language)
+}
+
+#[test]
+fn a_reader_who_follows_the_readme_line_by_line_gets_there() {
+    let file = readme_blocks("toml").concat();
+    // Tests take any free port.
+    let mut scene = Scene::new(&file.replace(":1587", ":0").replace(":1143", ":0"));
+    scene.env.clear();
+    for line in readme_blocks("sh").concat().lines() {
+        if let Some((name, _)) = line.strip_prefix("export ").and_then(|it| it.split_once('=')) {
+            scene.env.push((name.to_owned(), "a secret".to_owned()));
+            continue;
+        }
+        match line {
+            // What cargo builds is what these tests run; the rest is for the suites of tests/run.
+            "cargo install --locked --path ." => assert!(exists("Cargo.lock")),
+            "cargo run --release -- demo" => drop(scene.run(&["demo", "--once"], b"")),
+            "./tests/run" => assert!(exists(line)),
+            "mailbearer password --hash" => {
+                let hash = scene.run(&["password", "--hash"], b"correct horse battery\n");
+                let path = scene.dir.path().join("mailbearer.toml");
+                let text = fs::read_to_string(&path).unwrap();
+                let (before, _) = text.split_once("local_password = ").unwrap();
+                fs::write(path, format!("{before}local_password = \"{}\"\n", hash.trim())).unwrap();
+            }
+            "mailbearer check" => {
+                let told = scene.run(&["check"], b"");
+                assert_eq!(told, "mailbearer.toml: no problems (2 listeners, 1 account)\n");
+            }
+            "mailbearer serve" => {
+                let shown = scene.serve();
+                assert!(shown.contains("listening on 127.0.0.1:"), "{shown}");
+                assert!(shown.contains("(submission)") && shown.contains("(imap)"), "{shown}");
+            }
+            _ => panic!("no test runs {line:?}"),
+        }
+    }
+}
+
+#[test]
+fn every_block_of_toml_passes_check() {
+    for page in pages() {
+        for block in page.blocks("toml") {
+            let told = Scene::new(&block).run(&["check"], b"");
+            assert!(told.contains(": no problems") && !told.contains("warning"), "{told}");
+        }
+    }
+}
+
+#[test]
+fn every_example_passes_check_as_it_stands_and_with_its_optional_keys() {
+    let mut examples = 0;
+    for page in pages().iter().filter(|page| page.name.starts_with("config/")) {
+        let name = page.name.trim_start_matches("config/");
+        assert!(page.text.contains(&format!("# Try it: mailbearer -c {name} check\n")), "{name}");
+        let uncommented: Vec<&str> = page.text.lines().map(uncomment).collect();
+        for text in [page.text.clone(), uncommented.join("\n")] {
+            let scene = Scene::new(&text);
+            fs::write(scene.dir.path().join(name), text).unwrap();
+            let told = scene.run(&["-c", name, "check"], b"");
+            assert!(told.contains(": no problems") && !told.contains("warning"), "{told}");
+        }
+        examples += 1;
+    }
+    assert!(examples > 0);
+}
+
+/// A key that an example shows as a comment, or any other line as it is.
+fn uncomment(line: &str) -> &str {
+    let shown = line.strip_prefix("# ").filter(|shown| {
+        let key = shown.split_once(" = ").map_or("", |(key, _)| key);
+        !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    });
+    shown.unwrap_or(line)
+}
+
+#[test]
+fn every_command_that_is_named_exists_with_its_options() {
+    let scene = Scene::new("");
+    let mut commands = 0;
+    for page in pages() {
+        for span in page.spans() {
+            let words: Vec<&str> = span.split(' ').collect();
+            match words.as_slice() {
+                // Help is told only for words that are understood.
+                ["mailbearer", args @ ..] if !args.is_empty() => {
+                    scene.run(&[args, &["--help"]].concat(), b"");
+                    commands += 1;
+                }
+                ["cargo", "run", "--release", "--", args @ ..] => {
+                    scene.run(&[args, &["--help"]].concat(), b"");
+                }
+                ["./tests/run", suites @ ..] => {
+                    let run = fs::read_to_string(root().join("tests/run")).unwrap();
+                    for suite in suites {
+                        assert!(run.contains(&format!("\nsuite_{suite}() {{")), "{span}");
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    assert!(commands > 0);
+}
+
+#[test]
+fn every_link_and_every_path_leads_somewhere() {
+    let mut links = 0;
+    for page in pages() {
+        let dir = Path::new(&page.name).parent().unwrap();
+        for link in page.links().iter().filter(|link| !link.starts_with("https://")) {
+            assert!(exists(&dir.join(link).to_string_lossy()), "{}: {link}", page.name);
+            links += 1;
+        }
+        for path in page.spans().iter().filter(|span| pages::is_path(span)) {
+            let found = exists(path) || exists(&format!("src/{path}"));
+            assert!(found, "{} names {path}", page.name);
+        }
+    }
+    assert!(links > 0);
+}
+
+#[test]
+fn demo_shows_what_the_readme_shows() {
+    let shown = Scene::new("").run(&["demo", "--once"], b"");
+    let excerpt = readme_blocks("text").into_iter().find(|block| block.contains("THE OLD CLIENT"));
+    for line in excerpt.unwrap().lines() {
+        // The length of a token differs from run to run.
+        let (line, _) = line.split_once("<token, ").unwrap_or((line, ""));
+        assert!(shown.contains(line), "{line}\n{shown}");
+    }
+    assert!(shown.lines().all(|line| line.chars().count() < 80), "{shown}");
+    assert!(shown.contains("The message came back byte for byte"), "{shown}");
+}
