@@ -14,6 +14,7 @@ import time
 from functools import partial
 
 import clients
+import demo
 import faults
 from mailbearer import LOCAL_PASSWORD, Provider, Relay
 from message import Message
@@ -48,6 +49,7 @@ class Scene:
             raise
 
     def _build(self, binary):
+        self.binary = binary
         certificates = self.directory / "certificates"
         run([ROOT / "certs" / "make", certificates])
         self.ca_file = certificates / "ca.pem"
@@ -165,7 +167,7 @@ def main():
     try:
         table = Table()
         stream_messages(scene, table)
-        for check in faults.CHECKS:
+        for check in faults.CHECKS + demo.CHECKS:
             table.row(check.__name__.replace("_", " "), "both", "", partial(check, scene))
     finally:
         scene.close(failed=table is None or table.failed > 0)
