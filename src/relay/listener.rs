@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
-use tracing::{Instrument as _, field, info_span, warn};
+use tracing::{Instrument as _, error_span, field, warn};
 
 use super::protocol::{Imap, MailProtocol, Submission};
 use super::{ListenerSettings, Relay, session};
@@ -102,7 +102,8 @@ impl Listener {
                 return turn_away::<P>(stream, farewell);
             }
         };
-        let span = info_span!(
+        // Of the highest level, so that a refusal names its session whatever `log.level` is.
+        let span = error_span!(
             "session",
             id = %self.relay.next_id(),
             protocol = P::PROTOCOL.name(),
