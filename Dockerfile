@@ -1,8 +1,10 @@
 # The relay and nothing else, running as nobody. It writes nothing: the root may be read-only.
 #
 #   docker build -t mailbearer .
-#   docker run --read-only --network host \
+#   docker run --read-only --network host --env CONTOSO_SECRET \
 #     -v ./mailbearer.toml:/etc/mailbearer/mailbearer.toml:ro mailbearer
+#
+# User 65534 has to be able to read that file, and those that it names.
 #
 # Listeners are on loopback, so the container shares the network of the application it serves: the
 # host's, as above, or a pod's.
