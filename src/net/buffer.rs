@@ -10,8 +10,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 /// Bytes read at once: four full TLS records.
 ///
-/// System calls and wake-ups cost more than copies, so pieces are large; beyond 64 KiB the gain on
-/// loopback was within noise.
+/// System calls and wake-ups cost more than copies, so pieces are large.
 pub const READ_LEN: usize = 65_536;
 
 thread_local! {
