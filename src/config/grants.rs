@@ -100,10 +100,10 @@ impl Grants {
         provider: &ProviderEntry<'t>,
     ) -> Result<Arc<Grant>, Reported> {
         let defaults = &provider.defaults;
-        let GrantKind::ClientCredentials =
-            or_default(keys.kind, &defaults.kind)?.ok_or_else(|| {
-                account.lacks("grant", "write grant = \"client-credentials\", the only one yet")
-            })?;
+        let kind = or_default(keys.kind, &defaults.kind).and_then(|kind| {
+            let help = "write grant = \"client-credentials\", the only one yet";
+            kind.ok_or_else(|| account.lacks("grant", help))
+        });
         let tenant = tenant(account, or_default(keys.tenant, &defaults.tenant), provider);
         let client_id = or_default(keys.client_id, &defaults.client_id).and_then(|client_id| {
             let help = "write the application (client) ID";
@@ -113,6 +113,7 @@ impl Grants {
             let help = "write client_secret = { env = \"NAME\" } or { file = \"PATH\" }";
             secret.ok_or_else(|| account.lacks("client_secret", help))
         });
+        let GrantKind::ClientCredentials = kind?;
         let (tenant, client_id, (secret_field, client_secret)) = (tenant?, client_id?, secret?);
 
         let token_endpoint = provider.token_endpoint.of_tenant(tenant.as_ref());

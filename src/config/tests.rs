@@ -219,6 +219,19 @@ fn a_wrong_key_hides_nothing_that_is_wrong_beside_it() {
 }
 
 #[test]
+fn an_account_that_lacks_everything_is_told_all_of_it() {
+    let account = [PROVIDER, TENANT, CLIENT_ID, CLIENT_SECRET, GRANT, LOCAL_PASSWORD];
+    let text = good_with(&account.map(|line| (line, "")));
+    assert_eq!(problems(&text), ["5: `accounts.\"alice@contoso.com\"` lacks `provider`"]);
+    let keys = [TENANT, CLIENT_ID, CLIENT_SECRET, GRANT];
+    let lacking = ["grant", "tenant", "client_id", "client_secret"];
+    assert_eq!(
+        problems(&good_with(&keys.map(|line| (line, "")))),
+        lacking.map(|key| format!("5: `accounts.\"alice@contoso.com\"` lacks `{key}`"))
+    );
+}
+
+#[test]
 fn a_problem_names_file_line_and_key_and_says_what_to_do() {
     let problems = parse(&good_with(&[(ADDRESS, r#"address = "localhost""#)])).unwrap_err();
     let error = ConfigError::Problems { path: "mailbearer.toml".into(), problems };
