@@ -58,7 +58,8 @@ impl SecretSource {
     /// Blocks for the time of one small file read.
     ///
     /// # Errors
-    /// When the file cannot be read, is empty, is longer than 64 KiB or is not UTF-8.
+    /// When the file is no regular one, cannot be read, is empty, is longer than 64 KiB or is not
+    /// UTF-8.
     pub fn read(&self) -> Result<SecretString, SecretError> {
         match self {
             Self::Value(secret) => Ok(secret.clone()),
@@ -89,7 +90,7 @@ pub enum SecretError {
         /// What the operating system said.
         source: std::io::Error,
     },
-    /// The file is empty, too long or no UTF-8 text.
+    /// The file is no regular one, empty, too long or no UTF-8 text.
     #[error("the secret file {path:?} {problem}")]
     Unusable {
         /// The file as the configuration names it.
@@ -102,6 +103,10 @@ pub enum SecretError {
 fn read_file(path: &Path) -> Result<SecretString, SecretError> {
     let unreadable = |source| SecretError::Unreadable { path: path.into(), source };
     let unusable = |problem| SecretError::Unusable { path: path.into(), problem };
+    // Opening a pipe would wait for somebody to write into it, maybe for ever.
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(unusable("is no regular file"));
+    }
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let mut text = zeroize::Zeroizing::new(String::new());
     let read = file.take(SECRET_FILE_LEN_MAX + 1).read_to_string(&mut text);

@@ -163,7 +163,7 @@ impl<'t> Field<'t> {
     /// The path in a string, relative to the file's directory.
     pub(super) fn path(&self) -> Result<PathBuf, Reported> {
         let path = self.text()?;
-        if path.is_empty() || path.contains('\0') {
+        if path.is_empty() || path.contains(char::is_control) {
             return Err(self.problem("is no path", "write the path of a file"));
         }
         Ok(self.file.path(path))

@@ -1,7 +1,7 @@
 //! `[providers.NAME]`: the built-in providers, changed by the file, and those that it adds.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -185,6 +185,10 @@ fn ca_file(field: &Field<'_>) -> Result<PathBuf, Reported> {
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
+    // Opening a pipe would wait for somebody to write into it, maybe for ever.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
     let mut bytes = Vec::new();
     let len = File::open(path)?.take(CA_FILE_LEN_MAX + 1).read_to_end(&mut bytes)?;
     match u64::try_from(len) {

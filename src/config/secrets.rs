@@ -73,7 +73,7 @@ fn from_file(field: &Field<'_>) -> Result<SecretSource, Reported> {
         Err(SecretError::Unreadable { path, source }) => Err(field.cannot_read(&path, &source)),
         Err(SecretError::Unusable { path, problem }) => Err(field.problem(
             format!("names {}, which {problem}", path.display()),
-            "write the secret into it, on one line",
+            "name a file that holds the secret, on one line",
         )),
     }
 }

@@ -220,6 +220,10 @@ fn a_provider_that_is_wrong_is_refused() {
         ca_file names /nowhere/missing.pem, which cannot be read (no such file)
         + ca_file = ""
         ca_file is no path
+        + ca_file = "a\u001b[31m\nb"
+        ca_file is no path
+        + ca_file = "/"
+        ca_file names /, which cannot be read (it is no regular file)
         + local_password = "tell-nobody"
         local_password belongs to an account
         + mailbox = "a@contoso.com"
@@ -337,10 +341,27 @@ fn a_secret_that_cannot_be_had_is_refused() {
         client_secret.env names the environment variable BINARY, which is not UTF-8 text
         9 client_secret = { file = "missing" }
         client_secret.file names /nowhere/missing, which cannot be read (no such file)
+        9 client_secret = { file = "/" }
+        client_secret.file names /, which is no regular file
         11 local_password = { env = "NOWHERE" }
         local_password.env names the environment variable NOWHERE, which is not set
         "#,
     );
+}
+
+#[test]
+fn a_pipe_in_place_of_a_file_is_refused_and_not_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = std::process::Command::new("mkfifo").arg(dir.path().join("pipe")).status();
+    assert!(made.unwrap().success());
+    for change in [
+        (CLIENT_SECRET, "client_secret = { file = \"pipe\" }"),
+        (LOCAL_PASSWORD, "local_password = { file = \"pipe\" }"),
+        (END, "[providers.microsoft]\nca_file = \"pipe\""),
+    ] {
+        let problems = Config::parse(&good_with(&[change]), dir.path(), &env).unwrap_err();
+        assert!(problems[0].message.contains("is no regular file"), "{problems:?}");
+    }
 }
 
 #[test]
