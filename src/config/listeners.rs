@@ -1,6 +1,6 @@
 //! `[listeners.NAME]`: where mail clients connect, and who of them may.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -125,12 +125,20 @@ fn address(field: &Field<'_>) -> Result<ListenAddress, Reported> {
     if let Some(port) = text.strip_prefix("localhost:").and_then(port) {
         return Ok(ListenAddress::Localhost(port));
     }
-    text.parse().map(ListenAddress::Socket).map_err(|_| {
+    let socket: SocketAddr = text.parse().map_err(|_| {
         field.problem(
             format!("is {text:?}, which is no address with a port"),
             "write \"localhost:PORT\", \"127.0.0.1:PORT\" or \"[::1]:PORT\"",
         )
-    })
+    })?;
+    // Sockets are bound for one family each, so this one could not be.
+    match socket.ip().to_canonical() {
+        IpAddr::V4(ip) if socket.is_ipv6() => Err(field.problem(
+            format!("is {text:?}, an IPv4 address in the form of IPv6"),
+            format!("write \"{ip}:{}\"", socket.port()),
+        )),
+        IpAddr::V4(_) | IpAddr::V6(_) => Ok(ListenAddress::Socket(socket)),
+    }
 }
 
 /// Takes digits alone; the standard library would take a `+` before them.
@@ -173,7 +181,7 @@ fn refuse_in_clear(addresses: &[At<'_, ListenAddress>]) -> Result<(), Reported> 
 fn is_loopback(address: ListenAddress) -> bool {
     match address {
         ListenAddress::Localhost(_) => true,
-        ListenAddress::Socket(socket) => socket.ip().to_canonical().is_loopback(),
+        ListenAddress::Socket(socket) => socket.ip().is_loopback(),
     }
 }
 

@@ -65,8 +65,7 @@ fn leads_to(host: &MailHost, address: ListenAddress) -> bool {
     };
     sockets(address).iter().any(|own| {
         let any = own.ip().is_unspecified();
-        own.port() == host.port
-            && ips.iter().any(|ip| (any && ip.is_loopback()) || *ip == own.ip().to_canonical())
+        own.port() == host.port && ips.iter().any(|ip| (any && ip.is_loopback()) || *ip == own.ip())
     })
 }
 
