@@ -158,7 +158,8 @@ impl Passwords {
         let expected = match read {
             Ok(Ok(expected)) => expected,
             Ok(Err(error)) => {
-                warn!(account = ?claim.username.as_str(), %error, "no local password");
+                let (account, error) = (claim.username.as_str(), error.to_string());
+                warn!(account, error, "no local password");
                 return false;
             }
             Err(_) => return false, // the runtime is shutting down

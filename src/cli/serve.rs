@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use super::{Exit, check, tell};
 use crate::app::App;
-use crate::config::Config;
+use crate::config::{Config, Problem};
 use crate::logging;
 use crate::relay::Shutdown;
 
@@ -20,7 +20,9 @@ pub(super) fn run(named: Option<PathBuf>) -> Exit {
     };
     logging::init(&config.log);
     for warning in &config.warnings {
-        warn!("{}", warning.in_file(&path));
+        let file = path.display().to_string();
+        let Problem { line, key, message: problem, help: hint } = warning;
+        warn!(file, line, key, problem, hint, "configuration");
     }
     match serve(config) {
         Ok(()) => Exit::Done,

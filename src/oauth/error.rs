@@ -65,7 +65,7 @@ impl TokenError {
                     aadsts = said.and_then(ProviderError::aadsts),
                     trace_id = said.and_then(ProviderError::trace_id),
                     correlation_id = said.and_then(ProviderError::correlation_id),
-                    reason = ?reason,
+                    reason,
                     "{message}"
                 );
             }

@@ -67,7 +67,8 @@ impl Listener {
                 Ok((stream, peer)) => self.start(stream, peer),
                 Err(error) => {
                     warn!(
-                        listener = self.settings.name, %error,
+                        listener = self.settings.name,
+                        error = error.to_string(),
                         "no connection can be accepted; raise the descriptor limit (ulimit -n) or \
                          lower `limits.sessions`"
                     );

@@ -18,7 +18,7 @@ use super::listener::Listener;
 use super::outcome::Outcome;
 use super::protocol::{MailProtocol, Welcome};
 use super::splice::{Start, splice};
-use super::upstream::{self, Destination, SignInError, SignedIn};
+use super::upstream::{self, Destination, SignedIn};
 use crate::account::password::LocalRefusal;
 use crate::proto::{AwaitVerdict as _, Claim, Downstream as _, Step};
 use crate::refusal::{Refusal, Unavailable};
@@ -121,21 +121,21 @@ async fn verdict<P: MailProtocol>(
     let signed_in = match relay.sign_in(listener.accounts(), claim).await {
         Ok(signed_in) => signed_in,
         Err(LocalRefusal::Busy) => {
-            warn!(account = ?claim.username.as_str(), refusal = "overloaded", "refused");
+            warn!(account = claim.username.as_str(), refusal = "overloaded", "refused");
             return Err(Refusal::Unavailable(Unavailable::Overloaded));
         }
         Err(LocalRefusal::Wrong) => {
             let refusal = Refusal::WrongPassword;
-            warn!(account = ?claim.username.as_str(), refusal = refusal.kind(), "refused");
+            warn!(account = claim.username.as_str(), refusal = refusal.kind(), "refused");
             sleep_until(received + REFUSAL_DELAY).await;
             return Err(refusal);
         }
     };
     let account = signed_in.account();
-    Span::current().record("account", account.name().as_str());
     let provider = &account.settings().provider;
     let Some(host) = listener.upstream().or(provider.hosts.get(P::PROTOCOL).as_ref()) else {
         warn!(
+            account = account.name().as_str(),
             provider = provider.name,
             "refused: the provider has no server for this protocol; add one, or keep the account \
              off this listener by its `accounts`"
@@ -154,20 +154,19 @@ async fn verdict<P: MailProtocol>(
     match upstream::sign_in(&destination, machine, token).await {
         Ok(signed_in) => {
             P::learn(relay.ehlo(), host, &signed_in.welcome);
-            let upstream_ms = received.elapsed().as_millis();
+            let upstream_ms = u64::try_from(received.elapsed().as_millis()).unwrap_or(u64::MAX);
+            // Once in a session: a field that is recorded again would stand twice in the text.
+            Span::current().record("account", account.name().as_str());
             info!(provider = provider.name, upstream = %host, upstream_ms, "signed in");
             Ok(signed_in)
         }
         Err(error) => {
             let refusal = error.refusal(account.name());
-            refused(&error, &refusal);
+            let (account, cause) = (account.name().as_str(), error.to_string());
+            warn!(account, refusal = refusal.kind(), cause, "refused");
             Err(refusal)
         }
     }
-}
-
-fn refused(error: &SignInError, refusal: &Refusal) {
-    warn!(refusal = refusal.kind(), cause = %error, "refused");
 }
 
 #[cfg(test)]

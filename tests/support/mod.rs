@@ -5,6 +5,7 @@
 mod client;
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use mailbearer::app::App;
@@ -76,15 +77,9 @@ impl Rig {
     }
 
     pub async fn with(settings: RigSettings) -> Self {
-        let tls = PerProtocol { submission: settings.tls, imap: settings.tls };
-        let mailboxes = vec![AccountPattern::parse("*@example.com").unwrap()];
-        let sandbox = SandboxSettings { tls, ..SandboxSettings::new(mailboxes) };
-        let provider = Sandbox::start(sandbox).await.unwrap();
+        let provider = provider(settings.tls).await;
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("ca.pem"), provider.ca_pem()).unwrap();
-        std::fs::write(dir.path().join("password"), PASSWORD).unwrap();
-        let file = dir.path().join("mailbearer.toml");
-        std::fs::write(&file, text(&settings, &provider)).unwrap();
+        let file = write_config(dir.path(), &settings, &provider);
         let app = App::bind(Config::load(&file).unwrap()).unwrap();
         let address =
             |protocol| app.bound().find(|bound| bound.protocol == protocol).unwrap().address;
@@ -119,6 +114,23 @@ impl Rig {
     pub async fn stopped(self) {
         self.running.await.unwrap();
     }
+}
+
+/// A provider with every mailbox of example.com, whose servers begin TLS so.
+pub async fn provider(tls: UpstreamTls) -> Sandbox {
+    let mailboxes = vec![AccountPattern::parse("*@example.com").unwrap()];
+    let tls = PerProtocol { submission: tls, imap: tls };
+    let settings = SandboxSettings { tls, ..SandboxSettings::new(mailboxes) };
+    Sandbox::start(settings).await.unwrap()
+}
+
+/// Writes the configuration of a relay before `provider`, and the files that it names, into `dir`.
+pub fn write_config(dir: &Path, settings: &RigSettings, provider: &Sandbox) -> PathBuf {
+    std::fs::write(dir.join("ca.pem"), provider.ca_pem()).unwrap();
+    std::fs::write(dir.join("password"), PASSWORD).unwrap();
+    let file = dir.join("mailbearer.toml");
+    std::fs::write(&file, text(settings, provider)).unwrap();
+    file
 }
 
 fn text(settings: &RigSettings, provider: &Sandbox) -> String {
