@@ -296,7 +296,12 @@ impl EndpointError {
     /// A request that went wrong on its way.
     fn of(error: &reqwest::Error) -> Self {
         let cause = cause(error);
-        Self::new(if error.is_connect() && error.is_timeout() {
+        Self::new(if is_about_certificate(error) {
+            format!(
+                "no TLS ({cause}): check the name in `token_endpoint`, the endpoint's certificate \
+                 and `ca_file`"
+            )
+        } else if error.is_connect() && error.is_timeout() {
             format!(
                 "no connection within {CONNECT_TIMEOUT:?}: check DNS, firewall and proxy variables"
             )
@@ -309,12 +314,23 @@ impl EndpointError {
 }
 
 /// The innermost cause of `error`, printable; the outer ones repeat the URL.
-fn cause(error: &dyn Error) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
+fn cause(error: &(dyn Error + 'static)) -> String {
+    printable(innermost(error).to_string().as_bytes(), CAUSE_LEN_MAX)
+}
+
+/// Whether a certificate of the endpoint was not accepted.
+fn is_about_certificate(error: &(dyn Error + 'static)) -> bool {
+    let tls = innermost(error).downcast_ref();
+    matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
+}
+
+fn innermost<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
+    // An `io::Error` hides the error that it wraps: its source is that error's source.
+    let wrapped = error.downcast_ref().and_then(std::io::Error::get_ref);
+    match wrapped.map_or(error.source(), |wrapped| Some(wrapped)) {
+        Some(source) => innermost(source),
+        None => error,
     }
-    printable(innermost.to_string().as_bytes(), CAUSE_LEN_MAX)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What [`Tokens`] promises, tried against endpoints on loopback.
 
+mod tls;
+
 use std::io;
 use std::process::Command;
 use std::sync::Mutex;
