@@ -141,7 +141,7 @@ pub enum TlsError {
         host: String,
     },
     /// The server and this side did not come to terms.
-    #[error("no TLS with {host}: {problem}")]
+    #[error("no TLS with {host} ({problem}): check the provider's host, `tls` and `ca_file`")]
     Handshake {
         /// The server, as the configuration names it.
         host: String,
@@ -284,7 +284,8 @@ mod tests {
         let authority = Authority::new("mail.corp.example");
         let config = trust(Some(&authority.ca_file())).unwrap();
         let error = authority.greet(config, "other.corp.example").await.unwrap_err();
-        assert!(error.to_string().contains("not valid for name"), "{error}");
+        let told = error.to_string();
+        assert!(told.contains("not valid for name") && told.contains("`ca_file`"), "{told}");
     }
 
     #[tokio::test]
