@@ -151,6 +151,50 @@ fn password_hash_prints_an_argon2id_hash_of_the_line() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_result_that_cannot_be_printed_is_a_failure_with_a_sentence() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("mailbearer.toml"), CONFIG).unwrap();
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_mailbearer"))
+        .arg("check")
+        .current_dir(dir.path())
+        .env("TEST_SECRET", "tell-nobody")
+        .stdout(full)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).starts_with("standard output cannot be written ("));
+}
+
+#[test]
+fn the_file_of_the_readme_has_no_problems() {
+    let readme = include_str!("../README.md");
+    let (_, behind) = readme.split_once("```toml\n").unwrap();
+    let (file, _) = behind.split_once("```").unwrap();
+    let output = check(&file.replace("CONTOSO_SECRET", "TEST_SECRET"));
+    assert_eq!(text(&output.stdout), "mailbearer.toml: no problems (2 listeners, 1 account)\n");
+}
+
+#[test]
+fn a_port_that_is_taken_is_a_failure_with_a_sentence() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let dir = tempfile::tempdir().unwrap();
+    // The machine may have no authorities of its own.
+    let ca = rcgen::generate_simple_self_signed(["ca.example".to_owned()]).unwrap();
+    std::fs::write(dir.path().join("ca.pem"), ca.cert.pem()).unwrap();
+    let file = CONFIG.replace("localhost:1587", &address);
+    let file = format!("{file}[providers.microsoft]\nca_file = \"ca.pem\"\n");
+    std::fs::write(dir.path().join("mailbearer.toml"), file).unwrap();
+    let output = mailbearer(dir.path(), &["serve"], b"");
+    assert_eq!(output.status.code(), Some(1));
+    let told = format!("listeners.submission.address: {address} cannot be listened on (");
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains(&told) && stderr.contains("choose another `address`"), "{stderr}");
+}
+
+#[test]
 fn password_hash_of_nothing_or_of_too_much_exits_64() {
     let dir = tempfile::tempdir().unwrap();
     for password in [&b""[..], b"\n", &[b'x'; 1025]] {

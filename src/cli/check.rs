@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::config::{Config, locate};
 
-use super::{Exit, print, tell};
+use super::{Exit, finish, tell};
 
 /// Checks the configuration file `named`, or the one that is found.
 ///
@@ -22,10 +22,7 @@ pub(super) fn run(named: Option<PathBuf>) -> Exit {
     for warning in &config.warnings {
         report.push_str(&format!("\nwarning: {}", warning.in_file(&path)));
     }
-    match print(report) {
-        Ok(()) => Exit::Done,
-        Err(_) => Exit::Failed,
-    }
+    finish(report)
 }
 
 /// Reads the configuration file `named`, or the one that is found; tells what is wrong with it.

@@ -119,6 +119,17 @@ fn print(line: impl fmt::Display) -> io::Result<()> {
     stdout.flush()
 }
 
+/// Prints what a command was asked for, or tells that it cannot be printed.
+fn finish(result: impl fmt::Display) -> Exit {
+    match print(result) {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            tell(format_args!("standard output cannot be written ({error})"));
+            Exit::Failed
+        }
+    }
+}
+
 /// Prints a line on standard error. If that is closed there is nobody left to tell.
 fn tell(line: impl fmt::Display) {
     let _ = writeln!(io::stderr().lock(), "{line}");

@@ -8,7 +8,7 @@ use argon2::password_hash::PasswordHasher as _;
 use argon2::{Algorithm, Argon2, Params, Version};
 use zeroize::Zeroizing;
 
-use super::{Exit, print, tell};
+use super::{Exit, finish, tell};
 
 /// Longest password, in bytes, the line end not counted.
 const PASSWORD_LEN_MAX: usize = 1024;
@@ -33,10 +33,7 @@ pub(super) fn run() -> Exit {
             return error.exit();
         }
     };
-    match print(hash) {
-        Ok(()) => Exit::Done,
-        Err(_) => Exit::Failed,
-    }
+    finish(hash)
 }
 
 /// Why there is no hash.
