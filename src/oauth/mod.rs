@@ -17,6 +17,7 @@ mod verdict;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+pub use answer::ProviderError;
 use cache::{Cache, Key};
 use endpoint::Endpoints;
 pub use error::TokenError;
