@@ -140,7 +140,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         }
         let bytes = self.output.take();
         let started = Instant::now();
-        let written = timeout(self.left, self.stream.write_all(&bytes)).await;
+        let written = tokio::select! {
+            biased;
+            written = timeout(self.left, self.stream.write_all(&bytes)) => written,
+            // It takes no replies, so there is no use in last words.
+            () = self.drain.cancelled() => return Err(Ended::Over(Reason::Draining)),
+        };
         self.spend(started);
         match written {
             Ok(Ok(())) => Ok(()),

@@ -51,8 +51,16 @@ fn hashed() -> LocalPassword {
 
 /// Starts a session of a relay with that one account; gives the client's end.
 fn connect<P: MailProtocol>(local_password: LocalPassword) -> (DuplexStream, JoinHandle<()>) {
+    connect_until::<P>(Shutdown::default(), local_password)
+}
+
+/// The same of a relay that will be shut down.
+fn connect_until<P: MailProtocol>(
+    shutdown: Shutdown,
+    local_password: LocalPassword,
+) -> (DuplexStream, JoinHandle<()>) {
     let accounts = [alice(local_password)];
-    let relay = Relay::new(&accounts, Limits::default(), Shutdown::default()).unwrap();
+    let relay = Relay::new(&accounts, Limits::default(), shutdown).unwrap();
     let settings = ListenerSettings {
         name: "test".to_owned(),
         protocol: P::PROTOCOL,
@@ -154,4 +162,17 @@ async fn more_than_64_kib_behind_a_sign_in_are_not_taken_from_the_client() {
     };
     let _: Result<(), _> = tokio::time::timeout(Duration::from_millis(500), flood).await;
     assert!((65_536..=65_536 + 8_192).contains(&taken), "{taken} bytes were taken");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_no_replies_does_not_hold_up_the_drain() {
+    let shutdown = Shutdown::default();
+    let (mut client, session) = connect_until::<Submission>(shutdown.clone(), hashed());
+    client.write_all("EHLO\r\n".repeat(600).as_bytes()).await.unwrap();
+    sleep(Duration::from_secs(1)).await; // by now its replies have filled the pipe
+    let started = Instant::now();
+    shutdown.drain.cancel();
+    session.await.unwrap();
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    drop(client);
 }
