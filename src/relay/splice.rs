@@ -89,7 +89,7 @@ where
     if start.client_closed {
         session.up.ended = Some(Ok(()));
     }
-    let mut timer = pin!(sleep_until(session.deadline()));
+    let mut timer = pin!(sleep_until(session.next_due().0));
     let mut cut = pin!(cut);
     let end = poll_fn(|cx| {
         if cut.as_mut().poll(cx).is_ready() {
@@ -173,19 +173,18 @@ impl Splice {
         U: AsyncWrite + Unpin,
     {
         loop {
-            let due = self.deadline();
-            if timer.deadline() > due {
-                timer.as_mut().reset(due);
+            let (at, due) = self.next_due();
+            if timer.deadline() > at {
+                timer.as_mut().reset(at);
             }
             ready!(timer.as_mut().poll(cx));
-            if timer.deadline() < due {
-                timer.as_mut().reset(due);
+            if timer.deadline() < at {
+                timer.as_mut().reset(at);
                 continue;
             }
-            match (self.client_closed_at, self.close_passed_at) {
-                (None, _) => return Poll::Ready(End::Idle),
-                (Some(_), Some(_)) => return Poll::Ready(End::Closed(Side::Downstream)),
-                (Some(_), None) => {
+            match due {
+                Due::End(end) => return Poll::Ready(end),
+                Due::PassClose => {
                     self.close_passed_at = Some(Instant::now());
                     // Should this fail or block, the deadline that now runs ends the session.
                     let _ = Pin::new(&mut *upstream).poll_shutdown(cx);
@@ -194,13 +193,27 @@ impl Splice {
         }
     }
 
-    fn deadline(&self) -> Instant {
+    /// What is to be done when nothing moves until then.
+    fn next_due(&self) -> (Instant, Due) {
         match (self.client_closed_at, self.close_passed_at) {
-            (None, _) => self.moved_at + self.idle_timeout,
-            (Some(closed_at), None) => self.moved_at.max(closed_at) + CLOSE_AFTER_SILENCE,
-            (Some(_), Some(passed_at)) => passed_at + CLOSE_WAIT,
+            (_, Some(passed_at)) => {
+                (passed_at + CLOSE_WAIT, Due::End(End::Closed(Side::Downstream)))
+            }
+            // While the client is slow to take what the upstream said, the upstream is not silent.
+            (Some(closed_at), None) if self.down.is_through() => {
+                (self.moved_at.max(closed_at) + CLOSE_AFTER_SILENCE, Due::PassClose)
+            }
+            (Some(_) | None, None) => (self.moved_at + self.idle_timeout, Due::End(End::Idle)),
         }
     }
+}
+
+/// What a deadline brings.
+enum Due {
+    /// The client's close is passed to the upstream.
+    PassClose,
+    /// The session is over.
+    End(End),
 }
 
 /// One way of the copy.
@@ -226,6 +239,11 @@ enum Turn {
 impl Direction {
     fn new(first: Bytes) -> Self {
         Self { held: first, moved: 0, ended: None, unflushed: false }
+    }
+
+    /// Whether the sink has taken all that was read.
+    fn is_through(&self) -> bool {
+        self.held.is_empty() && !self.unflushed
     }
 
     /// Moves bytes until the source has none or the sink takes none.

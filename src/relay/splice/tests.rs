@@ -121,6 +121,40 @@ async fn a_session_whose_client_closed_ends_60_s_later_at_the_latest() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_close_is_not_passed_on_while_the_client_is_slow_to_take_what_the_upstream_said() {
+    let Running { mut client, mut upstream, spliced } = start(nothing_left(), 64);
+    client.shutdown().await.unwrap();
+    let sent = pattern(10_000);
+    let send = async {
+        upstream.write_all(&sent).await.unwrap();
+        // Still open: a close here would cost what the upstream has not sent yet.
+        let closed = tokio::time::timeout(Duration::from_secs(1), upstream.read_u8()).await;
+        closed.unwrap_err();
+        drop(upstream);
+    };
+    let receive = async {
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        let mut heard = Vec::new();
+        client.read_to_end(&mut heard).await.unwrap();
+        heard
+    };
+    let ((), heard) = tokio::join!(send, receive);
+    assert!(heard == sent, "{} bytes were heard", heard.len());
+    assert!(matches!(spliced.await.unwrap().end, End::Closed(Side::Downstream)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_has_closed_and_takes_nothing_is_cut_after_the_idle_time() {
+    let Running { mut client, mut upstream, spliced } = start(nothing_left(), 64);
+    client.shutdown().await.unwrap();
+    upstream.write_all(&[b'x'; 64]).await.unwrap();
+    upstream.write_all(&[b'x'; 64]).await.unwrap();
+    let started = Instant::now();
+    assert!(matches!(spliced.await.unwrap().end, End::Idle));
+    assert_eq!(started.elapsed().as_secs(), IDLE.as_secs());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_session_in_which_nothing_moves_ends_after_the_idle_time_and_not_before() {
     let Running { client: _client, mut upstream, spliced } = start(nothing_left(), 1_000);
     let started = Instant::now();
