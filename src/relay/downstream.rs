@@ -123,7 +123,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                 Ok(Ok(()))
             )
         {
-            close(self.stream).await;
+            close(&mut self.stream).await;
         }
         reason
     }
@@ -180,14 +180,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 }
 
-/// Closes a connection so that the peer still gets what was sent: a socket that is closed with
+/// Ends a connection, before it is dropped, so that the peer still gets what was sent: a socket that is closed with
 /// unread bytes in it resets, and a reset throws away what is under way.
-pub(crate) async fn close<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+pub(crate) async fn close<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
     let linger = async {
         stream.shutdown().await?;
         let mut read = 0;
         while read < CLOSE_READ_MAX {
-            match read_piece(&mut stream, READ_LEN, |_| {}).await? {
+            match read_piece(stream, READ_LEN, |_| {}).await? {
                 0 => break,
                 len => read += len,
             }

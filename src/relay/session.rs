@@ -36,14 +36,13 @@ where
     let started = Instant::now();
     let relay = listener.relay();
     let client = Client::new(stream, relay.limits().sign_in_timeout, relay.drain().clone());
-    // Boxed, so that what only the sign-in needs is given back before the long part begins.
-    let outcome = match Box::pin(sign_in::<P, S>(&listener, client)).await {
+    let outcome = match sign_in::<P, S>(&listener, client).await {
         Ok(mut session) => {
             place.signed_in();
             let cut = relay.cut().cancelled();
             let spliced =
                 splice(&mut session.client, &mut session.upstream, session.start, cut).await;
-            tokio::join!(close(session.client), close(session.upstream));
+            tokio::join!(close(&mut session.client), close(&mut session.upstream));
             Outcome::from(spliced)
         }
         Err(outcome) => outcome,
@@ -71,7 +70,9 @@ where
             Ok(claimed) => claimed,
             Err(ended) => break ended,
         };
-        match client.hold(verdict::<P>(listener, &claim)).await {
+        // Boxed, so that a session holds what only the verdict needs while it awaits it alone:
+        // neither a stranger that waits nor the long part afterwards.
+        match client.hold(Box::pin(verdict::<P>(listener, &claim))).await {
             Ok(Ok(upstream)) => {
                 awaiting.accept(&upstream.welcome, client.output());
                 return Ok(session::<P, S>(client, upstream, listener));
