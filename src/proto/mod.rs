@@ -30,7 +30,8 @@ pub trait Downstream: Sized + Send {
     /// Writes the greeting. Called once, first.
     fn greet(&self, output: &mut Output);
 
-    /// Consumes what it can of `input` and says what is needed next.
+    /// Consumes what it can of `input` and says what is needed next. It stops at an output that is
+    /// full: what is left of the input is consumed by the next call.
     fn receive(self, input: &mut Input, output: &mut Output) -> Step<Self>;
 
     /// Writes the last words to a client that has not signed in.
@@ -40,7 +41,7 @@ pub trait Downstream: Sized + Send {
 /// What a downstream machine needs next.
 #[derive(Debug)]
 pub enum Step<M: Downstream> {
-    /// More input.
+    /// More input, or, where the output is full, that it be sent.
     Read(M),
     /// A verdict on what the client claims. Whatever is left in the input stays there: it is
     /// streamed after an acceptance, and parsed as commands after a refusal.

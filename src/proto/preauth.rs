@@ -11,6 +11,12 @@ use bytes::{Buf as _, Bytes, BytesMut};
 /// 64 KiB, from the promise that an endless line costs less than that and is cut.
 pub const SKIP_MAX: usize = 65_536;
 
+/// How much a machine may answer before it has to be written, in bytes.
+///
+/// One piece of 64 KiB holds 13,000 commands, and the longest reply has 40 times the length of its
+/// command: a client that takes no replies must not have us keep them all.
+const OUTPUT_LEN_MAX: usize = 65_536;
+
 /// Bytes received and not yet consumed.
 #[derive(Debug, Default)]
 pub struct Input {
@@ -138,6 +144,11 @@ impl Output {
     /// Whether there is nothing to send.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+
+    /// Whether what is here has to be sent before more is answered.
+    pub fn is_full(&self) -> bool {
+        self.bytes.len() >= OUTPUT_LEN_MAX
     }
 
     /// Takes all bytes out.

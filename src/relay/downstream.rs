@@ -74,7 +74,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             };
             step = machine.receive(&mut self.input, &mut self.output);
             if let Step::Read(_) = step {
+                let more = self.output.is_full();
                 self.send().await?;
+                if more {
+                    continue;
+                }
                 if self.closed {
                     return Err(Ended::Over(Reason::GaveUp));
                 }

@@ -124,12 +124,13 @@ impl Downstream for ImapDownstream {
     }
 
     fn receive(mut self, input: &mut Input, output: &mut Output) -> Step<Self> {
-        loop {
+        while !output.is_full() {
             match self.advance(input, output) {
                 Continue(machine) => self = machine,
                 Break(step) => return step,
             }
         }
+        Step::Read(self)
     }
 
     fn farewell(farewell: Farewell, output: &mut Output) {

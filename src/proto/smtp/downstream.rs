@@ -104,7 +104,7 @@ impl Downstream for SmtpDownstream {
     }
 
     fn receive(mut self, input: &mut Input, output: &mut Output) -> Step<Self> {
-        loop {
+        while !output.is_full() {
             let answer = match input.take_line(sasl::LINE_LEN_MAX) {
                 Line::Incomplete => return Step::Read(self),
                 Line::Whole(line) => self.answer(&line),
@@ -133,6 +133,7 @@ impl Downstream for SmtpDownstream {
                 }
             }
         }
+        Step::Read(self)
     }
 
     fn farewell(farewell: Farewell, output: &mut Output) {

@@ -191,3 +191,19 @@ fn a_farewell_is_one_421_with_its_reason() {
         assert_eq!(output.take(), line.as_bytes());
     }
 }
+
+#[test]
+fn a_flood_of_commands_is_answered_in_portions() {
+    let (mut input, mut output) = (Input::default(), Output::default());
+    input.extend("EHLO\r\n".repeat(10_000).as_bytes());
+    let mut machine = SmtpDownstream::new(Extensions::default());
+    let mut answered = 0;
+    while !input.is_empty() {
+        let Step::Read(next) = machine.receive(&mut input, &mut output) else { panic!("it ends") };
+        machine = next;
+        let portion = output.take();
+        assert!(portion.len() < 65_536 + 100, "{} bytes at once", portion.len());
+        answered += portion.windows(6).filter(|window| window == b"250 AU").count();
+    }
+    assert_eq!(answered, 10_000);
+}

@@ -176,3 +176,20 @@ async fn a_client_that_takes_no_replies_does_not_hold_up_the_drain() {
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     drop(client);
 }
+
+#[tokio::test(start_paused = true)]
+async fn commands_without_end_behind_a_refused_sign_in_are_all_answered() {
+    let (mut client, session) = connect::<Submission>(hashed());
+    let flood = format!("{WRONG_PASSWORD}{}QUIT\r\n", "EHLO\r\n".repeat(10_000));
+    let (mut hear, mut say) = tokio::io::split(&mut client);
+    let mut heard = String::new();
+    let say = async {
+        say.write_all(flood.as_bytes()).await.unwrap();
+        say.shutdown().await.unwrap();
+    };
+    let (heard_len, ()) = tokio::join!(hear.read_to_string(&mut heard), say);
+    heard_len.unwrap();
+    session.await.unwrap();
+    assert_eq!(heard.matches("250 AUTH PLAIN LOGIN\r\n").count(), 10_000);
+    assert!(heard.ends_with("221 2.0.0 goodbye\r\n"));
+}

@@ -1,7 +1,8 @@
 //! The downstream side at its limits, and beyond.
 
 use super::{GREETING, Heard, hear};
-use crate::proto::CloseReason;
+use crate::proto::imap::{ImapDownstream, NonSyncLiterals};
+use crate::proto::{CloseReason, Downstream as _, Input, Output, Step};
 
 /// Hears `sent` whole, split at some places, and in pieces as a slow client sends them.
 fn hear_all_ways(sent: &[u8]) -> Heard {
@@ -137,4 +138,20 @@ fn a_tag_is_echoed_up_to_64_bytes() {
         reply(format!("{tag}a NOOP\r\n").as_bytes()),
         "* BAD begin the line with a tag of at most 64 characters\r\n"
     );
+}
+
+#[test]
+fn a_flood_of_commands_is_answered_in_portions() {
+    let (mut input, mut output) = (Input::default(), Output::default());
+    input.extend("a CAPABILITY\r\n".repeat(5_000).as_bytes());
+    let mut machine = ImapDownstream::new(NonSyncLiterals::NotOffered);
+    let mut answered = 0;
+    while !input.is_empty() {
+        let Step::Read(next) = machine.receive(&mut input, &mut output) else { panic!("it ends") };
+        machine = next;
+        let portion = output.take();
+        assert!(portion.len() < 65_536 + 200, "{} bytes at once", portion.len());
+        answered += portion.windows(4).filter(|window| window == b"a OK").count();
+    }
+    assert_eq!(answered, 5_000);
 }
