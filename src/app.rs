@@ -63,8 +63,8 @@ impl App {
     /// # Errors
     /// When an address is taken or the relay cannot be made.
     pub fn bind(config: Config) -> Result<Self, StartError> {
-        let Config { listeners, accounts, limits, grace, .. } = config;
-        raise_descriptor_limit(limits.sessions);
+        let Config { listeners, accounts, mut limits, grace, .. } = config;
+        limits.sessions = raise_descriptor_limit(limits.sessions);
         let shutdown = Shutdown::default();
         let relay = Arc::new(Relay::new(&accounts, limits, shutdown.clone())?);
         let mut sockets = Vec::new();
@@ -127,23 +127,52 @@ impl App {
     }
 }
 
-/// Makes room for the descriptors of all sessions, two each, as far as the system allows.
-fn raise_descriptor_limit(sessions: usize) {
-    let sessions = u64::try_from(sessions).unwrap_or(u64::MAX);
-    let wanted = sessions.saturating_mul(2).saturating_add(DESCRIPTORS_BESIDE_SESSIONS);
+/// Makes room for the descriptors of all sessions, two each, as far as the system allows; gives how
+/// many sessions have room. Who comes beyond them is told so, while one that is accepted without a
+/// descriptor for its provider could not even be signed in.
+fn raise_descriptor_limit(sessions: usize) -> usize {
+    let wanted = u64::try_from(sessions)
+        .unwrap_or(u64::MAX)
+        .saturating_mul(2)
+        .saturating_add(DESCRIPTORS_BESIDE_SESSIONS);
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current.is_none_or(|current| current >= wanted) {
-        return;
+        return sessions;
     }
     let granted = maximum.map_or(wanted, |maximum| maximum.min(wanted));
     let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(granted), maximum });
-    if raised.is_err() || granted < wanted {
-        let has = getrlimit(Resource::Nofile).current;
-        warn!(
-            wanted,
-            has,
-            "too few descriptors for `limits.sessions`: raise the hard limit (ulimit -Hn, \
-             LimitNOFILE=) or lower `limits.sessions`"
-        );
+    let has = getrlimit(Resource::Nofile).current.unwrap_or(wanted);
+    if raised.is_ok() && has >= wanted {
+        return sessions;
+    }
+    let room = sessions_with_room(has).min(sessions);
+    warn!(
+        wanted,
+        has,
+        sessions = room,
+        "too few descriptors for `limits.sessions`, so fewer are served: raise the hard limit \
+         (ulimit -Hn, LimitNOFILE=) or lower `limits.sessions`"
+    );
+    room
+}
+
+/// How many sessions `descriptors` are enough for. Where they are very few, half are for sessions.
+fn sessions_with_room(descriptors: u64) -> usize {
+    let beside = DESCRIPTORS_BESIDE_SESSIONS.min(descriptors / 2);
+    let sessions = (descriptors - beside) / 2;
+    usize::try_from(sessions.max(1)).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_leave_descriptors_for_the_rest() {
+        for (descriptors, sessions) in
+            [(20_256, 10_000), (1_024, 384), (512, 128), (64, 16), (3, 1), (0, 1)]
+        {
+            assert_eq!(sessions_with_room(descriptors), sessions, "of {descriptors}");
+        }
     }
 }

@@ -57,6 +57,7 @@ impl Listener {
 
     /// Accepts connections of `socket` until the relay drains.
     pub async fn serve(self: Arc<Self>, socket: TcpListener) {
+        let mut accepts = true;
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -64,14 +65,20 @@ impl Listener {
                 accepted = socket.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => self.start(stream, peer),
+                Ok((stream, peer)) => {
+                    accepts = true;
+                    self.start(stream, peer);
+                }
                 Err(error) => {
-                    warn!(
-                        listener = self.settings.name,
-                        error = error.to_string(),
-                        "no connection can be accepted; raise the descriptor limit (ulimit -n) or \
-                         lower `limits.sessions`"
-                    );
+                    // Said once, not ten times a second until it is over.
+                    if std::mem::take(&mut accepts) {
+                        warn!(
+                            listener = self.settings.name,
+                            error = error.to_string(),
+                            "no connection can be accepted; raise the descriptor limit \
+                             (ulimit -n) or lower `limits.sessions`"
+                        );
+                    }
                     sleep(ACCEPT_RETRY).await;
                 }
             }
