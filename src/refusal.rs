@@ -34,6 +34,8 @@ pub enum Unavailable {
     Upstream,
     /// This relay verifies as many passwords as it can already.
     Overloaded,
+    /// The account's local password cannot be read from its file.
+    LocalPassword,
 }
 
 impl Unavailable {
@@ -45,6 +47,7 @@ impl Unavailable {
             }
             Self::Upstream => "the provider's mail server is not available now, try again later",
             Self::Overloaded => "too many sign-ins at once, try again later",
+            Self::LocalPassword => "the local password cannot be compared now, try again later",
         }
     }
 }
@@ -58,6 +61,7 @@ impl Refusal {
             Self::Unavailable(Unavailable::TokenEndpoint) => "token-endpoint-unavailable",
             Self::Unavailable(Unavailable::Upstream) => "upstream-unavailable",
             Self::Unavailable(Unavailable::Overloaded) => "overloaded",
+            Self::Unavailable(Unavailable::LocalPassword) => "local-password-unreadable",
             Self::UpstreamRefused { .. } => "upstream-refused",
         }
     }

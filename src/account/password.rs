@@ -53,6 +53,9 @@ pub enum LocalRefusal {
     /// Too many claims are waiting.
     #[error("too many local passwords are being verified: try again later")]
     Busy,
+    /// The file with the account's password cannot be read now, so none is right or wrong.
+    #[error("the local password cannot be read: make its file readable for this user")]
+    Unreadable,
 }
 
 /// The machine yields no random numbers, so nothing can be kept secret on it.
@@ -117,7 +120,7 @@ impl Passwords {
 
         let at_once = match account.as_ref().map(|account| &account.settings().local_password) {
             Some(LocalPassword::Hash(_)) => self.remembers(&tag),
-            Some(LocalPassword::Plain(source)) => self.matches(source, claim).await,
+            Some(LocalPassword::Plain(source)) => self.matches(source, claim).await?,
             Some(LocalPassword::None) | None => false,
         };
         if let (true, Some(account)) = (at_once, &account) {
@@ -152,7 +155,7 @@ impl Passwords {
     }
 
     /// Whether the claim's password is the plain one of `source`.
-    async fn matches(&self, source: &SecretSource, claim: &Claim) -> bool {
+    async fn matches(&self, source: &SecretSource, claim: &Claim) -> Result<bool, LocalRefusal> {
         let source = source.clone();
         let read = tokio::task::spawn_blocking(move || source.read()).await;
         let expected = match read {
@@ -160,16 +163,16 @@ impl Passwords {
             Ok(Err(error)) => {
                 let (account, error) = (claim.username.as_str(), error.to_string());
                 warn!(account, error, "no local password");
-                return false;
+                return Err(LocalRefusal::Unreadable);
             }
-            Err(_) => return false, // the runtime is shutting down
+            Err(_) => return Err(LocalRefusal::Busy), // the runtime is shutting down
         };
         let expected = expected.expose_secret().as_bytes();
         let expected_tag = hmac::sign(&self.key, expected);
         // Compares two tags in constant time, which says nothing of the passwords under them.
-        !expected.is_empty()
+        Ok(!expected.is_empty()
             && hmac::verify(&self.key, claim.password.expose_secret(), expected_tag.as_ref())
-                .is_ok()
+                .is_ok())
     }
 
     /// The tag under which a right claim is remembered. With another hash in the file it is
@@ -456,7 +459,7 @@ mod tests {
         let directory = Directory::new(vec![settings("alice", LocalPassword::Plain(source))]);
         let passwords = Passwords::new().unwrap();
         let outcome = sign_in(&passwords, &directory, "alice", "first").await;
-        assert_eq!(outcome, Err(LocalRefusal::Wrong), "the file is missing");
+        assert_eq!(outcome, Err(LocalRefusal::Unreadable), "the file is missing");
         for (password, other) in [("first", "second"), ("second", "first")] {
             std::fs::write(&path, format!("{password}\n")).unwrap();
             sign_in(&passwords, &directory, "alice", password).await.unwrap();

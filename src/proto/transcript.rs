@@ -30,6 +30,7 @@ fn refusal(kind: &str) -> Refusal {
         Refusal::Unavailable(Unavailable::TokenEndpoint),
         Refusal::Unavailable(Unavailable::Upstream),
         Refusal::Unavailable(Unavailable::Overloaded),
+        Refusal::Unavailable(Unavailable::LocalPassword),
         Refusal::UpstreamRefused {
             reply: "535 5.7.3 Authentication unsuccessful".to_owned(),
             cause: "the token is not for this mailbox".to_owned(),

@@ -121,9 +121,9 @@ async fn verdict<P: MailProtocol>(
     let relay = listener.relay();
     let signed_in = match relay.sign_in(listener.accounts(), claim).await {
         Ok(signed_in) => signed_in,
-        Err(LocalRefusal::Busy) => {
-            warn!(account = claim.username.as_str(), refusal = "overloaded", "refused");
-            return Err(Refusal::Unavailable(Unavailable::Overloaded));
+        Err(LocalRefusal::Busy) => return Err(unjudged(claim, Unavailable::Overloaded)),
+        Err(LocalRefusal::Unreadable) => {
+            return Err(unjudged(claim, Unavailable::LocalPassword));
         }
         Err(LocalRefusal::Wrong) => {
             let refusal = Refusal::WrongPassword;
@@ -168,6 +168,13 @@ async fn verdict<P: MailProtocol>(
             Err(refusal)
         }
     }
+}
+
+/// The refusal of a claim that could not be judged.
+fn unjudged(claim: &Claim, unavailable: Unavailable) -> Refusal {
+    let refusal = Refusal::Unavailable(unavailable);
+    warn!(account = claim.username.as_str(), refusal = refusal.kind(), "refused");
+    refusal
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ pub struct Rig {
     pub imap: SocketAddr,
     pub shutdown: Shutdown,
     running: JoinHandle<()>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Rig {
@@ -86,7 +86,7 @@ impl Rig {
         let (submission, imap) = (address(Protocol::Submission), address(Protocol::Imap));
         let shutdown = app.shutdown();
         let running = tokio::spawn(app.run());
-        Self { provider, submission, imap, shutdown, running, _dir: dir }
+        Self { provider, submission, imap, shutdown, running, dir }
     }
 
     /// What the provider holds for [`ALICE`].
@@ -98,6 +98,19 @@ impl Rig {
     pub fn deliver(&self, mailbox: &str, message: &[u8]) {
         let mailbox = Username::parse(mailbox).unwrap();
         self.provider.deliver(&mailbox, Bytes::copy_from_slice(message)).unwrap();
+    }
+
+    /// Removes the file with the local password; gives what was in it.
+    pub fn take_password_file(&self) -> String {
+        let file = self.dir.path().join("password");
+        let password = std::fs::read_to_string(&file).unwrap();
+        std::fs::remove_file(file).unwrap();
+        password
+    }
+
+    /// Writes that file anew.
+    pub fn put_password_file(&self, password: &str) {
+        std::fs::write(self.dir.path().join("password"), password).unwrap();
     }
 
     /// A submission session that is signed in.

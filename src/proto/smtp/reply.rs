@@ -327,7 +327,12 @@ mod tests {
 
     #[test]
     fn an_outage_is_told_as_temporary() {
-        for outage in [Unavailable::TokenEndpoint, Unavailable::Upstream, Unavailable::Overloaded] {
+        for outage in [
+            Unavailable::TokenEndpoint,
+            Unavailable::Upstream,
+            Unavailable::Overloaded,
+            Unavailable::LocalPassword,
+        ] {
             let line = refusal(&Refusal::Unavailable(outage));
             assert_eq!(line, format!("454 4.7.0 {}", outage.text()));
         }
