@@ -1,10 +1,11 @@
 //! Connections to a provider's mail server.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::provider::MailHost;
 
@@ -44,7 +45,8 @@ pub enum ConnectError {
     },
 }
 
-/// Connects to `host`: its addresses in the resolver's order, the next when one refuses.
+/// Connects to `host`: its addresses in the resolver's order, the next when one refuses or is
+/// silent for its share of the time.
 ///
 /// # Errors
 /// When no address of it accepts within ten seconds.
@@ -53,21 +55,67 @@ pub async fn connect(host: &MailHost) -> Result<TcpStream, ConnectError> {
         let addresses = tokio::net::lookup_host((host.host.as_str(), host.port))
             .await
             .map_err(|source| ConnectError::Resolve { host: host.to_string(), source })?;
-        let mut refused = io::Error::from(io::ErrorKind::AddrNotAvailable);
-        for address in addresses {
-            match TcpStream::connect(address).await {
-                Ok(stream) => {
-                    // Each reply leaves at once; a delayed acknowledgement would cost 40 ms.
-                    stream.set_nodelay(true).ok();
-                    return Ok(stream);
-                }
-                Err(error) => refused = error,
-            }
-        }
-        Err(ConnectError::Refused { host: host.to_string(), source: refused })
+        connect_any(&addresses.collect::<Vec<_>>())
+            .await
+            .map_err(|source| ConnectError::Refused { host: host.to_string(), source })
     };
     match timeout(CONNECT_TIMEOUT, attempt).await {
         Ok(result) => result,
         Err(_) => Err(ConnectError::TimedOut { host: host.to_string() }),
+    }
+}
+
+/// Connects to the first of `addresses` that accepts. Each gets an equal share of the time that is
+/// left: where packets of IPv6 vanish, the addresses of IPv4 behind must have theirs.
+async fn connect_any(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let deadline = Instant::now() + CONNECT_TIMEOUT;
+    let mut refused = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for (address, to_try) in addresses.iter().zip((1..=addresses.len()).rev()) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let share = left / u32::try_from(to_try).unwrap_or(u32::MAX);
+        match timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                // Each reply leaves at once; a delayed acknowledgement would cost 40 ms.
+                stream.set_nodelay(true).ok();
+                return Ok(stream);
+            }
+            Ok(Err(error)) => refused = error,
+            Err(_) => refused = io::ErrorKind::TimedOut.into(),
+        }
+    }
+    Err(refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use socket2::{Domain, Socket, Type};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// An address whose connections hang: its queue has room for one, and is full.
+    async fn silent() -> (Socket, TcpStream, SocketAddr) {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+        socket.listen(0).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        let queued = TcpStream::connect(address).await.unwrap();
+        (socket, queued, address)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_is_silent_leaves_time_for_the_next() {
+        let (_socket, _queued, silent) = silent().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let accepting = listener.local_addr().unwrap();
+        let started = Instant::now();
+        let stream = connect_any(&[silent, accepting]).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), accepting);
+        assert_eq!(started.elapsed().as_secs(), 5);
+        let error = connect_any(&[silent]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(started.elapsed().as_secs(), 15);
     }
 }
