@@ -11,6 +11,9 @@ use bytes::{Buf as _, Bytes, BytesMut};
 /// 64 KiB, from the promise that an endless line costs less than that and is cut.
 pub const SKIP_MAX: usize = 65_536;
 
+/// How much is kept of the end of a line that is skipped, in bytes: ` HTTP/1.1` and a CR.
+const TAIL_LEN_MAX: usize = 10;
+
 /// How much a machine may answer before it has to be written, in bytes.
 ///
 /// One piece of 64 KiB holds 13,000 commands, and the longest reply has 40 times the length of its
@@ -23,8 +26,15 @@ pub struct Input {
     bytes: BytesMut,
     /// How much of `bytes` was searched for LF already, so that no byte is looked at twice.
     searched: usize,
-    /// Bytes of a line that is too long which were thrown away so far.
-    skipped: Option<usize>,
+    /// What is known of a line that is too long and thrown away as it comes.
+    skipped: Option<Skipped>,
+}
+
+#[derive(Debug, Default)]
+struct Skipped {
+    len: usize,
+    /// Its last bytes so far, at most [`TAIL_LEN_MAX`].
+    tail: Vec<u8>,
 }
 
 /// What [`Input::take_line`] found.
@@ -32,9 +42,11 @@ pub struct Input {
 pub enum Line {
     /// A whole line, without its line end.
     Whole(Bytes),
-    /// More than the limit and no end yet, or an end too late. Said once a line; the rest of the
-    /// line is skipped by the calls that follow.
+    /// More than the limit and no end yet, or an end too late. Said once a line; the line is skipped
+    /// by the calls that follow.
     TooLong,
+    /// The end of that line: its last nine bytes or more, for it may be the request of a browser.
+    Skipped(Bytes),
     /// That line has more than [`SKIP_MAX`] bytes. Said from then on: nothing is found behind it.
     Endless,
     /// No whole line yet.
@@ -59,8 +71,8 @@ impl Input {
 
     /// Takes the next line, if it is whole and at most `len_max` bytes long without its end.
     pub fn take_line(&mut self, len_max: usize) -> Line {
-        if self.skipped.is_some() && !self.skip_line() {
-            return if self.skipped > Some(SKIP_MAX) { Line::Endless } else { Line::Incomplete };
+        if let Some(skipped) = self.skipped.take() {
+            return self.skip_line(skipped);
         }
         let unsearched = self.bytes.get(self.searched..).unwrap_or_default();
         let end = memchr::memchr(b'\n', unsearched).map(|at| self.searched + at);
@@ -82,8 +94,7 @@ impl Input {
                 Line::Incomplete
             }
             _ => {
-                self.skipped = Some(0);
-                self.skip_line();
+                self.skipped = Some(Skipped::default());
                 Line::TooLong
             }
         }
@@ -102,23 +113,24 @@ impl Input {
         self.bytes.freeze()
     }
 
-    /// Throws the rest of a line that is too long away; whether its end was found in time.
-    fn skip_line(&mut self) -> bool {
+    /// Throws a line that is too long away, as far as it is here.
+    fn skip_line(&mut self, Skipped { len, mut tail }: Skipped) -> Line {
         self.searched = 0;
         let end = memchr::memchr(b'\n', &self.bytes);
-        let len = self.skipped.unwrap_or(0).saturating_add(end.unwrap_or(self.bytes.len()));
-        match end {
-            Some(end) if len <= SKIP_MAX => {
-                self.bytes.advance(end + 1);
-                self.skipped = None;
-                true
-            }
-            _ => {
-                self.bytes.clear();
-                self.skipped = Some(len);
-                false
-            }
+        let piece = self.bytes.split_to(end.unwrap_or(self.bytes.len()));
+        let len = len.saturating_add(piece.len());
+        tail.extend_from_slice(
+            piece.get(piece.len().saturating_sub(TAIL_LEN_MAX)..).unwrap_or(&[]),
+        );
+        tail.drain(..tail.len().saturating_sub(TAIL_LEN_MAX));
+        if end.is_some() && len <= SKIP_MAX {
+            self.bytes.advance(1);
+            tail.pop_if(|last| *last == b'\r');
+            return Line::Skipped(tail.into());
         }
+        self.bytes.clear();
+        self.skipped = Some(Skipped { len, tail });
+        if len > SKIP_MAX { Line::Endless } else { Line::Incomplete }
     }
 }
 
@@ -184,8 +196,8 @@ mod tests {
     fn lines_are_the_same_at_every_split() {
         let sent = b"ab\r\n\r\nabcd\nabcde\r\nabcdefgh\r\nx\r\r\n";
         let whole = lines(&[sent], 4);
-        assert_eq!(whole.len(), 6);
-        assert_eq!(whole[3], Line::TooLong);
+        assert_eq!(whole.len(), 8);
+        assert_eq!(whole[3..5], [Line::TooLong, Line::Skipped(Bytes::from_static(b"abcde"))]);
         for at in 0..=sent.len() {
             let (left, right) = sent.split_at(at);
             assert_eq!(lines(&[left, right], 4), whole, "split at {at}");
@@ -219,7 +231,7 @@ mod tests {
                     break;
                 }
                 Line::Incomplete => assert!(input.is_empty(), "the bytes are thrown away"),
-                Line::Whole(_) => panic!("there is no line"),
+                Line::Whole(_) | Line::Skipped(_) => panic!("there is no line"),
             }
         }
         assert!(given_up);

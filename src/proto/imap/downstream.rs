@@ -88,12 +88,13 @@ impl ImapDownstream {
         let Self { standing, phase } = self;
         match phase {
             Phase::Line(due) => match input.take_line(due.len_max()) {
-                Line::Whole(line) if is_http(&line) => {
+                Line::Whole(line) | Line::Skipped(line) if is_http(&line) => {
                     let text = "this is a mail server, it does not speak HTTP";
                     close(CloseReason::Browser, text, output)
                 }
                 Line::Whole(line) => standing.take_line(due, &line, output),
                 Line::TooLong => standing.fail(due.tag(), Fault::LineTooLong, output),
+                Line::Skipped(_) => Continue(standing.with(Phase::Line(due))),
                 Line::Endless => give_up(output),
                 Line::Incomplete => Break(Step::Read(standing.with(Phase::Line(due)))),
             },

@@ -117,7 +117,9 @@ impl ImapUpstream {
     fn advance(self, input: &mut Input, output: &mut Output) -> Turn {
         match input.take_line(LINE_LEN_MAX) {
             Line::Whole(line) => self.take_line(&line, output),
-            Line::TooLong | Line::Endless => protocol("it sends a line of more than 16 KiB"),
+            Line::TooLong | Line::Skipped(_) | Line::Endless => {
+                protocol("it sends a line of more than 16 KiB")
+            }
             Line::Incomplete => Break(UpstreamStep::Read(self)),
         }
     }

@@ -62,7 +62,7 @@ pub(super) type InitialResponse<'a> = Option<&'a [u8]>;
 impl<'a> Command<'a> {
     /// Reads one line.
     pub(super) fn parse(line: &'a [u8]) -> Self {
-        if HTTP_VERSIONS.iter().any(|version| line.ends_with(version)) {
+        if is_http(line) {
             return Self::Http;
         }
         let line = line.trim_ascii();
@@ -86,6 +86,11 @@ impl<'a> Command<'a> {
             _ => Self::Unknown,
         }
     }
+}
+
+/// Whether a line ends like the request of a browser; its end alone will do.
+pub(super) fn is_http(line: &[u8]) -> bool {
+    HTTP_VERSIONS.iter().any(|version| line.ends_with(version))
 }
 
 impl<'a> Auth<'a> {

@@ -6,7 +6,7 @@
 //! Out:  one reply a command, in order; none repeats a byte of the client.
 //! Ends: in `Step::Verify` or `Step::Close`; what follows an accepted claim is never parsed here.
 
-use super::command::{Auth, Command};
+use super::command::{Auth, Command, is_http};
 use super::{Extensions, Welcome, reply};
 use crate::proto::sasl::{self, SaslError, login, plain};
 use crate::proto::{
@@ -112,6 +112,10 @@ impl Downstream for SmtpDownstream {
                     self.phase = Phase::Command;
                     Answer::Failure(reply::TOO_LONG)
                 }
+                Line::Skipped(end) if is_http(&end) => {
+                    Answer::Close(CloseReason::Browser, reply::NO_WEB_SERVER)
+                }
+                Line::Skipped(_) => continue,
                 Line::Endless => Answer::Close(CloseReason::EndlessLine, reply::ENDLESS),
             };
             match answer {

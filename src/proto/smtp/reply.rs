@@ -148,7 +148,7 @@ impl ReplyReader {
             let line = match input.take_line(LINE_LEN_MAX) {
                 Line::Whole(line) => line,
                 Line::Incomplete => return Ok(None),
-                Line::TooLong | Line::Endless => {
+                Line::TooLong | Line::Skipped(_) | Line::Endless => {
                     return fault("a line of its reply has more than 2,048 bytes");
                 }
             };

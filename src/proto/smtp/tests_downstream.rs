@@ -207,3 +207,12 @@ fn a_flood_of_commands_is_answered_in_portions() {
     }
     assert_eq!(answered, 10_000);
 }
+
+#[test]
+fn a_browsers_line_closes_however_long_it_is() {
+    for path_len in [12_288, 30_000] {
+        let sent = format!("GET /{} HTTP/1.1\r\nNOOP\r\n", "a".repeat(path_len));
+        let replies = "500 5.5.6 line too long\r\n421 4.7.0 this is no web server, closing\r\n";
+        assert_eq!(hear(sent.as_bytes()), (replies.to_owned(), Some(CloseReason::Browser)));
+    }
+}

@@ -155,3 +155,13 @@ fn a_flood_of_commands_is_answered_in_portions() {
     }
     assert_eq!(answered, 5_000);
 }
+
+#[test]
+fn a_browsers_line_closes_however_long_it_is() {
+    for path_len in [12_288, 30_000] {
+        let sent = format!("GET /{} HTTP/1.1\r\na NOOP\r\n", "a".repeat(path_len));
+        let replies = "* BAD the line is too long\r\n\
+                       * BYE this is a mail server, it does not speak HTTP\r\n";
+        assert_eq!(reply(sent.as_bytes()), replies);
+    }
+}
