@@ -3,7 +3,6 @@
 Each check is a function of the `Scene`; it raises when the promise in its name is broken.
 """
 
-import base64
 import concurrent.futures
 import imaplib
 import smtplib
@@ -11,9 +10,10 @@ import socket
 
 import clients
 import direct
+import expect
 from mailbearer import LOCAL_PASSWORD
 from message import Message
-from processes import PATIENCE_S, Failed, wait_for
+from processes import PATIENCE_S, wait_for
 
 # Bytes of body where a small message will do.
 SMALL = 1000
@@ -28,19 +28,19 @@ def tampered_tokens_are_refused_by_the_servers_themselves(scene):
         (direct.signs_in_at_dovecot, scene.dovecot.implicit_port),
         (direct.signs_in_at_postfix, scene.postfix.port),
     ):
-        _expect(sign_in(port, ca_file, user, token), "the server refuses a good token")
-        _expect(not sign_in(port, ca_file, user, forged), "the server takes a tampered token")
+        expect.that(sign_in(port, ca_file, user, token), "the server refuses a good token")
+        expect.that(not sign_in(port, ca_file, user, forged), "the server takes a tampered token")
 
 
 def a_wrong_password_is_refused_as_such(scene):
     """535 and [AUTHENTICATIONFAILED], for a known and an unknown user."""
     for user in (scene.users[0], "nobody@elsewhere.test"):
-        _expect_refusals(scene.at(user, "wrong"), "535 5.7.8", "[AUTHENTICATIONFAILED]")
+        expect.refusals(scene.at(user, "wrong"), "535 5.7.8", "[AUTHENTICATIONFAILED]")
 
 
 def a_mailbox_that_the_servers_deny_is_told_as_denied(scene):
     """Both servers send an error challenge first, which the client must not see."""
-    _expect_refusals(scene.at(scene.denied), "535 5.7", "[AUTHORIZATIONFAILED]")
+    expect.refusals(scene.at(scene.denied), "535 5.7", "[AUTHORIZATIONFAILED]")
 
 
 def one_table_serves_every_mailbox_of_a_domain(scene):
@@ -53,10 +53,9 @@ def commands_pipelined_behind_auth_reach_postfix_once(scene):
     """AUTH and all commands up to DATA in one write, as nothing forbids, then the message."""
     user = scene.users[0]
     sent = Message("pipelined", user, SMALL)
-    secret = base64.b64encode(f"\0{user}\0{LOCAL_PASSWORD}".encode()).decode()
     commands = (
         "EHLO client.test",
-        f"AUTH PLAIN {secret}",
+        f"AUTH PLAIN {expect.plain(scene.at(user))}",
         f"MAIL FROM:<{user}>",
         f"RCPT TO:<{user}>",
         "DATA",
@@ -68,7 +67,7 @@ def commands_pipelined_behind_auth_reach_postfix_once(scene):
         client.sendall(sent.dot_stuffed() + b".\r\nQUIT\r\n")
         codes += [_reply_code(replies) for _ in ("250", "221")]
     expected = ["220", "250", "235", "250", "250", "354", "250", "221"]
-    _expect(codes == expected, f"the reply codes are {codes}")
+    expect.that(codes == expected, f"the reply codes are {codes}")
     sent.compare(scene.delivered(sent))
 
 
@@ -81,7 +80,7 @@ def commands_pipelined_behind_login_reach_dovecot_once(scene):
         client.sendall("".join(f"{command}\r\n" for command in commands).encode())
         lines = client.makefile("rb").readlines()
     tagged = [line[:5] for line in lines if line.startswith(b"a")]
-    _expect(tagged == [b"a1 OK", b"a2 OK", b"a3 OK", b"a4 OK"], f"the replies are {lines}")
+    expect.that(tagged == [b"a1 OK", b"a2 OK", b"a3 OK", b"a4 OK"], f"the replies are {lines}")
 
 
 def twenty_clients_at_once_are_all_served(scene):
@@ -100,7 +99,7 @@ def idle_hears_of_a_new_message(scene):
         client.login(user, LOCAL_PASSWORD)
         client.select()
         client.send(b"i1 IDLE\r\n")
-        _expect(client.readline().startswith(b"+"), "IDLE was not taken")
+        expect.that(client.readline().startswith(b"+"), "IDLE was not taken")
         _send_one(scene, user, "idle")
         wait_for("an EXISTS arrives", lambda: b"EXISTS" in client.readline())
         client.send(b"DONE\r\n")
@@ -112,7 +111,7 @@ def a_stopped_postfix_is_told_as_temporary_and_recovers(scene):
     user = scene.users[0]
     scene.postfix.stop()
     try:
-        _expect_smtp_refusal(scene.at(user), "454 4.7.0")
+        expect.smtp_refusal(scene.at(user), "454 4.7.0")
     finally:
         scene.postfix.start()
     _send_one(scene, user, "after-postfix-came-back")
@@ -123,7 +122,7 @@ def a_stopped_dovecot_is_told_as_unavailable_and_recovers(scene):
     user = scene.users[0]
     scene.dovecot.stop()
     try:
-        _expect_imap_refusal(scene.at(user), "[UNAVAILABLE]")
+        expect.imap_refusal(scene.at(user), "[UNAVAILABLE]")
     finally:
         scene.dovecot.start()
     with imaplib.IMAP4("127.0.0.1", scene.relay.imap_port, timeout=PATIENCE_S) as client:
@@ -155,33 +154,3 @@ def _send_one(scene, user, name=None):
     sent = Message(name or f"small-to-{user.partition('@')[0]}", user, SMALL)
     clients.smtplib_send(scene.at(user), sent, "PLAIN")
     sent.compare(scene.delivered(sent))
-
-
-def _expect_refusals(at, smtp, imap):
-    _expect_smtp_refusal(at, smtp)
-    _expect_imap_refusal(at, imap)
-
-
-def _expect_smtp_refusal(at, start):
-    with smtplib.SMTP("127.0.0.1", at.smtp_port, "client.test", PATIENCE_S) as client:
-        client.ehlo()
-        secret = base64.b64encode(f"\0{at.user}\0{at.password}".encode()).decode()
-        code, text = client.docmd("AUTH", f"PLAIN {secret}")
-    reply = f"{code} {text.decode()}"
-    _expect(reply.startswith(start), f"AUTH was answered with {reply!r} instead of {start}")
-
-
-def _expect_imap_refusal(at, code):
-    with imaplib.IMAP4("127.0.0.1", at.imap_port, timeout=PATIENCE_S) as client:
-        try:
-            client.login(at.user, at.password)
-        except imaplib.IMAP4.error as refusal:
-            text = refusal.args[0].decode()
-            _expect(text.startswith(code), f"LOGIN was answered with {text!r} instead of {code}")
-        else:
-            raise Failed("LOGIN was accepted")
-
-
-def _expect(holds, otherwise):
-    if not holds:
-        raise Failed(otherwise)

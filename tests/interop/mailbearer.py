@@ -93,8 +93,10 @@ class Relay:
         hashed = run([binary, "password", "--hash"], input=LOCAL_PASSWORD.encode() + b"\n")
         self._local_password = hashed.decode().strip()
 
-    def add_provider(self, name, mechanism, smtp_port, imap_port, imap_tls):
-        """Adds a provider: how its mail servers are reached."""
+    def add_provider(
+        self, name, mechanism, smtp_port, imap_port, imap_tls, token_endpoint=None
+    ):
+        """Adds a provider: how its mail servers are reached, and where tokens are asked for."""
         self._add(
             PROVIDER.format(
                 name=name,
@@ -102,7 +104,7 @@ class Relay:
                 smtp_port=smtp_port,
                 imap_port=imap_port,
                 imap_tls=imap_tls,
-                token_endpoint=self._provider.token_endpoint,
+                token_endpoint=token_endpoint or self._provider.token_endpoint,
                 scopes=json.dumps(self._provider.scopes),
                 ca_file=self._ca_file,
             )
@@ -131,6 +133,14 @@ class Relay:
         self._child = Child("mailbearer", argv, self.directory / "mailbearer.log", env=env)
         self._child.wait_until_listening(self.smtp_port)
         self._child.wait_until_listening(self.imap_port)
+
+    def terminate(self):
+        """Sends SIGTERM and does not wait."""
+        self._child.process.terminate()
+
+    def exit_code(self):
+        """Its exit code; waits until it has ended."""
+        return self._child.process.wait(PATIENCE_S)
 
     def stop(self):
         """Ends it, if it runs."""

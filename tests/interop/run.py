@@ -16,6 +16,7 @@ from functools import partial
 import clients
 import demo
 import faults
+import tokens
 from mailbearer import LOCAL_PASSWORD, Provider, Relay
 from message import Message
 from processes import Failed, run, wait_for
@@ -132,7 +133,7 @@ class Table:
             self.passed += 1
 
     def _print(self, result, client, protocol, account, seconds):
-        print(f"{result:<7} {client:<56} {protocol:<8} {account:<21} {seconds:>7}", flush=True)
+        print(f"{result:<7} {client:<60} {protocol:<8} {account:<21} {seconds:>7}", flush=True)
 
 
 def stream_messages(scene, table):
@@ -167,7 +168,7 @@ def main():
     try:
         table = Table()
         stream_messages(scene, table)
-        for check in faults.CHECKS + demo.CHECKS:
+        for check in faults.CHECKS + tokens.CHECKS + demo.CHECKS:
             table.row(check.__name__.replace("_", " "), "both", "", partial(check, scene))
     finally:
         scene.close(failed=table is None or table.failed > 0)
