@@ -111,6 +111,34 @@ async fn tokens_are_kept_apart_by_scopes_whose_order_does_not_matter() {
 }
 
 #[tokio::test]
+async fn tokens_are_kept_apart_by_client_and_endpoint() {
+    let stand_in = StandIn::start(Answer::token()).await;
+    let tokens = Tokens::new();
+    let mut other_client = Grant::clone(&stand_in.grant());
+    other_client.client_id.push_str("-2");
+    let mut other_tenant = Grant::clone(&stand_in.grant());
+    other_tenant.token_endpoint.push_str("-2");
+    for (grant, requests) in [
+        (stand_in.grant(), 1),
+        (Arc::new(other_client), 2),
+        (Arc::new(other_tenant), 3),
+        (stand_in.grant(), 3),
+    ] {
+        tokens.access_token(&grant, &scopes()).await.unwrap();
+        assert_eq!(stand_in.requests(), requests, "{grant:?}");
+    }
+}
+
+#[tokio::test]
+async fn oauth_error_is_temporary_when_the_server_says_5xx_or_429() {
+    let error = r#"{"error":"invalid_client"}"#;
+    for status in ["500 Internal Server Error", "503 Unavailable", "429 Too Many Requests"] {
+        let reason = reason_of(Answer::json(status, error)).await;
+        assert!(reason.contains(&status[..3]) && reason.contains("invalid_client"), "{reason}");
+    }
+}
+
+#[tokio::test]
 async fn redirect_is_refused_and_not_followed() {
     let elsewhere = StandIn::start(Answer::token()).await;
     for status in ["302 Found", "307 Temporary Redirect", "308 Permanent Redirect"] {
