@@ -94,6 +94,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::provider::UpstreamTls;
 
     /// An address whose connections hang: its queue has room for one, and is full.
     async fn silent() -> (Socket, TcpStream, SocketAddr) {
@@ -117,5 +118,16 @@ mod tests {
         let error = connect_any(&[silent]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert_eq!(started.elapsed().as_secs(), 15);
+    }
+
+    #[tokio::test]
+    async fn a_host_is_reached_at_whichever_of_its_addresses_accepts() {
+        for address in tokio::net::lookup_host(("localhost", 0)).await.unwrap() {
+            // A machine may know ::1 by name and have no IPv6.
+            let Ok(listener) = TcpListener::bind(address).await else { continue };
+            let port = listener.local_addr().unwrap().port();
+            let host = MailHost { host: "localhost".into(), port, tls: UpstreamTls::StartTls };
+            connect(&host).await.unwrap();
+        }
     }
 }

@@ -110,6 +110,16 @@ async fn a_wrong_password_and_an_unknown_account_are_answered_alike_after_one_se
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_account_whose_provider_lacks_the_protocol_is_told_no_wrong_password() {
+    let password = LocalPassword::Plain(SecretSource::Value(SecretString::from("wrong")));
+    let (mut client, _session) = connect::<Submission>(password);
+    line(&mut client).await;
+    client.write_all(WRONG_PASSWORD.as_bytes()).await.unwrap();
+    let reply = line(&mut client).await;
+    assert!(reply.starts_with("454 4.7.0 "), "{reply}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_that_never_signs_in_is_told_and_closed_after_its_own_minute() {
     let (mut client, session) = connect::<Submission>(hashed());
     line(&mut client).await;

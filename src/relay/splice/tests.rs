@@ -183,6 +183,46 @@ async fn what_the_upstream_said_last_is_heard_when_it_closes_in_mid_upload() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_written_is_flushed_when_no_more_is_there_to_write() {
+    let (mut client, mut near_client) = duplex(64);
+    let (mut upstream, near_upstream) = duplex(64);
+    // Keeps small pieces until it is flushed, as a TLS stream may.
+    let mut buffered = tokio::io::BufStream::new(near_upstream);
+    let cut = std::future::pending();
+    let spliced = splice(&mut near_client, &mut buffered, nothing_left(), cut);
+    let said = async {
+        client.write_all(b"NOOP\r\n").await.unwrap();
+        let mut heard = [0; 6];
+        upstream.read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"NOOP\r\n");
+    };
+    tokio::select! {
+        () = said => {}
+        spliced = spliced => panic!("{spliced:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_closes_without_close_notify_ends_its_session_as_any_other() {
+    /// Ends as a TLS stream does whose peer closed TCP alone.
+    struct Truncated;
+    impl AsyncRead for Truncated {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut tokio::io::ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()))
+        }
+    }
+    let (_client, mut near_client) = duplex(64);
+    let mut upstream = tokio::io::join(Truncated, tokio::io::sink());
+    let cut = std::future::pending();
+    let spliced = splice(&mut near_client, &mut upstream, nothing_left(), cut).await;
+    assert!(matches!(spliced.end, End::Closed(Side::Upstream)), "{:?}", spliced.end);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_session_can_be_cut_off() {
     let (_client, mut near_client) = duplex(64);
     let (_upstream, mut near_upstream) = duplex(64);
