@@ -57,6 +57,17 @@ mod tests {
     }
 
     #[test]
+    fn login_drops_one_nul_at_the_end_and_refuses_any_other() {
+        let awaiting = read_username(b"YWxpY2UA").unwrap();
+        let claim = awaiting.read_password(b"c2VjcmV0AA==").unwrap();
+        assert_eq!(claim.username.as_str(), "alice");
+        assert_eq!(claim.password.expose_secret(), b"secret");
+        for inside in [&b"c2UAY3JldA=="[..], b"c2VjcmV0AAA="] {
+            assert_eq!(awaiting.read_password(inside).unwrap_err(), SaslError::Malformed);
+        }
+    }
+
+    #[test]
     fn login_without_a_name_is_malformed() {
         let awaiting = read_username(b"").unwrap();
         assert_eq!(awaiting.read_password(b"c2VjcmV0").unwrap_err(), SaslError::Malformed);
