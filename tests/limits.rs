@@ -2,6 +2,7 @@
 
 mod support;
 
+use mailbearer::sandbox::{Fault, Times};
 use support::{ALICE, AUTH_PLAIN, Client, Rig, RigSettings};
 
 #[tokio::test]
@@ -25,6 +26,20 @@ async fn a_session_in_data_survives_the_drain_and_a_stranger_is_sent_away() {
     sending.send_bytes(b"Subject: late\r\n\r\n.\r\n").await;
     sending.expect("250").await;
     sending.ask("QUIT", "221").await;
+    rig.stopped().await;
+}
+
+#[tokio::test]
+async fn a_client_that_waits_for_a_token_is_sent_away_by_the_drain() {
+    let rig = Rig::start().await;
+    rig.provider.token_fault(Fault::Hang, Times::Always);
+    let mut client = Client::connect(rig.submission).await;
+    client.expect("220 ").await;
+    client.send(AUTH_PLAIN).await;
+    rig.provider.until(|provider| provider.token_requests() == 1).await;
+    rig.shutdown.drain.cancel();
+    client.expect("421 4.3.2 ").await;
+    client.expect_end().await;
     rig.stopped().await;
 }
 

@@ -5,6 +5,10 @@ mod support;
 use mailbearer::provider::{Mechanism, Protocol, UpstreamTls};
 use mailbearer::sandbox::{Action, Step, Times};
 use support::{ALICE, AUTH_PLAIN, Client, Rig, RigSettings, WRONG_PLAIN};
+use tokio::time::Instant;
+
+/// More bytes than are read at once, and fewer than are read before a connection is closed.
+const MUCH: usize = 150_000;
 
 /// Sends `message` in an open, signed-in session.
 async fn submit(client: &mut Client, message: &[u8]) {
@@ -82,6 +86,102 @@ async fn a_client_that_closes_behind_its_last_command_is_served_whole() {
     client.close().await;
     client.expect_after("221").await;
     assert_eq!(rig.messages().len(), 1);
+}
+
+#[tokio::test]
+async fn what_the_provider_says_right_behind_its_welcome_is_not_lost() {
+    let rig = Rig::start().await;
+    rig.provider.script().on(
+        Protocol::Submission,
+        Step::Token,
+        Times::Next(1),
+        Action::Append("421 4.3.2 closing already\r\n".into()),
+    );
+    let mut client = Client::connect(rig.submission).await;
+    client.expect("220 ").await;
+    client.ask(AUTH_PLAIN, "235 ").await;
+    client.expect("421 4.3.2 closing already").await;
+}
+
+#[tokio::test]
+async fn a_browser_hears_why_however_much_it_sends() {
+    let rig = Rig::start().await;
+    let mut browser = Client::connect(rig.submission).await;
+    browser.expect("220 ").await;
+    browser.send_bytes(format!("POST / HTTP/1.1\r\n{}", "x".repeat(MUCH)).as_bytes()).await;
+    browser.expect("421 ").await;
+    browser.expect_end().await;
+}
+
+#[tokio::test]
+async fn an_account_signs_in_at_listeners_that_allow_it_alone() {
+    let settings = RigSettings {
+        account: "*@example.com",
+        extra: r#"
+            [listeners.bobs]
+            protocol = "submission"
+            address = "127.0.0.1:0"
+            accounts = ["bob@example.com"]
+        "#,
+        ..RigSettings::default()
+    };
+    let rig = Rig::with(settings).await;
+    let mut client = Client::connect(rig.address("bobs")).await;
+    client.expect("220 ").await;
+    client.ask(AUTH_PLAIN, "535 5.7.8 ").await;
+    client.ask("AUTH PLAIN AGJvYkBleGFtcGxlLmNvbQBsb2NhbC1wYXNzd29yZA==", "235 ").await;
+    rig.signed_in().await;
+}
+
+#[tokio::test]
+async fn a_listener_s_own_upstream_takes_the_place_of_the_provider_s() {
+    let settings = RigSettings {
+        upstream_host: Some("127.0.0.2"),
+        extra: r#"
+            [listeners.own]
+            protocol = "submission"
+            address = "127.0.0.1:0"
+            accounts = ["alice@example.com"]
+            upstream = {smtp}
+        "#,
+        ..RigSettings::default()
+    };
+    let rig = Rig::with(settings).await;
+    for (address, reply) in [(rig.submission, "454 4.7.0 "), (rig.address("own"), "235 ")] {
+        let mut client = Client::connect(address).await;
+        client.expect("220 ").await;
+        client.ask(AUTH_PLAIN, reply).await;
+    }
+}
+
+#[tokio::test]
+async fn an_account_s_mailbox_is_whom_it_signs_in_as_at_the_provider() {
+    let settings = RigSettings {
+        extra: r#"
+            [accounts.printer]
+            provider = "sandbox"
+            local_password = { file = "password" }
+            mailbox = "alice@example.com"
+        "#,
+        ..RigSettings::default()
+    };
+    let rig = Rig::with(settings).await;
+    let mut client = Client::connect(rig.submission).await;
+    client.expect("220 ").await;
+    client.ask("AUTH PLAIN AHByaW50ZXIAbG9jYWwtcGFzc3dvcmQ=", "235 ").await;
+    submit(&mut client, b"Subject: scan\r\n\r\n").await;
+    assert_eq!(rig.messages().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_stalls_is_a_temporary_failure_after_30_s() {
+    let rig = Rig::start().await;
+    rig.provider.script().on(Protocol::Submission, Step::Greeting, Times::Next(1), Action::Stall);
+    let mut client = Client::connect(rig.submission).await;
+    client.expect("220 ").await;
+    let asked = Instant::now();
+    client.ask(AUTH_PLAIN, "454 4.7.0 ").await;
+    assert_eq!(asked.elapsed().as_secs(), 30);
 }
 
 #[tokio::test]

@@ -8,10 +8,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use mailbearer::app::App;
+use mailbearer::app::{App, Bound};
 use mailbearer::config::Config;
 use mailbearer::names::{AccountPattern, Username};
-use mailbearer::provider::{Mechanism, PerProtocol, Protocol, UpstreamTls};
+use mailbearer::provider::{MailHost, Mechanism, PerProtocol, UpstreamTls};
 use mailbearer::relay::Shutdown;
 use mailbearer::sandbox::{DEFAULT_SCOPE, Sandbox, SandboxSettings};
 use tempfile::TempDir;
@@ -42,7 +42,7 @@ pub struct RigSettings {
     pub upstream_host: Option<&'static str>,
     /// The listeners' `allow`.
     pub allow: &'static str,
-    /// More of the file.
+    /// More of the file; `{smtp}` in it stands for the provider's submission server.
     pub extra: &'static str,
 }
 
@@ -65,6 +65,7 @@ pub struct Rig {
     pub provider: Sandbox,
     pub submission: SocketAddr,
     pub imap: SocketAddr,
+    bound: Vec<Bound>,
     pub shutdown: Shutdown,
     running: JoinHandle<()>,
     dir: TempDir,
@@ -81,12 +82,17 @@ impl Rig {
         let dir = tempfile::tempdir().unwrap();
         let file = write_config(dir.path(), &settings, &provider);
         let app = App::bind(Config::load(&file).unwrap()).unwrap();
-        let address =
-            |protocol| app.bound().find(|bound| bound.protocol == protocol).unwrap().address;
-        let (submission, imap) = (address(Protocol::Submission), address(Protocol::Imap));
+        let bound: Vec<_> = app.bound().cloned().collect();
+        let [submission, imap, ..] = &bound[..] else { panic!("{bound:?}") };
+        let (submission, imap) = (submission.address, imap.address);
         let shutdown = app.shutdown();
         let running = tokio::spawn(app.run());
-        Self { provider, submission, imap, shutdown, running, dir }
+        Self { provider, submission, imap, bound, shutdown, running, dir }
+    }
+
+    /// Where the listener of this name listens.
+    pub fn address(&self, listener: &str) -> SocketAddr {
+        self.bound.iter().find(|bound| bound.listener == listener).unwrap().address
     }
 
     /// What the provider holds for [`ALICE`].
@@ -147,15 +153,11 @@ pub fn write_config(dir: &Path, settings: &RigSettings, provider: &Sandbox) -> P
 }
 
 fn text(settings: &RigSettings, provider: &Sandbox) -> String {
-    let RigSettings { mechanism, account, allow, extra, .. } = settings;
-    let hosts = [("submission", provider.smtp()), ("imap", provider.imap())].map(|(name, host)| {
-        let tls = match host.tls {
-            UpstreamTls::Implicit => "implicit",
-            UpstreamTls::StartTls => "starttls",
-        };
-        let at = settings.upstream_host.unwrap_or(&host.host);
-        format!("{name} = {{ host = \"{at}\", port = {}, tls = \"{tls}\" }}", host.port)
-    });
+    let RigSettings { mechanism, account, allow, .. } = settings;
+    let [submission, imap] = [provider.smtp(), provider.imap()]
+        .map(|host| server(settings.upstream_host.unwrap_or(&host.host), &host));
+    let smtp = provider.smtp();
+    let extra = settings.extra.replace("{smtp}", &server(&smtp.host, &smtp));
     format!(
         r#"
         [listeners.submission]
@@ -171,23 +173,32 @@ fn text(settings: &RigSettings, provider: &Sandbox) -> String {
         [providers.sandbox]
         token_endpoint = "{token_endpoint}"
         scopes = ["{DEFAULT_SCOPE}"]
-        {hosts}
+        submission = {submission}
+        imap = {imap}
         mechanism = "{mechanism}"
         ca_file = "ca.pem"
-
-        [accounts."{account}"]
-        provider = "sandbox"
         client_id = "{client_id}"
         client_secret = "{client_secret}"
         grant = "client-credentials"
+
+        [accounts."{account}"]
+        provider = "sandbox"
         local_password = {{ file = "password" }}
 
         {extra}
         "#,
         token_endpoint = provider.token_endpoint(),
-        hosts = hosts.join("\n        "),
         mechanism = mechanism.name().to_lowercase(),
         client_id = provider.client_id(),
         client_secret = settings.client_secret.unwrap_or(provider.client_secret()),
     )
+}
+
+/// A server as the file names it: that of `like`, by the name `host`.
+fn server(host: &str, like: &MailHost) -> String {
+    let tls = match like.tls {
+        UpstreamTls::Implicit => "implicit",
+        UpstreamTls::StartTls => "starttls",
+    };
+    format!("{{ host = \"{host}\", port = {}, tls = \"{tls}\" }}", like.port)
 }
