@@ -23,16 +23,21 @@ const PROTOCOLS: [&str; 3] = ["smtp", "imap", "pop3"];
 const NOT_IN_PROTO: [&str; 8] =
     ["tokio", "tokio_util", "tokio_rustls", "rustls", "tracing", "reqwest", "socket2", "axum"];
 
-/// Paths that mean the same.
-const PATHS_NOT_IN_PROTO: [&[&str]; 8] = [
-    &["std", "env"],
-    &["std", "fs"],
-    &["std", "net"],
-    &["std", "process"],
-    &["std", "thread"],
-    &["std", "time", "Instant"],
-    &["std", "time", "SystemTime"],
-    &["crate", "clock"],
+/// What a protocol machine uses of the standard library: plain data. The rest of it is I/O, clocks
+/// and threads, or grows.
+const STD_IN_PROTO: [&[&str]; 12] = [
+    &["borrow"],
+    &["cmp"],
+    &["collections"],
+    &["fmt"],
+    &["iter"],
+    &["mem"],
+    &["num"],
+    &["ops"],
+    &["str"],
+    &["string"],
+    &["time", "Duration"],
+    &["vec"],
 ];
 
 /// Where secrets may be opened; `*` is any one name.
@@ -85,16 +90,26 @@ pub(crate) fn problems_of_module(name: &str, text: &str) -> Vec<String> {
     if module.first() == Some(&"proto") {
         let words = words.iter().filter(|word| NOT_IN_PROTO.contains(word));
         problems.extend(words.map(|word| format!("{name} names {word}: proto does no I/O")));
-        let begins = |path: &&Path<'_>| PATHS_NOT_IN_PROTO.iter().any(|io| path.starts_with(io));
-        let paths = paths.iter().filter(begins);
+        let paths = paths.iter().filter(|path| is_not_for_proto(path));
         problems.extend(
             paths.map(|path| format!("{name} names {}: proto does no I/O", path.join("::"))),
         );
     }
-    if words.contains(&"expose_secret") && !DOORS.iter().any(|door| is_behind(&module, door)) {
+    let opens_secrets = words.iter().any(|word| word.starts_with("expose_secret"));
+    if opens_secrets && !DOORS.iter().any(|door| is_behind(&module, door)) {
         problems.push(format!("{name} names expose_secret: it is not among the doors for secrets"));
     }
     problems
+}
+
+/// Whether a protocol machine must not name this path of the standard library, or our clock.
+fn is_not_for_proto(path: &[&str]) -> bool {
+    match path {
+        ["std" | "core" | "alloc", path @ ..] => {
+            !STD_IN_PROTO.iter().any(|allowed| path.starts_with(allowed))
+        }
+        path => path.starts_with(&["crate", "clock"]),
+    }
 }
 
 /// The modules of tests that `name` declares by `#[cfg(test)] mod transcript;`: their files, the
@@ -135,6 +150,7 @@ fn module_of(name: &str) -> Path<'_> {
 fn absolute<'a>(path: &[&'a str], module: &[&'a str]) -> Option<Path<'a>> {
     match path {
         ["crate" | "mailbearer", rest @ ..] => Some(rest.to_vec()),
+        ["self", rest @ ..] if rest.first() == Some(&"super") => absolute(rest, module),
         ["super", ..] => {
             let ups = path.iter().take_while(|&&name| name == "super").count();
             let parents = module.len().saturating_sub(ups);
@@ -146,7 +162,10 @@ fn absolute<'a>(path: &[&'a str], module: &[&'a str]) -> Option<Path<'a>> {
 
 /// What is wrong with `module` naming `target`, both from the library's root.
 fn import_problem(module: &[&str], target: &[&str]) -> Option<String> {
-    let (from, to) = (*module.first()?, *target.first()?);
+    let from = *module.first()?;
+    let Some(&to) = target.first() else {
+        return Some("that is every floor at once".to_owned());
+    };
     if from == to {
         let protocol = |path: &[&str]| {
             let name = *path.get(1)?;
@@ -192,7 +211,16 @@ mod tests {
         assert_problems("src/proto/mod.rs", "use crate::{names, oauth::Tokens};", up);
         assert_problems("src/account/mod.rs", "use super::relay;", up);
         assert_problems("src/relay/session.rs", "fn f() { super::super::config::load() }", up);
+        assert_problems("src/names.rs", "use self::super::relay::Relay;", up);
         assert_problems("src/cli/serve.rs", "use crate::{app, config, relay::Session};", &[]);
+    }
+
+    #[test]
+    fn import_is_refused_when_it_takes_all_that_stands_on_any_floor() {
+        let all = &["every floor at once"];
+        assert_problems("src/account/mod.rs", "use super::*; use relay::Relay;", all);
+        assert_problems("src/proto/smtp/reply.rs", "use crate::*;", all);
+        assert_problems("src/account/password.rs", "use super::*; use self::x::Y;", &[]);
     }
 
     #[test]
@@ -234,6 +262,11 @@ mod tests {
             "use rustls::ServerConfig;",
             "use std::{fs::File, fmt};",
             "use std::net::IpAddr;",
+            "use core::net::IpAddr;",
+            "use std::os::unix::net::UnixStream;",
+            "fn f() { std::io::stdin(); }",
+            "use std::time; fn f() { time::Instant::now(); }",
+            "use std::{self as s, fmt};",
             "fn f() { std::time::Instant::now(); }",
             "use crate::clock;",
         ] {
@@ -255,6 +288,8 @@ mod tests {
         {
             assert_problems(&format!("src/{other}.rs"), text, &["not among the doors"]);
         }
+        let mutable = "fn f(s: &mut SecretString) { s.expose_secret_mut(); }";
+        assert_problems("src/relay/session.rs", mutable, &["not among the doors"]);
         let test = format!("#[cfg(test)]\nmod tests {{ {text} }}");
         assert_problems("src/relay/session.rs", &test, &[]);
     }
