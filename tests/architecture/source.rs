@@ -1,14 +1,14 @@
 //! Rust source as far as the rules need it: the words of the code, and the paths that it names.
 //!
 //! In:  the text of a file that compiles. Comments, literals and `mod … { … }` under `#[cfg(test)]`
-//!      with everything behind them are left out.
+//!      are left out.
 //! Out: words are identifiers, `::`, and single other characters. Paths are lists of identifiers,
 //!      `use` trees taken apart, glob imports ending in their module.
 
 /// A path as the source spells it, such as `["crate", "proto", "smtp"]`.
 pub(crate) type Path<'a> = Vec<&'a str>;
 
-/// The text with each comment and literal replaced by a blank, up to the first module of tests.
+/// The text with each comment and literal replaced by a blank, and without its modules of tests.
 pub(crate) fn code_of(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     let mut rest = text;
@@ -17,13 +17,43 @@ pub(crate) fn code_of(text: &str) -> String {
         code.push(if hidden > 0 { ' ' } else { first });
         rest = rest.get(hidden.max(first.len_utf8())..).unwrap_or_default();
     }
-    let begins_tests = |at: usize| {
-        let words = words_of(code.get(at..).unwrap_or_default());
+    without_tests(&code)
+}
+
+/// Leaves out every `#[cfg(test)] mod … { … }` of code without comments and literals.
+fn without_tests(code: &str) -> String {
+    let begins_tests = |text: &str| {
+        let words = words_of(text);
         matches!(words.get(7..), Some(["mod", _, "{", ..] | ["pub", "mod", _, "{", ..]))
     };
-    let tests = code.match_indices("#[cfg(test)]").map(|(at, _)| at).find(|&at| begins_tests(at));
-    code.truncate(tests.unwrap_or(code.len()));
-    code
+    let mut kept = String::with_capacity(code.len());
+    let mut rest = code;
+    while let Some(at) = rest.find("#[cfg(test)]") {
+        let (before, behind) = rest.split_at(at);
+        kept.push_str(before);
+        rest = if begins_tests(behind) {
+            behind.split_at(block_end(behind)).1
+        } else {
+            kept.push('#');
+            behind.split_at(1).1
+        };
+    }
+    kept.push_str(rest);
+    kept
+}
+
+/// Where the first block in braces ends.
+fn block_end(code: &str) -> usize {
+    let mut depth = 0_usize;
+    for (at, char) in code.char_indices() {
+        match char {
+            '{' => depth += 1,
+            '}' if depth <= 1 => return at + 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    code.len()
 }
 
 /// The words of code without comments and literals.
@@ -194,8 +224,11 @@ mod tests {
     }
 
     #[test]
-    fn code_ends_at_the_module_of_tests_alone() {
+    fn modules_of_tests_alone_are_no_code() {
         assert_eq!(paths("a::b #[cfg(test)] mod tests { c::d }"), ["a::b"]);
+        let two =
+            "a::b #[cfg(test)] mod t { fn x() { c::d } } e::f #[cfg(test)] pub mod u { g::h }";
+        assert_eq!(paths(&format!("{two} i::j")), ["a::b", "e::f", "i::j"]);
         assert_eq!(paths("a::b #[cfg(test)] mod tests; c::d"), ["a::b", "c::d"]);
         assert_eq!(paths("a::b #[cfg(test)] use e::f; c::d"), ["a::b", "e::f", "c::d"]);
     }
