@@ -1,88 +1,37 @@
-//! What `serve` writes: lines that can be read by programs, and no secret, whatever clients send.
+//! What `serve` logs: lines that can be read by programs, one at the end of each session, and no
+//! secret, whatever clients send.
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod support;
 
-use std::fs::File;
-use std::io::Write as _;
-use std::net::SocketAddr;
-use std::path::Path;
-use std::process::Stdio;
-
-use mailbearer::provider::UpstreamTls;
-use mailbearer::sandbox::{Fault, Sandbox, Times};
+use mailbearer::sandbox::{Fault, Times};
 use serde_json::Value;
-use support::{
-    ALICE, AUTH_PLAIN, Client, PASSWORD, RigSettings, WRONG_PLAIN, provider, write_config,
-};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use support::serve::{OTHER_SECRET, Served};
+use support::{ALICE, AUTH_PLAIN, Client, PASSWORD, WRONG_PLAIN};
 
 /// AUTH PLAIN as `eve", "account": "bob` with the password `wrong`.
 const FORGED_PLAIN: &str = "AUTH PLAIN AGV2ZSIsICJhY2NvdW50IjogImJvYgB3cm9uZw==";
 
 /// An account that makes a warning, because nobody can sign in to it.
-const BOB: &str = r#"
-[accounts."bob@example.com"]
-provider = "sandbox"
-client_id = "other"
-client_secret = { env = "OTHER_SECRET" }
-grant = "client-credentials"
-"#;
-
-/// `mailbearer serve` as a process of its own, before the provider of a rig.
-struct Serve {
-    child: Child,
-    submission: SocketAddr,
-    imap: SocketAddr,
-    command_line: String,
-}
-
-impl Serve {
-    async fn start(dir: &Path, provider: &Sandbox, format: &str) -> Self {
-        let settings = RigSettings { extra: BOB, ..RigSettings::default() };
-        let file = write_config(dir, &settings, provider);
-        let log = format!("[log]\nlevel = \"trace\"\nformat = \"{format}\"\n");
-        File::options().append(true).open(&file).unwrap().write_all(log.as_bytes()).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_mailbearer"))
-            .arg("-c")
-            .arg(file)
-            .arg("serve")
-            .env_clear()
-            .env("OTHER_SECRET", "other-secret")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut address = async || {
-            let line = lines.next_line().await.unwrap().unwrap();
-            line.split(' ').nth(2).unwrap().parse().unwrap()
-        };
-        let (submission, imap) = (address().await, address().await);
-        let command_line = std::fs::read(format!("/proc/{}/cmdline", child.id().unwrap()));
-        let command_line = String::from_utf8(command_line.unwrap()).unwrap();
-        Self { child, submission, imap, command_line }
-    }
-
-    /// Ends it and gives what it wrote.
-    async fn stop(mut self) -> String {
-        let pid = rustix::process::Pid::from_raw(self.child.id().unwrap().try_into().unwrap());
-        rustix::process::kill_process(pid.unwrap(), rustix::process::Signal::TERM).unwrap();
-        let mut written = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut written).await.unwrap();
-        assert!(self.child.wait().await.unwrap().success(), "{written}");
-        written
-    }
+macro_rules! with_bob {
+    ($log:literal) => {
+        concat!(
+            "[accounts.\"bob@example.com\"]\n",
+            "provider = \"sandbox\"\n",
+            "client_id = \"other\"\n",
+            "client_secret = { env = \"OTHER_SECRET\" }\n",
+            "grant = \"client-credentials\"\n",
+            "[log]\nlevel = \"trace\"\n",
+            $log
+        )
+    };
 }
 
 /// A client that signs in at the fourth attempt.
-async fn submit(serve: &Serve, provider: &Sandbox) {
-    let mut client = Client::connect(serve.submission).await;
-    client.expect("220 ").await;
-    provider.token_fault(Fault::Html, Times::Next(1));
+async fn submit(served: &Served) {
+    let mut client = served.client().await;
+    served.provider.token_fault(Fault::Html, Times::Next(1));
     client.ask(AUTH_PLAIN, "454 ").await;
     client.ask(WRONG_PLAIN, "535 ").await;
     client.ask(FORGED_PLAIN, "535 ").await;
@@ -92,8 +41,8 @@ async fn submit(serve: &Serve, provider: &Sandbox) {
 }
 
 /// A client that signs in at the second attempt.
-async fn read(serve: &Serve) {
-    let mut client = Client::connect(serve.imap).await;
+async fn read(served: &Served) {
+    let mut client = Client::connect(served.imap).await;
     client.expect("* OK").await;
     client.ask(&format!("a LOGIN \"{ALICE}\u{202e}\" {PASSWORD}"), "a NO").await;
     client.send(&format!("b LOGIN {ALICE} {PASSWORD}")).await;
@@ -104,18 +53,17 @@ async fn read(serve: &Serve) {
 }
 
 /// Clients that do all kinds of things, and what was logged of them.
-async fn logged(format: &str) -> String {
-    let provider = provider(UpstreamTls::StartTls).await;
-    let dir = tempfile::tempdir().unwrap();
-    let serve = Serve::start(dir.path(), &provider, format).await;
-    let command_line = serve.command_line.clone();
-
-    submit(&serve, &provider).await;
-    read(&serve).await;
-    let written = serve.stop().await;
+async fn logged(extra: &'static str) -> String {
+    let served = Served::start(extra).await;
+    submit(&served).await;
+    read(&served).await;
+    served.terminate();
+    let client_secret = served.provider.client_secret().to_owned();
+    let command_line = served.command_line.clone();
+    let written = served.ended().await;
     let everything = command_line + &written;
     let base64 = AUTH_PLAIN.rsplit_once(' ').unwrap().1;
-    for secret in [PASSWORD, base64, provider.client_secret(), "other-secret", "eyJ", "wrong\""] {
+    for secret in [PASSWORD, base64, &client_secret, OTHER_SECRET, "eyJ", "wrong\""] {
         assert!(!everything.contains(secret), "{secret} is in {everything}");
     }
     written
@@ -123,7 +71,7 @@ async fn logged(format: &str) -> String {
 
 #[tokio::test]
 async fn each_line_of_json_is_an_object_with_the_sessions_fields() {
-    let written = logged("json").await;
+    let written = logged(with_bob!("format = \"json\"\n")).await;
     let lines: Vec<Value> =
         written.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let said = |message: &str| -> Vec<&Value> {
@@ -160,7 +108,7 @@ async fn each_line_of_json_is_an_object_with_the_sessions_fields() {
 
 #[tokio::test]
 async fn each_line_of_text_is_a_message_and_fields_that_nobody_can_forge() {
-    let written = logged("text").await;
+    let written = logged(with_bob!("format = \"text\"\n")).await;
     for line in written.lines() {
         let (time, rest) = line.split_once(' ').unwrap();
         assert!(time.ends_with('Z') && time.len() == 27, "{line}");
@@ -175,4 +123,60 @@ async fn each_line_of_text_is_a_message_and_fields_that_nobody_can_forge() {
     let outage = "WARN  refused account=\"alice@example.com\" \
                   refusal=\"token-endpoint-unavailable\" cause=\"127.0.0.1 gives no token now: ";
     assert!(written.contains(outage), "{written}");
+}
+
+#[tokio::test]
+async fn each_session_leaves_one_closing_line() {
+    let served = Served::start("").await;
+    let mut signed_in = served.client().await;
+    signed_in.ask(AUTH_PLAIN, "235 ").await;
+    signed_in.ask("NOOP", "250").await;
+    signed_in.ask("QUIT", "221").await;
+    signed_in.expect_end().await;
+    let mut refused = served.client().await;
+    refused.ask(WRONG_PLAIN, "535 5.7.8 ").await;
+    refused.ask("QUIT", "221").await;
+    refused.expect_end().await;
+    served.terminate();
+    let log = served.ended().await;
+
+    let closed: Vec<&str> = log.lines().filter(|line| line.contains(" closed ")).collect();
+    assert_eq!(closed.len(), 2, "{log}");
+    for (line, parts) in closed.iter().zip([
+        // What was streamed: NOOP and QUIT up; 235, 250 and 221 down.
+        &[
+            "reason=\"closed\" side=upstream up_bytes=12 ",
+            "id=0001 ",
+            "account=\"alice@example.com\"",
+        ][..],
+        &["reason=\"quit\" side=downstream up_bytes=0 down_bytes=0 ", "id=0002 "],
+    ]) {
+        for part in parts.iter().chain(&["lasted_s=", "protocol=", "listener=", "peer=127.0.0.1:"])
+        {
+            assert!(line.contains(part), "{part} is not in {line}");
+        }
+    }
+    for part in [" WARN  refused ", "wrong-password", " INFO  signed in ", ALICE] {
+        assert!(log.contains(part), "{part} is not in {log}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_names_its_session_at_every_level_that_shows_it() {
+    let served = Served::start("[log]\nlevel = \"warn\"\n").await;
+    served.provider.token_fault(Fault::Html, Times::Always);
+    let mut client = served.client().await;
+    client.ask(WRONG_PLAIN, "535 ").await;
+    client.ask(AUTH_PLAIN, "454 ").await;
+    client.ask("QUIT", "221").await;
+    served.terminate();
+    let log = served.ended().await;
+    for refusal in ["wrong-password", "token-endpoint-unavailable"] {
+        let refused = format!("refusal=\"{refusal}\"");
+        let line = log.lines().find(|line| line.contains(&refused)).unwrap();
+        for field in ["id=", "protocol=\"submission\"", "peer=127.0.0.1:", ALICE] {
+            assert!(line.contains(field), "{field}: {line}");
+        }
+    }
+    assert!(!log.contains(" INFO "), "{log}");
 }
