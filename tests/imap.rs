@@ -102,3 +102,16 @@ async fn a_token_that_the_provider_refuses_is_no_wrong_password_and_shows_no_cha
     let mut client = greeted(&rig).await;
     client.ask(&format!("a LOGIN {ALICE} {PASSWORD}"), "a NO [AUTHORIZATIONFAILED]").await;
 }
+
+#[tokio::test]
+async fn literal_plus_is_shown_once_the_provider_has_shown_it() {
+    let rig = Rig::start().await;
+    let mut first = Client::connect(rig.imap).await;
+    let greeting = first.expect("* OK [CAPABILITY ").await;
+    assert!(!greeting.contains("LITERAL+"), "{greeting}");
+    first.send(&format!("a LOGIN {ALICE} {PASSWORD}")).await;
+    first.expect_after("a OK").await;
+    let mut second = Client::connect(rig.imap).await;
+    let greeting = second.expect("* OK [CAPABILITY ").await;
+    assert!(greeting.contains(" LITERAL+ "), "{greeting}");
+}

@@ -3,4 +3,5 @@
 pub mod buffer;
 pub mod connect;
 pub mod listen;
+pub mod read_ahead;
 pub mod tls;

@@ -184,8 +184,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 }
 
-/// Ends a connection, before it is dropped, so that the peer still gets what was sent: a socket that is closed with
-/// unread bytes in it resets, and a reset throws away what is under way.
+/// Ends a connection, before it is dropped, so that the peer still gets what was sent: a socket that
+/// is closed with unread bytes in it resets, and a reset throws away what is under way.
 pub(crate) async fn close<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
     let linger = async {
         stream.shutdown().await?;

@@ -13,6 +13,7 @@ use super::protocol::{Imap, MailProtocol, Submission};
 use super::{ListenerSettings, Relay, session};
 use crate::account::AccountSettings;
 use crate::names::AccountPattern;
+use crate::proto::imap::NonSyncLiterals;
 use crate::proto::smtp::Extensions;
 use crate::proto::{Downstream as _, Farewell, Output};
 use crate::provider::{MailHost, Protocol};
@@ -26,7 +27,7 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 pub struct Listener {
     settings: ListenerSettings,
     relay: Arc<Relay>,
-    /// The submission servers that its clients may reach.
+    /// The servers that its clients may reach.
     reachable: Vec<MailHost>,
 }
 
@@ -43,10 +44,12 @@ impl Listener {
                 patterns.iter().any(|pattern| pattern.overlaps(&account.name))
             });
             let provider = &account.provider;
-            let own = provider.hosts.submission.as_ref();
+            let own = provider.hosts.get(settings.protocol).as_ref();
             if let Some(host) = settings.upstream.as_ref().or(own).filter(|_| served) {
-                let declared = if own == Some(host) { provider.declared_ehlo } else { &[] };
-                relay.ehlo().declare(host, Extensions::declared(declared));
+                if settings.protocol == Protocol::Submission {
+                    let declared = if own == Some(host) { provider.declared_ehlo } else { &[] };
+                    relay.records().declare_ehlo(host, Extensions::declared(declared));
+                }
                 if !reachable.contains(host) {
                     reachable.push(host.clone());
                 }
@@ -137,7 +140,12 @@ impl Listener {
 
     /// What EHLO shows here now.
     pub(crate) fn ehlo(&self) -> Extensions {
-        self.relay.ehlo().show(&self.reachable)
+        self.relay.records().ehlo(&self.reachable)
+    }
+
+    /// Whether CAPABILITY shows LITERAL+ here now.
+    pub(crate) fn literals(&self) -> NonSyncLiterals {
+        self.relay.records().literals(&self.reachable)
     }
 }
 

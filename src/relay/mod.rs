@@ -1,11 +1,11 @@
 //! The relay: sessions from accept to close.
 
 mod downstream;
-mod ehlo;
 mod limits;
 pub mod listener;
 mod outcome;
 mod protocol;
+mod records;
 mod session;
 mod splice;
 mod upstream;
@@ -31,8 +31,8 @@ use crate::net::tls::{self, TlsError};
 use crate::oauth::Tokens;
 use crate::proto::{Claim, Farewell};
 use crate::provider::{MailHost, Protocol, Provider};
-use ehlo::EhloRecords;
 use limits::{Place, SessionLimits};
+use records::Records;
 
 /// One `[listeners.…]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +93,7 @@ pub struct Relay {
     tls: HashMap<String, Arc<ClientConfig>>,
     limits: Limits,
     places: SessionLimits,
-    ehlo: EhloRecords,
+    records: Records,
     sessions: TaskTracker,
     shutdown: Shutdown,
     last_id: AtomicU64,
@@ -140,7 +140,7 @@ impl Relay {
             tls,
             places: SessionLimits::new(limits.sessions, limits.sessions_per_peer),
             limits,
-            ehlo: EhloRecords::default(),
+            records: Records::default(),
             sessions: TaskTracker::new(),
             shutdown,
             last_id: AtomicU64::new(0),
@@ -185,8 +185,8 @@ impl Relay {
         &self.limits
     }
 
-    fn ehlo(&self) -> &EhloRecords {
-        &self.ehlo
+    fn records(&self) -> &Records {
+        &self.records
     }
 
     fn drain(&self) -> &CancellationToken {

@@ -1,8 +1,8 @@
 //! What differs between protocols for a session: which machines it runs, and what it learns.
 
-use super::ehlo::EhloRecords;
 use super::listener::Listener;
-use crate::proto::imap::{ImapDownstream, ImapUpstream, NonSyncLiterals};
+use super::records::Records;
+use crate::proto::imap::{ImapDownstream, ImapUpstream};
 use crate::proto::smtp::{SmtpDownstream, SmtpUpstream};
 use crate::proto::{AwaitVerdict, Downstream, Upstream};
 use crate::provider::{MailHost, Mechanism, Protocol, UpstreamTls};
@@ -24,7 +24,7 @@ pub(crate) trait MailProtocol: Send + 'static {
     fn upstream(tls: UpstreamTls, mechanism: Mechanism) -> Self::Upstream;
 
     /// Keeps what an accepted sign-in taught about `host`.
-    fn learn(records: &EhloRecords, host: &MailHost, welcome: &Welcome<Self>);
+    fn learn(records: &Records, host: &MailHost, welcome: &Welcome<Self>);
 }
 
 /// What a protocol's provider says to an accepted sign-in.
@@ -47,8 +47,8 @@ impl MailProtocol for Submission {
         SmtpUpstream::new(tls, mechanism)
     }
 
-    fn learn(records: &EhloRecords, host: &MailHost, welcome: &Welcome<Self>) {
-        records.learn(host, &welcome.extensions);
+    fn learn(records: &Records, host: &MailHost, welcome: &Welcome<Self>) {
+        records.learn_ehlo(host, &welcome.extensions);
     }
 }
 
@@ -61,13 +61,15 @@ impl MailProtocol for Imap {
 
     const PROTOCOL: Protocol = Protocol::Imap;
 
-    fn downstream(_: &Listener) -> ImapDownstream {
-        ImapDownstream::new(NonSyncLiterals::NotOffered)
+    fn downstream(listener: &Listener) -> ImapDownstream {
+        ImapDownstream::new(listener.literals())
     }
 
     fn upstream(tls: UpstreamTls, mechanism: Mechanism) -> ImapUpstream {
         ImapUpstream::new(tls, mechanism)
     }
 
-    fn learn(_: &EhloRecords, _: &MailHost, _: &Welcome<Self>) {}
+    fn learn(records: &Records, host: &MailHost, welcome: &Welcome<Self>) {
+        records.learn_literals(host, welcome.literals());
+    }
 }

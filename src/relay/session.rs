@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
-use tokio_rustls::client::TlsStream;
 use tracing::{Span, info, warn};
 
 use super::downstream::{Client, close};
@@ -18,7 +16,7 @@ use super::listener::Listener;
 use super::outcome::Outcome;
 use super::protocol::{MailProtocol, Welcome};
 use super::splice::{Start, splice};
-use super::upstream::{self, Destination, SignedIn};
+use super::upstream::{self, Destination, SignedIn, UpstreamStream};
 use crate::account::password::LocalRefusal;
 use crate::proto::{AwaitVerdict as _, Claim, Downstream as _, Step};
 use crate::refusal::{Refusal, Unavailable};
@@ -53,7 +51,7 @@ where
 /// A session that is signed in on both sides.
 struct Session<S> {
     client: S,
-    upstream: TlsStream<TcpStream>,
+    upstream: UpstreamStream,
     start: Start,
 }
 
@@ -154,7 +152,7 @@ async fn verdict<P: MailProtocol>(
     let token = relay.tokens().access_token(&account.settings().grant, scopes);
     match upstream::sign_in(&destination, machine, token).await {
         Ok(signed_in) => {
-            P::learn(relay.ehlo(), host, &signed_in.welcome);
+            P::learn(relay.records(), host, &signed_in.welcome);
             let upstream_ms = u64::try_from(received.elapsed().as_millis()).unwrap_or(u64::MAX);
             // Once in a session: a field that is recorded again would stand twice in the text.
             Span::current().record("account", account.name().as_str());

@@ -15,6 +15,7 @@ use tokio_rustls::client::TlsStream;
 use crate::names::Username;
 use crate::net::buffer::{READ_LEN, read_piece};
 use crate::net::connect::{ConnectError, connect};
+use crate::net::read_ahead::ReadAhead;
 use crate::net::tls;
 use crate::oauth::TokenError;
 use crate::proto::sasl::Credentials;
@@ -32,6 +33,9 @@ use crate::secret::AccessToken;
 /// seconds under load.
 const SIGN_IN_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A connection to the provider, under TLS.
+pub(crate) type UpstreamStream = TlsStream<ReadAhead<TcpStream>>;
+
 /// Where and as whom to sign in.
 #[derive(Debug)]
 pub(crate) struct Destination<'a> {
@@ -44,7 +48,7 @@ pub(crate) struct Destination<'a> {
 /// A signed-in connection to the provider.
 #[derive(Debug)]
 pub(crate) struct SignedIn<W> {
-    pub(crate) stream: TlsStream<TcpStream>,
+    pub(crate) stream: UpstreamStream,
     pub(crate) welcome: W,
     /// What the provider sent behind its welcome.
     pub(crate) input: Input,
@@ -145,9 +149,9 @@ pub(crate) async fn sign_in<M: Upstream>(
 async fn start_tls(
     destination: &Destination<'_>,
     tcp: TcpStream,
-) -> Result<TlsStream<TcpStream>, SignInError> {
+) -> Result<UpstreamStream, SignInError> {
     let config = Arc::clone(&destination.tls);
-    Ok(tls::connect(config, tcp, &destination.host.host).await?)
+    Ok(tls::connect(config, ReadAhead::new(tcp), &destination.host.host).await?)
 }
 
 struct Connection<'a, S> {
@@ -241,7 +245,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
     }
 }
 
-impl Connection<'_, TlsStream<TcpStream>> {
+impl Connection<'_, UpstreamStream> {
     async fn authenticate<A: AwaitToken>(
         mut self,
         awaiting: A,

@@ -14,6 +14,7 @@ mod upstream;
 
 pub use downstream::{ImapAwaitVerdict, ImapDownstream};
 pub use response::NonSyncLiterals;
+use status::Response;
 pub use upstream::{ImapAwaitTls, ImapAwaitToken, ImapUpstream};
 
 /// What a provider said to an accepted sign-in, kept for the client.
@@ -24,4 +25,17 @@ pub struct Welcome {
     pub untagged: Vec<u8>,
     /// What stands behind `OK ` in the tagged response: code and text, without CRLF.
     pub tagged: Vec<u8>,
+}
+
+impl Welcome {
+    /// Whether LITERAL+ is among the capabilities that the provider told last.
+    pub fn literals(&self) -> NonSyncLiterals {
+        let tagged = [b"* OK ", self.tagged.as_slice()].concat();
+        let lines = self.untagged.split(|&byte| byte == b'\n').chain([tagged.as_slice()]);
+        let mut told = lines.filter_map(|line| Response::parse(line.trim_ascii_end())?.capabilities());
+        match told.next_back() {
+            Some(list) if status::offers(list, "LITERAL+") => NonSyncLiterals::Offered,
+            Some(_) | None => NonSyncLiterals::NotOffered,
+        }
+    }
 }

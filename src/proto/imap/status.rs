@@ -109,15 +109,17 @@ impl Capabilities {
     /// Reads a list of capabilities; case means nothing in it.
     pub(super) fn read(list: &[u8], mechanism: Mechanism) -> Self {
         let wanted = format!("AUTH={}", mechanism.name());
-        let offers = |name: &str| {
-            list.split(|&byte| byte == b' ').any(|word| word.eq_ignore_ascii_case(name.as_bytes()))
-        };
         Self {
-            starttls: offers("STARTTLS"),
-            sasl_ir: offers("SASL-IR"),
-            mechanism: offers(&wanted),
+            starttls: offers(list, "STARTTLS"),
+            sasl_ir: offers(list, "SASL-IR"),
+            mechanism: offers(list, &wanted),
         }
     }
+}
+
+/// Whether a list of capabilities holds this one; case means nothing in it.
+pub(super) fn offers(list: &[u8], name: &str) -> bool {
+    list.split(|&byte| byte == b' ').any(|word| word.eq_ignore_ascii_case(name.as_bytes()))
 }
 
 #[cfg(test)]

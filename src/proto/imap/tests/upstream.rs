@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::names::Username;
-use crate::proto::imap::{ImapUpstream, Welcome};
+use crate::proto::imap::{ImapUpstream, NonSyncLiterals, Welcome};
 use crate::proto::sasl::Credentials;
 use crate::proto::transcript::{Ended, play_upstream};
 use crate::proto::{
@@ -487,4 +487,23 @@ fn a_line_is_taken_up_to_16_kib_and_a_welcome_up_to_64() {
     assert_eq!(welcome.untagged.len(), 65_536);
     let too_much = [&line(16_382).repeat(4), &b"* X\r\n"[..], ok].concat();
     assert!(matches!(end_of(&too_much), UpstreamStep::Close(UpstreamFault::Protocol { .. })));
+}
+
+#[test]
+fn literal_plus_is_read_from_the_capabilities_told_last() {
+    let welcome = |untagged: &str, tagged: &str| Welcome {
+        untagged: untagged.as_bytes().to_vec(),
+        tagged: tagged.as_bytes().to_vec(),
+    };
+    let (offered, not) = (NonSyncLiterals::Offered, NonSyncLiterals::NotOffered);
+    for (untagged, tagged, literals) in [
+        ("* CAPABILITY IMAP4rev1 literal+ IDLE\r\n", "done", offered),
+        ("", "[CAPABILITY IMAP4rev1 LITERAL+] done", offered),
+        ("", "LITERAL+ done", not),
+        ("* CAPABILITY IMAP4rev1 LITERAL-\r\n* 1 EXISTS\r\n", "done", not),
+        ("* CAPABILITY LITERAL+\r\n* CAPABILITY IMAP4rev1\r\n", "done", not),
+        ("", "", not),
+    ] {
+        assert_eq!(welcome(untagged, tagged).literals(), literals, "{untagged:?} {tagged:?}");
+    }
 }
