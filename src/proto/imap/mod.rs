@@ -32,7 +32,8 @@ impl Welcome {
     pub fn literals(&self) -> NonSyncLiterals {
         let tagged = [b"* OK ", self.tagged.as_slice()].concat();
         let lines = self.untagged.split(|&byte| byte == b'\n').chain([tagged.as_slice()]);
-        let mut told = lines.filter_map(|line| Response::parse(line.trim_ascii_end())?.capabilities());
+        let mut told =
+            lines.filter_map(|line| Response::parse(line.trim_ascii_end())?.capabilities());
         match told.next_back() {
             Some(list) if status::offers(list, "LITERAL+") => NonSyncLiterals::Offered,
             Some(_) | None => NonSyncLiterals::NotOffered,
