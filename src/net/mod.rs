@@ -1,4 +1,4 @@
-//! Sockets, TLS and the worker's read buffer.
+//! Sockets, TLS and the buffers into which workers read.
 
 pub mod buffer;
 pub mod connect;

@@ -4,7 +4,7 @@
 //! never asked. So what is shown is what every upstream that it may reach has shown in its last
 //! session with an accepted sign-in, and until then what the provider's preset declares.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tracing::warn;
@@ -18,6 +18,8 @@ use crate::provider::MailHost;
 pub(crate) struct Records {
     ehlo: Mutex<HashMap<MailHost, Extensions>>,
     literals: Mutex<HashMap<MailHost, NonSyncLiterals>>,
+    /// Upstreams of which it was said that they lack what clients were shown.
+    told: Mutex<HashSet<MailHost>>,
 }
 
 impl Records {
@@ -33,21 +35,14 @@ impl Records {
         sets.reduce(|left, right| left.intersection(&right)).unwrap_or_default()
     }
 
-    /// Keeps what the EHLO of `host` showed in a session whose sign-in it accepted. Says so once
-    /// when it lacks what clients were shown before.
+    /// Keeps what the EHLO of `host` showed in a session whose sign-in it accepted.
     pub(crate) fn learn_ehlo(&self, host: &MailHost, extensions: &Extensions) {
         let mut shown = lock(&self.ehlo);
         if shown.get(host) == Some(extensions) {
             return;
         }
         if let Some(before) = shown.insert(host.clone(), extensions.clone()) {
-            let lacking = extensions.lacking(&before);
-            if !lacking.is_empty() {
-                warn!(
-                    upstream = %host, ?lacking,
-                    "the upstream lacks what EHLO showed; clients are shown less from now on"
-                );
-            }
+            self.tell(host, &extensions.lacking(&before));
         }
     }
 
@@ -65,8 +60,22 @@ impl Records {
     /// Keeps whether `host` showed LITERAL+ in a session whose sign-in it accepted.
     pub(crate) fn learn_literals(&self, host: &MailHost, literals: NonSyncLiterals) {
         let mut shown = lock(&self.literals);
-        if shown.get(host) != Some(&literals) {
-            shown.insert(host.clone(), literals);
+        if shown.get(host) == Some(&literals) {
+            return;
+        }
+        if shown.insert(host.clone(), literals) == Some(NonSyncLiterals::Offered) {
+            self.tell(host, &["LITERAL+".to_owned()]);
+        }
+    }
+
+    /// Says that `host` lacks what clients were shown; once, for servers that answer to one name
+    /// may differ and be met in turns.
+    fn tell(&self, host: &MailHost, lacking: &[String]) {
+        if !lacking.is_empty() && lock(&self.told).insert(host.clone()) {
+            warn!(
+                upstream = %host, ?lacking,
+                "the upstream lacks what clients were shown; they are shown less from now on"
+            );
         }
     }
 }
@@ -129,5 +138,21 @@ mod tests {
         records.learn_literals(own, NonSyncLiterals::NotOffered);
         assert_eq!(records.literals(&both), NonSyncLiterals::NotOffered);
         assert_eq!(records.literals(&[]), NonSyncLiterals::NotOffered);
+    }
+
+    #[test]
+    fn an_upstream_that_lacks_what_was_shown_is_told_of_once() {
+        let [exchange, own] = [host("exchange.example"), host("own.example")];
+        let records = Records::default();
+        records.declare_ehlo(&exchange, Extensions::declared(&["DSN", "CHUNKING"]));
+        records.learn_ehlo(&exchange, &Extensions::declared(&["DSN", "CHUNKING", "8BITMIME"]));
+        assert!(lock(&records.told).is_empty(), "more than was shown is no lack");
+        records.learn_ehlo(&exchange, &Extensions::declared(&["DSN"]));
+        assert!(lock(&records.told).contains(&exchange));
+        records.learn_literals(&own, NonSyncLiterals::NotOffered);
+        records.learn_literals(&own, NonSyncLiterals::Offered);
+        assert!(!lock(&records.told).contains(&own));
+        records.learn_literals(&own, NonSyncLiterals::NotOffered);
+        assert!(lock(&records.told).contains(&own));
     }
 }

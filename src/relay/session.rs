@@ -15,7 +15,7 @@ use super::limits::Place;
 use super::listener::Listener;
 use super::outcome::Outcome;
 use super::protocol::{MailProtocol, Welcome};
-use super::splice::{Start, splice};
+use super::splice::{End, Start, splice};
 use super::upstream::{self, Destination, SignedIn, UpstreamStream};
 use crate::account::password::LocalRefusal;
 use crate::proto::{AwaitVerdict as _, Claim, Downstream as _, Step};
@@ -40,7 +40,10 @@ where
             let cut = relay.cut().cancelled();
             let spliced =
                 splice(&mut session.client, &mut session.upstream, session.start, cut).await;
-            tokio::join!(close(&mut session.client), close(&mut session.upstream));
+            // Once cut off, nobody is waited for: a supervisor may be about to kill us.
+            if !matches!(spliced.end, End::Cut) {
+                tokio::join!(close(&mut session.client), close(&mut session.upstream));
+            }
             Outcome::from(spliced)
         }
         Err(outcome) => outcome,
