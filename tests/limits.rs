@@ -5,6 +5,20 @@ mod support;
 use mailbearer::sandbox::{Fault, Times};
 use support::{ALICE, AUTH_PLAIN, Client, Rig, RigSettings};
 
+/// Connects to both listeners, to be told that there is no place.
+async fn everybody_is_turned_away(rig: &Rig) {
+    for (listener, farewell) in [(rig.submission, "421 "), (rig.imap, "* BYE ")] {
+        let mut client = Client::connect(listener).await;
+        client.expect(farewell).await;
+        client.expect_end().await;
+    }
+}
+
+/// A place is free once the relay has seen a close, which may take a moment.
+async fn until_served_again(rig: &Rig) {
+    while !Client::connect(rig.submission).await.line().await.starts_with("220 ") {}
+}
+
 #[tokio::test]
 async fn a_session_in_data_survives_the_drain_and_a_stranger_is_sent_away() {
     let rig = Rig::start().await;
@@ -66,21 +80,10 @@ async fn an_address_that_holds_its_share_of_sessions_is_told_so_until_one_is_fre
     first.expect("220 ").await;
     let mut second = Client::connect(rig.imap).await;
     second.expect("* OK").await;
-    let mut third = Client::connect(rig.submission).await;
-    third.expect("421 ").await;
-    third.expect_end().await;
-    let mut fourth = Client::connect(rig.imap).await;
-    fourth.expect("* BYE ").await;
-    fourth.expect_end().await;
+    everybody_is_turned_away(&rig).await;
     first.ask("QUIT", "221").await;
     first.expect_end().await;
-    // The place is free once the relay has seen the close, which may take a moment.
-    loop {
-        let mut again = Client::connect(rig.submission).await;
-        if again.line().await.starts_with("220 ") {
-            break;
-        }
-    }
+    until_served_again(&rig).await;
 }
 
 #[tokio::test]
@@ -101,18 +104,12 @@ async fn a_relay_with_all_its_sessions_says_so_and_recovers() {
     first.ask(AUTH_PLAIN, "235 ").await;
     let mut second = Client::connect(rig.imap).await;
     second.expect("* OK").await;
-    let mut third = Client::connect(rig.submission).await;
-    third.expect("421 ").await;
-    third.expect_end().await;
-    let mut fourth = Client::connect(rig.imap).await;
-    fourth.expect("* BYE ").await;
-    fourth.expect_end().await;
+    everybody_is_turned_away(&rig).await;
     first.ask("NOOP", "250").await;
     second.send("a LOGOUT").await;
     second.expect_after("a OK").await;
     second.expect_end().await;
-    // The place is free once the relay has seen the close, which may take a moment.
-    while !Client::connect(rig.submission).await.line().await.starts_with("220 ") {}
+    until_served_again(&rig).await;
 }
 
 #[tokio::test]
