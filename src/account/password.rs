@@ -156,8 +156,14 @@ impl Passwords {
 
     /// Whether the claim's password is the plain one of `source`.
     async fn matches(&self, source: &SecretSource, claim: &Claim) -> Result<bool, LocalRefusal> {
-        let source = source.clone();
-        let read = tokio::task::spawn_blocking(move || source.read()).await;
+        let read = match source {
+            // Nothing has to be read, so no thread is asked for it.
+            SecretSource::Value(_) => Ok(source.read()),
+            SecretSource::File(_) => {
+                let source = source.clone();
+                tokio::task::spawn_blocking(move || source.read()).await
+            }
+        };
         let expected = match read {
             Ok(Ok(expected)) => expected,
             Ok(Err(error)) => {
