@@ -64,7 +64,7 @@ fn account<'t>(
     let keys = GrantKeys::read(&mut table);
     let local_password = table.read("local_password", |field| local_password::read(&field));
     let mailbox = table.read("mailbox", |field| mailbox(&field, pattern.as_ref().ok()));
-    let finished = table.finish(later::ACCOUNT);
+    let finished = table.finish(&[later::ACCOUNT, later::DEFAULTS].concat());
 
     let provider = provider?;
     let grant = grants.share(field, keys, provider);

@@ -43,7 +43,7 @@ pub(super) const LISTENER_TLS: &[Later] = &[
     later("implicit", "write \"none\" and serve loopback: TLS towards clients is not built yet"),
 ];
 
-/// Keys of a `[providers.NAME]`.
+/// Keys of a `[providers.NAME]` alone.
 pub(super) const PROVIDER: &[Later] = &[
     later("issuer", "write `token_endpoint`: endpoints are not discovered yet"),
     later("authorization_endpoint", CONSENT),
@@ -55,6 +55,11 @@ pub(super) const PROVIDER: &[Later] = &[
     later("concurrent_sessions", LIMIT),
     later("messages_per_minute", LIMIT),
     later("refresh_idle_days", CONSENT),
+    later("grant_of", OTHER_GRANTS),
+];
+
+/// Keys of an account, which may stand in its provider's table as a default.
+pub(super) const DEFAULTS: &[Later] = &[
     later("client_secret_expires", EXPIRY),
     later("client_auth", CLIENT_AUTH),
     later("assertion_algorithm", OTHER_GRANTS),
@@ -66,7 +71,6 @@ pub(super) const PROVIDER: &[Later] = &[
     later("client_email", OTHER_GRANTS),
     later("password", OTHER_GRANTS),
     later("command", OTHER_GRANTS),
-    later("grant_of", OTHER_GRANTS),
     later("sender", SENDER),
 ];
 
@@ -92,22 +96,9 @@ const OTHER_CLOUDS: &str = "use \"microsoft\", or describe the provider in a [pr
 const OTHER_GRANT: &str = "use \"microsoft\" or a [providers.NAME] of your own: this provider has \
                            no client-credentials grant, and the others are not built yet";
 
-/// Keys of an `[accounts.NAME]`.
-pub(super) const ACCOUNT: &[Later] = &[
-    later("client_secret_expires", EXPIRY),
-    later("grant_of", "leave it out and repeat `tenant` and `client_id`: the token is shared"),
-    later("client_auth", CLIENT_AUTH),
-    later("assertion_algorithm", OTHER_GRANTS),
-    later("assertion_file", OTHER_GRANTS),
-    later("certificate", OTHER_GRANTS),
-    later("private_key", OTHER_GRANTS),
-    later("private_key_id", OTHER_GRANTS),
-    later("key_file", OTHER_GRANTS),
-    later("client_email", OTHER_GRANTS),
-    later("password", OTHER_GRANTS),
-    later("command", OTHER_GRANTS),
-    later("sender", SENDER),
-];
+/// Keys of an `[accounts.NAME]` alone.
+pub(super) const ACCOUNT: &[Later] =
+    &[later("grant_of", "leave it out and repeat `tenant` and `client_id`: the token is shared")];
 
 /// Words of `grant`.
 pub(super) const GRANTS: &[Later] = &[

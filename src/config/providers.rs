@@ -104,7 +104,7 @@ impl<'t> Providers<'t> {
             let help = "write it in each [accounts.\"NAME\"]: it is no default for all of them";
             forbidden = forbidden.and(table.forbid(key, "belongs to an account", help));
         }
-        let finished = forbidden.and(table.finish(later::PROVIDER));
+        let finished = forbidden.and(table.finish(&[later::PROVIDER, later::DEFAULTS].concat()));
 
         let token_endpoint = token_endpoint?.or(preset_endpoint).ok_or_else(|| {
             field.lacks("token_endpoint", "write token_endpoint = \"https://id.example/token\"")
