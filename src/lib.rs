@@ -18,3 +18,5 @@ pub mod refusal;
 pub mod relay;
 pub mod sandbox;
 pub mod secret;
+pub mod store;
+pub mod web;

@@ -3,7 +3,9 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use crate::names::Username;
 use crate::secret::SecretSource;
 
 /// A mail protocol as a listener speaks it.
@@ -106,8 +108,6 @@ pub struct Provider {
     pub name: String,
     /// Its mail servers; `None` where it has none for that protocol.
     pub hosts: PerProtocol<Option<MailHost>>,
-    /// Scopes to ask for, per protocol, in the file's order.
-    pub scopes: PerProtocol<Vec<String>>,
     /// How its mail servers take a token.
     pub mechanism: Mechanism,
     /// Certificates (PEM) trusted besides the platform's roots.
@@ -117,16 +117,81 @@ pub struct Provider {
     pub declared_ehlo: &'static [&'static str],
 }
 
-/// A client-credentials grant (RFC 6749 section 4.4): an application's own permission, by which
-/// it signs in as any mailbox the provider's administrator allowed it.
+/// A grant: the consent by which access tokens are obtained, and how they are asked for.
 #[derive(Debug, Clone)]
 pub struct Grant {
+    /// Which one it is.
+    pub id: GrantId,
+    /// Whose consent it is.
+    pub kind: GrantKind,
     /// Token endpoint, https (or http on loopback), the tenant filled in.
     pub token_endpoint: String,
+    /// Where a consent is given back (RFC 7009), if the provider has such an endpoint.
+    pub revocation_endpoint: Option<String>,
     /// The application's client id.
     pub client_id: String,
-    /// Its client secret.
-    pub client_secret: SecretSource,
-    /// Certificates (PEM) trusted besides the platform's roots at the token endpoint.
+    /// Its client secret; a public client has none.
+    pub client_secret: Option<SecretSource>,
+    /// Certificates (PEM) trusted besides the platform's roots at the endpoints.
     pub ca_file: Option<PathBuf>,
+    /// After how long without use the provider lets a refresh token die, if that is known.
+    pub refresh_idle: Option<Duration>,
+}
+
+/// Whose consent a grant is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum GrantKind {
+    /// An application's own permission (RFC 6749 section 4.4), by which it signs in as any mailbox
+    /// the provider's administrator allowed it. Nothing is kept.
+    ClientCredentials,
+    /// A person's consent (RFC 6749 section 4.1): a refresh token, which is kept.
+    AuthorizationCode,
+}
+
+impl GrantKind {
+    /// The word of the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ClientCredentials => "client-credentials",
+            Self::AuthorizationCode => "authorization-code",
+        }
+    }
+
+    /// Whether it has a refresh token, which has to be kept.
+    pub fn is_kept(self) -> bool {
+        match self {
+            Self::ClientCredentials => false,
+            Self::AuthorizationCode => true,
+        }
+    }
+}
+
+/// Which grant: tokens are cached, and refresh tokens kept, under it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum GrantId {
+    /// The consent of the person who has the account of this name, folded.
+    Account(Username),
+    /// The permission of an application.
+    Application {
+        /// The provider's name in the file.
+        provider: String,
+        /// Where it has one: the tenant.
+        tenant: Option<String>,
+        /// The application's client id.
+        client_id: String,
+    },
+}
+
+impl fmt::Display for GrantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Account(account) => write!(f, "account {account}"),
+            Self::Application { provider, tenant: Some(tenant), client_id } => {
+                write!(f, "application {provider}/{tenant}/{client_id}")
+            }
+            Self::Application { provider, tenant: None, client_id } => {
+                write!(f, "application {provider}/{client_id}")
+            }
+        }
+    }
 }

@@ -8,6 +8,11 @@ use crate::names::Username;
 pub enum Refusal {
     /// The local password is wrong or there is no such account: one reply for both.
     WrongPassword,
+    /// The account's person has to consent, for the first time or again.
+    ConsentNeeded {
+        /// Whom it concerns; the client named it, so it may be told.
+        account: Username,
+    },
     /// The provider gives this account no token until somebody mends something there.
     GrantRefused {
         /// Whom it concerns; the client named it, so it may be told.
@@ -57,6 +62,7 @@ impl Refusal {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::WrongPassword => "wrong-password",
+            Self::ConsentNeeded { .. } => "consent-needed",
             Self::GrantRefused { .. } => "grant-refused",
             Self::Unavailable(Unavailable::TokenEndpoint) => "token-endpoint-unavailable",
             Self::Unavailable(Unavailable::Upstream) => "upstream-unavailable",

@@ -43,6 +43,36 @@ impl fmt::Debug for AccessToken {
     }
 }
 
+/// A refresh token: 1 to 65,536 printable ASCII characters (RFC 6749 appendix A.17).
+///
+/// Cloning shares the one copy in memory.
+#[derive(Clone)]
+pub struct RefreshToken(Arc<SecretString>);
+
+impl RefreshToken {
+    /// Longest refresh token taken, in characters. Entra's reach 2 KiB.
+    pub const LEN_MAX: usize = 65_536;
+
+    /// Takes `token` if it is 1 to [`Self::LEN_MAX`] printable ASCII characters, else gives `None`.
+    pub fn parse(token: &str) -> Option<Self> {
+        let fits = !token.is_empty() && token.len() <= Self::LEN_MAX;
+        (fits && token.bytes().all(|byte| (b' '..=b'~').contains(&byte)))
+            .then(|| Self(Arc::new(SecretString::from(token))))
+    }
+}
+
+impl ExposeSecret<str> for RefreshToken {
+    fn expose_secret(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl fmt::Debug for RefreshToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RefreshToken([REDACTED])")
+    }
+}
+
 /// Where a secret of the configuration comes from.
 #[derive(Debug, Clone)]
 pub enum SecretSource {

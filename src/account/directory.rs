@@ -89,7 +89,7 @@ impl Account {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::provider::{Grant, Mechanism, PerProtocol, Provider};
+    use crate::provider::{Grant, GrantId, GrantKind, Mechanism, PerProtocol, Provider};
     use crate::secret::SecretSource;
 
     pub(in crate::account) fn settings(pattern: &str, password: LocalPassword) -> AccountSettings {
@@ -98,17 +98,25 @@ pub(super) mod tests {
             provider: Arc::new(Provider {
                 name: "corp".into(),
                 hosts: PerProtocol::default(),
-                scopes: PerProtocol::default(),
                 mechanism: Mechanism::Xoauth2,
                 ca_file: None,
                 declared_ehlo: &[],
             }),
             grant: Arc::new(Grant {
+                id: GrantId::Application {
+                    provider: "corp".into(),
+                    tenant: None,
+                    client_id: "client".into(),
+                },
+                kind: GrantKind::ClientCredentials,
                 token_endpoint: "https://login.example/token".into(),
+                revocation_endpoint: None,
                 client_id: "client".into(),
-                client_secret: SecretSource::Value(SecretString::from("secret")),
+                client_secret: Some(SecretSource::Value(SecretString::from("secret"))),
                 ca_file: None,
+                refresh_idle: None,
             }),
+            scopes: PerProtocol::default(),
             local_password: password,
             mailbox: PerProtocol::default(),
         }

@@ -18,6 +18,8 @@ pub struct AccountSettings {
     pub provider: Arc<Provider>,
     /// How its tokens are obtained. Accounts of one application share it.
     pub grant: Arc<Grant>,
+    /// Scopes to ask for, in the file's order.
+    pub scopes: PerProtocol<Vec<String>>,
     /// What the legacy client must show.
     pub local_password: LocalPassword,
     /// The XOAUTH2 user where it is not the account itself.

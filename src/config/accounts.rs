@@ -69,10 +69,12 @@ fn account<'t>(
     let provider = provider?;
     let grant = grants.share(field, keys, provider);
     finished?;
+    let grant = grant?;
     let account = AccountSettings {
         name: pattern?,
         provider: provider.provider.clone(),
-        grant: grant?,
+        scopes: provider.scopes.of(grant.kind),
+        grant,
         local_password: local_password?.unwrap_or(LocalPassword::None),
         mailbox: mailbox?.unwrap_or_default(),
     };

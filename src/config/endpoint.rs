@@ -1,5 +1,7 @@
 //! Token endpoints of the file, and the tenant that stands in their place holder.
 
+use std::fmt;
+
 use reqwest::Url;
 
 use super::field::Field;
@@ -89,6 +91,12 @@ impl Tenant {
                  its like are for people who sign in themselves",
             ))
         }
+    }
+}
+
+impl fmt::Display for Tenant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 

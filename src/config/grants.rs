@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::provider::Grant;
+use crate::provider::{Grant, GrantId, GrantKind};
 use crate::secret::SecretSource;
 
 use super::endpoint::{Tenant, TokenEndpoint};
@@ -16,13 +16,6 @@ use super::table::Table;
 
 /// Longest client id, in characters. Entra's have 36, Google's 72; RFC 6749 sets no limit.
 const CLIENT_ID_LEN_MAX: usize = 1024;
-
-/// How tokens are obtained.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum GrantKind {
-    /// RFC 6749 section 4.4.
-    ClientCredentials,
-}
 
 /// A key that may be left out, and may be wrong.
 type Key<T> = Result<Option<T>, Reported>;
@@ -113,13 +106,18 @@ impl Grants {
             let help = "write client_secret = { env = \"NAME\" } or { file = \"PATH\" }";
             secret.ok_or_else(|| account.lacks("client_secret", help))
         });
-        let GrantKind::ClientCredentials = kind?;
+        let kind = kind?;
         let (tenant, client_id, (secret_field, client_secret)) = (tenant?, client_id?, secret?);
 
         let token_endpoint = provider.token_endpoint.of_tenant(tenant.as_ref());
+        let id = GrantId::Application {
+            provider: provider.provider.name.clone(),
+            tenant: tenant.as_ref().map(ToString::to_string),
+            client_id: client_id.clone(),
+        };
         let application = (provider.provider.name.clone(), tenant, client_id.clone());
         if let Some((first, grant)) = self.shared.get(&application) {
-            if grant.client_secret.is_same_as(&client_secret) {
+            if grant.client_secret.as_ref().is_some_and(|first| first.is_same_as(&client_secret)) {
                 return Ok(Arc::clone(grant));
             }
             return Err(secret_field.problem(
@@ -128,7 +126,16 @@ impl Grants {
             ));
         }
         let ca_file = provider.provider.ca_file.clone();
-        let grant = Arc::new(Grant { token_endpoint, client_id, client_secret, ca_file });
+        let grant = Arc::new(Grant {
+            id,
+            kind,
+            token_endpoint,
+            revocation_endpoint: None,
+            client_id,
+            client_secret: Some(client_secret),
+            ca_file,
+            refresh_idle: None,
+        });
         self.shared.insert(application, (account.key().to_owned(), Arc::clone(&grant)));
         Ok(grant)
     }

@@ -39,6 +39,7 @@ use zeroize::Zeroizing;
 use crate::account::AccountSettings;
 use crate::names::AccountPattern;
 use crate::relay::{Limits, ListenerSettings};
+use crate::store::StoreSettings;
 
 use self::accounts::Accounts;
 use self::field::Field;
@@ -62,6 +63,8 @@ pub struct Config {
     /// The `[accounts.…]` tables: exact names first, then wildcards, so that the first that covers
     /// a name is the one meant. At least one.
     pub accounts: Vec<AccountSettings>,
+    /// The `[store]` table.
+    pub store: StoreSettings,
     /// The `[limits]` table.
     pub limits: Limits,
     /// The `[log]` table.
@@ -131,6 +134,7 @@ impl Config {
         let listeners = Listener::read_all(&mut root);
         let providers = Providers::read(&mut root);
         let accounts = Accounts::read(&mut root, &providers);
+        let store = settings::store(field.file());
         let limits = settings::limits(&mut root);
         let log = settings::log(&mut root);
         let grace = settings::grace(&mut root);
@@ -152,6 +156,7 @@ impl Config {
         Ok(Self {
             listeners: listeners?,
             accounts: exact.into_iter().chain(wildcards).collect(),
+            store,
             limits: limits?,
             log: log?,
             grace: grace?,

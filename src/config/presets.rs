@@ -4,7 +4,7 @@
 //! scope), "Settings for POP and IMAP access" and "SMTP AUTH client submission" (hosts), and the
 //! replies of Exchange Online to EHLO.
 
-use crate::provider::{MailHost, Mechanism, PerProtocol, Provider, UpstreamTls};
+use crate::provider::{GrantKind, MailHost, Mechanism, PerProtocol, Provider, UpstreamTls};
 
 use super::endpoint::TokenEndpoint;
 
@@ -26,20 +26,34 @@ const MICROSOFT_EHLO: &[&str] = &[
 /// Exchange Online, worldwide cloud, as an application signs in.
 pub(super) fn microsoft() -> (Provider, TokenEndpoint) {
     let host = |host: &str, port, tls| Some(MailHost { host: host.to_owned(), port, tls });
-    // App-only tokens are for one resource, the same for both protocols; delegated scopes
-    // (IMAP.AccessAsUser.All, SMTP.Send) are for grants that a person consents to.
-    let scopes = vec!["https://outlook.office365.com/.default".to_owned()];
     let provider = Provider {
         name: MICROSOFT.to_owned(),
         hosts: PerProtocol {
             submission: host("smtp.office365.com", 587, UpstreamTls::StartTls),
             imap: host("outlook.office365.com", 993, UpstreamTls::Implicit),
         },
-        scopes: PerProtocol { submission: scopes.clone(), imap: scopes },
         mechanism: Mechanism::Xoauth2,
         ca_file: None,
         declared_ehlo: MICROSOFT_EHLO,
     };
     let endpoint = "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token";
     (provider, TokenEndpoint::preset(endpoint))
+}
+
+/// The scopes to ask Exchange Online for.
+///
+/// App-only tokens are for one resource, the same for both protocols. A person consents to one
+/// permission for each; `offline_access` is what makes Entra give a refresh token.
+pub(super) fn microsoft_scopes(kind: GrantKind) -> PerProtocol<Vec<String>> {
+    let scopes = |scopes: &[&str]| scopes.iter().map(|&scope| scope.to_owned()).collect();
+    match kind {
+        GrantKind::ClientCredentials => {
+            let all = &["https://outlook.office365.com/.default"];
+            PerProtocol { submission: scopes(all), imap: scopes(all) }
+        }
+        GrantKind::AuthorizationCode => PerProtocol {
+            submission: scopes(&["https://outlook.office.com/SMTP.Send", "offline_access"]),
+            imap: scopes(&["https://outlook.office.com/IMAP.AccessAsUser.All", "offline_access"]),
+        },
+    }
 }

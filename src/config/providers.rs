@@ -10,7 +10,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use crate::provider::{MailHost, Mechanism, PerProtocol, Provider};
+use crate::provider::{GrantKind, MailHost, Mechanism, PerProtocol, Provider};
 
 use super::endpoint::TokenEndpoint;
 use super::field::Field;
@@ -28,8 +28,27 @@ const CA_FILE_LEN_MAX: u64 = 4 * 1024 * 1024;
 pub(super) struct ProviderEntry<'t> {
     pub(super) provider: Arc<Provider>,
     pub(super) token_endpoint: TokenEndpoint,
+    pub(super) scopes: Scopes,
     /// Keys that its accounts may leave out.
     pub(super) defaults: GrantKeys<'t>,
+}
+
+/// The scopes of a provider.
+pub(super) enum Scopes {
+    /// As the file has them, for every grant.
+    Written(PerProtocol<Vec<String>>),
+    /// As the provider wants them, by grant.
+    Preset(fn(GrantKind) -> PerProtocol<Vec<String>>),
+}
+
+impl Scopes {
+    /// Those that a grant of `kind` asks for.
+    pub(super) fn of(&self, kind: GrantKind) -> PerProtocol<Vec<String>> {
+        match self {
+            Self::Written(scopes) => scopes.clone(),
+            Self::Preset(scopes) => scopes(kind),
+        }
+    }
 }
 
 /// All providers by name, also those that something is wrong with.
@@ -52,7 +71,8 @@ impl<'t> Providers<'t> {
         providers.entries.entry(presets::MICROSOFT).or_insert_with(|| {
             let (provider, token_endpoint) = presets::microsoft();
             let provider = Arc::new(provider);
-            Ok(ProviderEntry { provider, token_endpoint, defaults: GrantKeys::none() })
+            let scopes = Scopes::Preset(presets::microsoft_scopes);
+            Ok(ProviderEntry { provider, token_endpoint, scopes, defaults: GrantKeys::none() })
         });
         providers
     }
@@ -84,7 +104,6 @@ impl<'t> Providers<'t> {
         let preset = preset.unwrap_or_else(|| Provider {
             name: name.to_owned(),
             hosts: PerProtocol::default(),
-            scopes: PerProtocol::default(),
             mechanism: Mechanism::Xoauth2,
             ca_file: None,
             declared_ehlo: &[],
@@ -114,7 +133,6 @@ impl<'t> Providers<'t> {
         let submission = submission?;
         let provider = Provider {
             name: preset.name,
-            scopes: scopes?.unwrap_or(preset.scopes),
             mechanism: mechanism?.unwrap_or(preset.mechanism),
             ca_file: ca_file?.or(preset.ca_file),
             // What a preset declares is true of the preset's own host alone.
@@ -124,7 +142,11 @@ impl<'t> Providers<'t> {
                 imap: imap?.or(preset.hosts.imap),
             },
         };
-        Ok(ProviderEntry { provider: Arc::new(provider), token_endpoint, defaults })
+        let scopes = match scopes? {
+            None if name == presets::MICROSOFT => Scopes::Preset(presets::microsoft_scopes),
+            scopes => Scopes::Written(scopes.unwrap_or_default()),
+        };
+        Ok(ProviderEntry { provider: Arc::new(provider), token_endpoint, scopes, defaults })
     }
 
     fn host(&mut self, field: Field<'t>) -> Result<MailHost, Reported> {

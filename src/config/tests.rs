@@ -144,7 +144,7 @@ fn a_file_means_what_the_documentation_says() {
         .map(|host| host.as_ref().map(|host| (host.to_string(), host.tls)).unwrap());
     assert_eq!(submission, ("smtp.office365.com:587".into(), UpstreamTls::StartTls));
     assert_eq!(imap, ("outlook.office365.com:993".into(), UpstreamTls::Implicit));
-    assert_eq!(provider.scopes.imap, ["https://outlook.office365.com/.default"]);
+    assert_eq!(account.scopes.imap, ["https://outlook.office365.com/.default"]);
     assert_eq!(provider.mechanism, Mechanism::Xoauth2);
     assert!(provider.declared_ehlo.contains(&"SIZE 157286400"));
 }
@@ -315,12 +315,13 @@ fn a_provider_of_ones_own_is_just_what_the_file_says() {
     let expected = Provider {
         name: "corp".into(),
         hosts: PerProtocol { submission: Some(host), imap: None },
-        scopes: PerProtocol { submission: vec!["smtp".into(), "mail".into()], imap: vec![] },
         mechanism: Mechanism::OauthBearer,
         ca_file: None,
         declared_ehlo: &[],
     };
     assert_eq!(*account.provider, expected);
+    let scopes = PerProtocol { submission: vec!["smtp".into(), "mail".into()], imap: vec![] };
+    assert_eq!(account.scopes, scopes);
 }
 
 #[test]
@@ -336,7 +337,7 @@ fn a_table_of_a_built_in_provider_overrides_its_keys() {
     let hosts = &account.provider.hosts;
     assert_eq!(hosts.submission.as_ref().unwrap().to_string(), "127.0.0.1:2525");
     assert_eq!(hosts.imap.as_ref().unwrap().to_string(), "outlook.office365.com:993");
-    assert_eq!(account.provider.scopes.imap, ["https://outlook.office365.com/.default"]);
+    assert_eq!(account.scopes.imap, ["https://outlook.office365.com/.default"]);
     assert!(account.provider.declared_ehlo.is_empty(), "another server, another EHLO");
 }
 
@@ -531,7 +532,7 @@ fn a_path_is_relative_to_the_file() {
     let secret = [(LOCAL_PASSWORD, ""), (CLIENT_SECRET, r#"client_secret = { file = "secret" }"#)];
     fs::write(&path, good_with(&secret)).unwrap();
     let config = Config::load(&path).unwrap();
-    let SecretSource::File(secret) = &config.accounts[0].grant.client_secret else {
+    let Some(SecretSource::File(secret)) = &config.accounts[0].grant.client_secret else {
         panic!("the secret stands in a file")
     };
     assert_eq!(*secret, dir.path().join("secret"));

@@ -83,11 +83,7 @@ impl Cache {
         };
         let outcome = flight.wait_for(Option::is_some).await.ok().and_then(|landed| landed.clone());
         outcome.unwrap_or_else(|| {
-            Err(TokenError::Unavailable {
-                endpoint: host_of(&key.token_endpoint),
-                reason: "the request was cut off".into(),
-                said: None,
-            })
+            Err(TokenError::temporary(&host_of(&key.token_endpoint), "the request was cut off"))
         })
     }
 
@@ -125,6 +121,7 @@ impl Cache {
         asked_at: Moment,
         outcome: Result<Issued, TokenError>,
     ) -> Result<AccessToken, TokenError> {
+        let grant = key.client_id.clone();
         let mut slots = self.lock();
         let slot = slots.entry(key).or_default();
         slot.flight = None;
@@ -145,10 +142,10 @@ impl Cache {
         });
         drop(slots);
         if let Some(token) = spare {
-            error.log("token not renewed, the old one is used");
+            error.log(&grant, "token not renewed, the old one is used");
             Ok(token)
         } else {
-            error.log("no token");
+            error.log(&grant, "no token");
             Err(error)
         }
     }
@@ -228,15 +225,11 @@ mod tests {
     }
 
     fn outage() -> TokenError {
-        TokenError::Unavailable {
-            endpoint: "login.example".into(),
-            reason: "HTTP 503".into(),
-            said: None,
-        }
+        TokenError::temporary("login.example", "HTTP 503")
     }
 
     fn refusal() -> TokenError {
-        TokenError::Configuration { problem: "no secret".into() }
+        TokenError::configuration("no secret", "write one")
     }
 
     /// A cache, and an endpoint that counts its requests and numbers its tokens.

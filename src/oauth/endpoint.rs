@@ -87,7 +87,7 @@ impl Endpoints {
     /// # Errors
     /// When the endpoint's URL is unfit or there are no certificate authorities to trust.
     pub(super) fn open(&self, grant: &Grant) -> Result<Endpoint, TokenError> {
-        let configuration = |problem: String| TokenError::Configuration { problem };
+        let configuration = |problem: String| TokenError::configuration(problem, "mend it");
         let unfit = |problem: &str| {
             configuration(format!("token_endpoint {:?} {problem}", grant.token_endpoint))
         };

@@ -1,4 +1,6 @@
-//! Why there is no access token: what is logged, and what a client hears of it.
+//! Why there is no access token: what is logged, what `accounts` shows, and what a client hears.
+
+use std::time::Duration;
 
 use tracing::warn;
 
@@ -6,80 +8,101 @@ use super::answer::ProviderError;
 use crate::names::Username;
 use crate::refusal::{Refusal, Unavailable};
 
-/// Why there is no access token. No variant holds a secret or bytes that an endpoint could have
+/// Why there is no access token. Nothing in it is a secret or bytes that an endpoint could have
 /// chosen freely: see [`ProviderError`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TokenError {
-    /// It may pass by itself: the next request may succeed.
-    #[error("{endpoint} gives no token now: {reason}")]
-    Unavailable {
-        /// Host of the token endpoint.
-        endpoint: String,
-        /// What happened, in a clause.
-        reason: String,
-        /// What the endpoint said, if it spoke OAuth.
-        said: Option<Box<ProviderError>>,
-    },
-    /// The provider says no, and will until somebody mends something there or in the file.
-    #[error("{endpoint} refuses a token ({said}): {hint}")]
-    Refused {
-        /// Host of the token endpoint.
-        endpoint: String,
-        /// What it said.
-        said: Box<ProviderError>,
-        /// What to do, in a clause.
-        hint: &'static str,
-    },
-    /// No request could be made: the file, or a file that it names, has to be mended.
-    #[error("no token can be asked for: {problem}")]
-    Configuration {
-        /// What is wrong and what to do, in a clause.
-        problem: String,
-    },
+#[error("{cause}: {fix}")]
+pub struct TokenError {
+    /// Who has to do something about it.
+    pub kind: ErrorKind,
+    /// What happened, in a clause, with the endpoint's host where one was asked.
+    pub cause: String,
+    /// What to do, in a clause.
+    pub fix: String,
+    /// What the endpoint said, if it spoke OAuth.
+    pub said: Option<Box<ProviderError>>,
+    /// How long the endpoint wants to be left alone, if it told (`Retry-After`).
+    pub retry_after: Option<Duration>,
+}
+
+/// Who has to do something about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// Nobody: it may pass by itself.
+    Temporary,
+    /// The account's person: consent, for the first time or again.
+    Consent,
+    /// The provider's administrator.
+    Admin,
+    /// Whoever wrote the configuration file.
+    Configuration,
+}
+
+impl ErrorKind {
+    /// The word that logs and `accounts` use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Temporary => "temporary",
+            Self::Consent => "consent",
+            Self::Admin => "admin",
+            Self::Configuration => "configuration",
+        }
+    }
 }
 
 impl TokenError {
+    /// Something that may pass.
+    pub(super) fn temporary(endpoint: &str, cause: &str) -> Self {
+        Self {
+            kind: ErrorKind::Temporary,
+            cause: format!("{endpoint} gives no token now: {cause}"),
+            fix: "try again later".into(),
+            said: None,
+            retry_after: None,
+        }
+    }
+
+    /// Something of the file that has to be mended before a request can be made.
+    pub(super) fn configuration(cause: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self {
+            kind: ErrorKind::Configuration,
+            cause: cause.into(),
+            fix: fix.into(),
+            said: None,
+            retry_after: None,
+        }
+    }
+
     /// What a client that signs in as `account` hears of it.
     pub fn refusal(&self, account: &Username) -> Refusal {
-        match self {
-            Self::Unavailable { .. } => Refusal::Unavailable(Unavailable::TokenEndpoint),
-            Self::Refused { .. } | Self::Configuration { .. } => {
+        match self.kind {
+            ErrorKind::Temporary => Refusal::Unavailable(Unavailable::TokenEndpoint),
+            ErrorKind::Consent => Refusal::ConsentNeeded { account: account.clone() },
+            ErrorKind::Admin | ErrorKind::Configuration => {
                 Refusal::GrantRefused { account: account.clone() }
             }
         }
     }
 
     /// Whether waiting may help.
-    pub(super) fn is_temporary(&self) -> bool {
-        matches!(self, Self::Unavailable { .. })
+    pub fn is_temporary(&self) -> bool {
+        self.kind == ErrorKind::Temporary
     }
 
     /// Writes the one log line of a failed request. `message` says what comes of it.
-    pub(super) fn log(&self, message: &'static str) {
-        match self {
-            Self::Unavailable { endpoint, reason, said } => {
-                let said = said.as_deref();
-                warn!(
-                    endpoint,
-                    error = said.map(ProviderError::error),
-                    aadsts = said.and_then(ProviderError::aadsts),
-                    trace_id = said.and_then(ProviderError::trace_id),
-                    correlation_id = said.and_then(ProviderError::correlation_id),
-                    reason,
-                    "{message}"
-                );
-            }
-            Self::Refused { endpoint, said, hint } => warn!(
-                endpoint,
-                error = said.error(),
-                aadsts = said.aadsts(),
-                trace_id = said.trace_id(),
-                correlation_id = said.correlation_id(),
-                hint,
-                "{message}"
-            ),
-            Self::Configuration { problem } => warn!(problem, "{message}"),
-        }
+    pub(super) fn log(&self, grant: &str, message: &'static str) {
+        let said = self.said.as_deref();
+        warn!(
+            grant,
+            kind = self.kind.name(),
+            error = said.map(ProviderError::error),
+            aadsts = said.and_then(ProviderError::aadsts),
+            trace_id = said.and_then(ProviderError::trace_id),
+            correlation_id = said.and_then(ProviderError::correlation_id),
+            cause = self.cause,
+            fix = self.fix,
+            "{message}"
+        );
     }
 }
 
@@ -90,17 +113,14 @@ mod tests {
     #[test]
     fn refusal_is_temporary_only_when_waiting_may_help() {
         let alice = Username::parse("alice@contoso.com").unwrap();
-        let said = || Box::new(ProviderError::parse(br#"{"error":"invalid_client"}"#).unwrap());
-        let outage = TokenError::Unavailable {
-            endpoint: "login.example".into(),
-            reason: "HTTP 503".into(),
-            said: Some(said()),
-        };
-        assert_eq!(outage.refusal(&alice), Refusal::Unavailable(Unavailable::TokenEndpoint));
-        let refused =
-            TokenError::Refused { endpoint: "login.example".into(), said: said(), hint: "x" };
-        assert_eq!(refused.refusal(&alice), Refusal::GrantRefused { account: alice.clone() });
-        let configuration = TokenError::Configuration { problem: "no file".into() };
-        assert_eq!(configuration.refusal(&alice), Refusal::GrantRefused { account: alice });
+        let error =
+            |kind| TokenError { kind, ..TokenError::temporary("login.example", "HTTP 503") };
+        let refusal = |kind| error(kind).refusal(&alice);
+        assert_eq!(refusal(ErrorKind::Temporary), Refusal::Unavailable(Unavailable::TokenEndpoint));
+        let account = alice.clone();
+        assert_eq!(refusal(ErrorKind::Consent), Refusal::ConsentNeeded { account });
+        for kind in [ErrorKind::Admin, ErrorKind::Configuration] {
+            assert_eq!(refusal(kind), Refusal::GrantRefused { account: alice.clone() });
+        }
     }
 }

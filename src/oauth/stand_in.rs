@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::provider::Grant;
+use crate::provider::{Grant, GrantId, GrantKind};
 use crate::secret::{SecretSource, SecretString};
 
 /// The client secret that grants for a stand-in carry.
@@ -99,10 +99,18 @@ impl StandIn {
     /// A grant at this endpoint.
     pub(super) fn grant(&self) -> Arc<Grant> {
         Arc::new(Grant {
+            id: GrantId::Application {
+                provider: "stand-in".into(),
+                tenant: None,
+                client_id: "the client".into(),
+            },
+            kind: GrantKind::ClientCredentials,
             token_endpoint: self.url.clone(),
+            revocation_endpoint: None,
             client_id: "the client".into(),
-            client_secret: SecretSource::Value(SecretString::from(SECRET)),
+            client_secret: Some(SecretSource::Value(SecretString::from(SECRET))),
             ca_file: None,
+            refresh_idle: None,
         })
     }
 }

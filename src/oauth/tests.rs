@@ -15,6 +15,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::stand_in::{Answer, SECRET, StandIn, TOKEN};
 use super::*;
+use crate::provider::{GrantId, GrantKind};
 use crate::secret::{ExposeSecret as _, SecretSource};
 
 /// Marks the copy of a test that runs in a process of its own, behind proxy variables.
@@ -25,20 +26,21 @@ fn scopes() -> Vec<String> {
 }
 
 async fn ask(tokens: &Tokens, stand_in: &StandIn) -> Result<AccessToken, TokenError> {
-    tokens.access_token(&stand_in.grant(), &scopes()).await
+    let token = tokens.access_token(&stand_in.grant(), &scopes()).await;
+    token.map(|token| token.access_token)
 }
 
 /// Why there is no token when the endpoint gives this answer.
 async fn error_of(answer: Answer) -> TokenError {
     let stand_in = StandIn::start(answer).await;
-    ask(&Tokens::new(), &stand_in).await.unwrap_err()
+    ask(&Tokens::new(Store::in_memory()), &stand_in).await.unwrap_err()
 }
 
 /// The reason of a failure that may pass when the endpoint gives this answer.
 async fn reason_of(answer: Answer) -> String {
     let error = error_of(answer).await;
-    let TokenError::Unavailable { reason, .. } = error else { panic!("{error:?}") };
-    reason
+    assert!(error.is_temporary(), "{error:?}");
+    error.cause.replace("127.0.0.1 gives no token now: ", "")
 }
 
 /// Lets `count` callers ask at once and gives back what they got.
@@ -50,7 +52,10 @@ async fn ask_at_once(
     let mut callers = JoinSet::new();
     for _ in 0..count {
         let (tokens, grant) = (tokens.clone(), stand_in.grant());
-        callers.spawn(async move { tokens.access_token(&grant, &scopes()).await });
+        callers.spawn(async move {
+            let token = tokens.access_token(&grant, &scopes()).await;
+            token.map(|token| token.access_token)
+        });
     }
     callers.join_all().await
 }
@@ -59,8 +64,9 @@ async fn ask_at_once(
 async fn token_is_asked_for_as_rfc_6749_section_4_4_2_says() {
     let stand_in = StandIn::start(Answer::token()).await;
     let scopes = ["https://a.example/x".to_owned(), "second".to_owned()];
-    let token = Tokens::new().access_token(&stand_in.grant(), &scopes).await.unwrap();
-    assert_eq!(token.expose_secret(), TOKEN);
+    let token =
+        Tokens::new(Store::in_memory()).access_token(&stand_in.grant(), &scopes).await.unwrap();
+    assert_eq!(token.access_token.expose_secret(), TOKEN);
     let request = stand_in.last_request();
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("POST /tenant/token HTTP/1.1\r\n"), "{head}");
@@ -76,7 +82,7 @@ async fn token_is_asked_for_as_rfc_6749_section_4_4_2_says() {
 #[tokio::test]
 async fn twenty_callers_share_one_request_and_its_token() {
     let stand_in = StandIn::start(Answer::token()).await;
-    let tokens = Tokens::new();
+    let tokens = Tokens::new(Store::in_memory());
     let got = ask_at_once(&tokens, &stand_in, 20).await;
     assert_eq!(got.len(), 20);
     assert!(got.iter().all(|token| token.as_ref().unwrap().expose_secret() == TOKEN));
@@ -87,7 +93,7 @@ async fn twenty_callers_share_one_request_and_its_token() {
 #[tokio::test]
 async fn twenty_callers_share_one_request_and_its_failure_and_the_next_call_recovers() {
     let stand_in = StandIn::start(Answer::new("503 Unavailable", "text/html", "<html>")).await;
-    let tokens = Tokens::new();
+    let tokens = Tokens::new(Store::in_memory());
     let got = ask_at_once(&tokens, &stand_in, 20).await;
     assert_eq!(stand_in.requests(), 1);
     assert_eq!(got.len(), 20);
@@ -102,7 +108,7 @@ async fn twenty_callers_share_one_request_and_its_failure_and_the_next_call_reco
 #[tokio::test]
 async fn tokens_are_kept_apart_by_scopes_whose_order_does_not_matter() {
     let stand_in = StandIn::start(Answer::token()).await;
-    let tokens = Tokens::new();
+    let tokens = Tokens::new(Store::in_memory());
     let grant = stand_in.grant();
     for (scopes, requests) in [(["a", "b"], 1), (["b", "a"], 1), (["a", "c"], 2)] {
         tokens.access_token(&grant, &scopes.map(String::from)).await.unwrap();
@@ -113,7 +119,7 @@ async fn tokens_are_kept_apart_by_scopes_whose_order_does_not_matter() {
 #[tokio::test]
 async fn tokens_are_kept_apart_by_client_and_endpoint() {
     let stand_in = StandIn::start(Answer::token()).await;
-    let tokens = Tokens::new();
+    let tokens = Tokens::new(Store::in_memory());
     let mut other_client = Grant::clone(&stand_in.grant());
     other_client.client_id.push_str("-2");
     let mut other_tenant = Grant::clone(&stand_in.grant());
@@ -185,11 +191,9 @@ async fn answers_that_are_not_oauth_are_temporary_and_told_without_their_bodies(
 async fn outage_told_in_oauth_is_temporary_and_keeps_its_words() {
     let body = r#"{"error":"temporarily_unavailable","error_codes":[90033],"trace_id":"abc"}"#;
     for status in ["503 Unavailable", "429 Too Many Requests", "400 Bad Request"] {
-        let TokenError::Unavailable { said, .. } = error_of(Answer::json(status, body)).await
-        else {
-            panic!("{status} is not temporary")
-        };
-        let said = said.unwrap();
+        let error = error_of(Answer::json(status, body)).await;
+        assert!(error.is_temporary(), "{status}: {error}");
+        let said = error.said.unwrap();
         assert_eq!((said.aadsts(), said.trace_id()), (Some(90_033), Some("abc")));
     }
 }
@@ -222,7 +226,7 @@ async fn token_is_taken_when_its_life_is_a_text_or_untold() {
     for life in [r#","expires_in":"3599""#, ""] {
         let body = format!(r#"{{"access_token":"{TOKEN}","token_type":"BEARER"{life}}}"#);
         let stand_in = StandIn::start(Answer::json("200 OK", &body)).await;
-        let tokens = Tokens::new();
+        let tokens = Tokens::new(Store::in_memory());
         for _ in 0..2 {
             assert_eq!(ask(&tokens, &stand_in).await.unwrap().expose_secret(), TOKEN);
         }
@@ -234,7 +238,7 @@ async fn token_is_taken_when_its_life_is_a_text_or_untold() {
 async fn hanging_endpoint_is_given_up_within_fifteen_seconds() {
     let stand_in = StandIn::start(Answer::Hang).await;
     let begun = Instant::now();
-    let error = ask(&Tokens::new(), &stand_in).await.unwrap_err();
+    let error = ask(&Tokens::new(Store::in_memory()), &stand_in).await.unwrap_err();
     assert!(error.is_temporary(), "{error}");
     assert!(begun.elapsed() <= Duration::from_secs(15), "{:?}", begun.elapsed());
 }
@@ -245,7 +249,10 @@ async fn endpoint_that_cannot_be_reached_is_temporary_and_told() {
     let mut grant = Grant::clone(&stand_in.grant());
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     grant.token_endpoint = format!("http://{closed}/token");
-    let error = Tokens::new().access_token(&Arc::new(grant), &scopes()).await.unwrap_err();
+    let error = Tokens::new(Store::in_memory())
+        .access_token(&Arc::new(grant), &scopes())
+        .await
+        .unwrap_err();
     assert!(error.is_temporary() && error.to_string().contains("refused"), "{error}");
 }
 
@@ -255,11 +262,11 @@ async fn client_secret_file_is_read_anew_at_each_request() {
     let path = dir.path().join("secret");
     let stand_in = StandIn::start(Answer::json("400 Bad", r#"{"error":"invalid_client"}"#)).await;
     let mut grant = Grant::clone(&stand_in.grant());
-    grant.client_secret = SecretSource::File(path.clone());
-    let (tokens, grant) = (Tokens::new(), Arc::new(grant));
+    grant.client_secret = Some(SecretSource::File(path.clone()));
+    let (tokens, grant) = (Tokens::new(Store::in_memory()), Arc::new(grant));
 
     let missing = tokens.access_token(&grant, &scopes()).await.unwrap_err();
-    assert!(matches!(missing, TokenError::Configuration { .. }), "{missing}");
+    assert!(missing.kind == ErrorKind::Configuration, "{missing}");
     assert_eq!(stand_in.requests(), 0);
     for secret in ["first", "second"] {
         std::fs::write(&path, format!("{secret}\n")).unwrap();
@@ -277,8 +284,11 @@ async fn unfit_configuration_is_told_without_a_request() {
     no_authorities.token_endpoint = "https://127.0.0.1:1/token".into();
     no_authorities.ca_file = Some("/nonexistent/ca.pem".into());
     for (grant, told) in [(clear, "must be https"), (no_authorities, "/nonexistent/ca.pem")] {
-        let error = Tokens::new().access_token(&Arc::new(grant), &scopes()).await.unwrap_err();
-        assert!(matches!(error, TokenError::Configuration { .. }), "{error}");
+        let error = Tokens::new(Store::in_memory())
+            .access_token(&Arc::new(grant), &scopes())
+            .await
+            .unwrap_err();
+        assert!(error.kind == ErrorKind::Configuration, "{error}");
         assert!(error.to_string().contains(told), "{error}");
     }
 }
@@ -336,7 +346,7 @@ async fn secrets_reach_no_log_and_no_error_whatever_the_endpoint_does() {
         Answer::json("200 OK", &junk.replace("7", "\"DPoP\"")),
     ] {
         let stand_in = StandIn::start(answer).await;
-        let tokens = Tokens::new();
+        let tokens = Tokens::new(Store::in_memory());
         let outcome = ask(&tokens, &stand_in).await;
         told.push_str(&format!("{outcome:?} {tokens:?} "));
         if let Err(error) = outcome {
@@ -382,7 +392,7 @@ async fn loopback_endpoint_is_asked_directly_whatever_the_proxy_variables() {
         return assert_passed(&child_behind(&url, name).await.unwrap().unwrap());
     }
     let stand_in = StandIn::start(Answer::token()).await;
-    ask(&Tokens::new(), &stand_in).await.unwrap();
+    ask(&Tokens::new(Store::in_memory()), &stand_in).await.unwrap();
 }
 
 #[tokio::test]
@@ -403,11 +413,19 @@ async fn outward_endpoint_is_asked_through_the_proxy_that_the_variables_name() {
     let authority = rcgen::generate_simple_self_signed(["ca.example".to_owned()]).unwrap();
     std::fs::write(&ca_file, authority.cert.pem()).unwrap();
     let grant = Arc::new(Grant {
+        id: GrantId::Application {
+            provider: "corp".into(),
+            tenant: None,
+            client_id: "client".into(),
+        },
+        kind: GrantKind::ClientCredentials,
         token_endpoint: "https://login.example/token".into(),
+        revocation_endpoint: None,
         client_id: "client".into(),
-        client_secret: SecretSource::Value("secret".into()),
+        client_secret: Some(SecretSource::Value("secret".into())),
         ca_file: Some(ca_file),
+        refresh_idle: None,
     });
-    let error = Tokens::new().access_token(&grant, &scopes()).await.unwrap_err();
+    let error = Tokens::new(Store::in_memory()).access_token(&grant, &scopes()).await.unwrap_err();
     assert!(error.is_temporary(), "{error}");
 }

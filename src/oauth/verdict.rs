@@ -3,7 +3,7 @@
 //! Source: RFC 6749 section 5.2; Entra's published list of AADSTS codes.
 
 use super::answer::ProviderError;
-use super::error::TokenError;
+use super::error::{ErrorKind, TokenError};
 
 /// Error words that mean an outage (RFC 6749 section 4.1.2.1, which servers use here as well; RFC
 /// 8628 section 3.5).
@@ -18,15 +18,13 @@ const TEMPORARY_AADSTS: [u32; 6] = [50_196, 90_006, 90_012, 90_024, 90_033, 90_0
 pub(super) fn judge(endpoint: &str, said: ProviderError) -> TokenError {
     let temporary = TEMPORARY.contains(&said.error())
         || said.aadsts().is_some_and(|code| TEMPORARY_AADSTS.contains(&code));
-    if temporary {
-        TokenError::Unavailable {
-            endpoint: endpoint.into(),
-            reason: format!("it says {said}"),
-            said: Some(Box::new(said)),
-        }
+    let (kind, cause) = if temporary {
+        (ErrorKind::Temporary, format!("{endpoint} gives no token now: it says {said}"))
     } else {
-        TokenError::Refused { endpoint: endpoint.into(), hint: hint(&said), said: Box::new(said) }
-    }
+        (ErrorKind::Admin, format!("{endpoint} refuses a token ({said})"))
+    };
+    let fix = if temporary { "try again later" } else { hint(&said) };
+    TokenError { kind, cause, fix: fix.into(), said: Some(Box::new(said)), retry_after: None }
 }
 
 /// What to do about a definite error.

@@ -31,6 +31,7 @@ use crate::net::tls::{self, TlsError};
 use crate::oauth::Tokens;
 use crate::proto::{Claim, Farewell};
 use crate::provider::{MailHost, Protocol, Provider};
+use crate::store::Store;
 use limits::{Place, SessionLimits};
 use records::Records;
 
@@ -136,7 +137,7 @@ impl Relay {
         Ok(Self {
             directory: Directory::new(accounts.to_vec()),
             passwords: Passwords::new()?,
-            tokens: Tokens::new(),
+            tokens: Tokens::new(Store::in_memory()),
             tls,
             places: SessionLimits::new(limits.sessions, limits.sessions_per_peer),
             limits,

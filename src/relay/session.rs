@@ -151,8 +151,11 @@ async fn verdict<P: MailProtocol>(
         mechanism: provider.mechanism,
     };
     let machine = P::upstream(host.tls, provider.mechanism);
-    let scopes = provider.scopes.get(P::PROTOCOL);
-    let token = relay.tokens().access_token(&account.settings().grant, scopes);
+    let scopes = account.settings().scopes.get(P::PROTOCOL);
+    let token = async {
+        let token = relay.tokens().access_token(&account.settings().grant, scopes).await;
+        token.map(|token| token.access_token)
+    };
     match upstream::sign_in(&destination, machine, token).await {
         Ok(signed_in) => {
             P::learn(relay.records(), host, &signed_in.welcome);

@@ -47,7 +47,9 @@ use self::record::Record;
 use self::server::Shared;
 use self::token::{TokenEndpoint, TokenSettings};
 use crate::names::{AccountPattern, Username};
-use crate::provider::{Grant, MailHost, Mechanism, PerProtocol, Protocol, Provider, UpstreamTls};
+use crate::provider::{
+    Grant, GrantId, GrantKind, MailHost, Mechanism, PerProtocol, Protocol, Provider, UpstreamTls,
+};
 use crate::secret::{SecretSource, SecretString};
 
 /// What a stand-in provider is like.
@@ -201,11 +203,9 @@ impl Sandbox {
     /// It as a provider of a configuration, with its authority's certificate in `ca_file`, where
     /// the caller writes [`Self::ca_pem`].
     pub fn provider(&self, ca_file: &Path) -> Provider {
-        let scopes = vec![DEFAULT_SCOPE.to_owned()];
         Provider {
             name: "sandbox".to_owned(),
             hosts: PerProtocol { submission: Some(self.smtp()), imap: Some(self.imap()) },
-            scopes: PerProtocol { submission: scopes.clone(), imap: scopes },
             mechanism: Mechanism::Xoauth2,
             ca_file: Some(ca_file.to_owned()),
             declared_ehlo: &[],
@@ -215,11 +215,25 @@ impl Sandbox {
     /// The grant by which it gives tokens.
     pub fn grant(&self) -> Grant {
         Grant {
+            id: GrantId::Application {
+                provider: "sandbox".to_owned(),
+                tenant: None,
+                client_id: self.client_id().to_owned(),
+            },
+            kind: GrantKind::ClientCredentials,
             token_endpoint: self.token_endpoint(),
+            revocation_endpoint: None,
             client_id: self.client_id().to_owned(),
-            client_secret: SecretSource::Value(SecretString::from(self.client_secret())),
+            client_secret: Some(SecretSource::Value(SecretString::from(self.client_secret()))),
             ca_file: None,
+            refresh_idle: None,
         }
+    }
+
+    /// The scopes that ask for tokens good for everything.
+    pub fn scopes(&self) -> PerProtocol<Vec<String>> {
+        let scopes = vec![DEFAULT_SCOPE.to_owned()];
+        PerProtocol { submission: scopes.clone(), imap: scopes }
     }
 
     /// The scope that asks for tokens good for `protocol` alone; [`DEFAULT_SCOPE`] asks for both.

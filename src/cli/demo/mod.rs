@@ -7,6 +7,7 @@ mod print;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use crate::provider::{PerProtocol, Protocol};
 use crate::relay::{Limits, ListenerSettings};
 use crate::sandbox::{Sandbox, SandboxSettings};
 use crate::secret::{SecretSource, SecretString};
+use crate::store::{KeySource, StoreSettings};
 
 /// Whose mailbox the demo uses.
 const ACCOUNT: &str = "alice@example.com";
@@ -130,6 +132,7 @@ fn config(provider: &Sandbox, ca_file: &NamedTempFile) -> Result<Config> {
         name: AccountPattern::parse(ACCOUNT).map_err(|error| error.to_string())?,
         provider: Arc::new(provider.provider(ca_file.path())),
         grant: Arc::new(provider.grant()),
+        scopes: provider.scopes(),
         local_password: LocalPassword::Plain(SecretSource::Value(SecretString::from(PASSWORD))),
         mailbox: PerProtocol::default(),
     };
@@ -145,6 +148,7 @@ fn config(provider: &Sandbox, ca_file: &NamedTempFile) -> Result<Config> {
     Ok(Config {
         listeners: vec![listener(Protocol::Submission), listener(Protocol::Imap)],
         accounts: vec![account],
+        store: StoreSettings { path: PathBuf::new(), key: KeySource::Made(PathBuf::new()) },
         limits: Limits { sessions: SESSIONS, ..Limits::default() },
         log: LogSettings { level: tracing::Level::WARN, format: LogFormat::Text },
         grace: GRACE,

@@ -72,9 +72,10 @@ async fn prepare(
     let (endpoints, of) = (Arc::clone(endpoints), Arc::clone(grant));
     let prepared = tokio::task::spawn_blocking(move || {
         let endpoint = endpoints.open(&of)?;
-        let secret = of.client_secret.read();
+        let lacks = || TokenError::configuration("there is no client_secret", "write one");
+        let secret = of.client_secret.as_ref().ok_or_else(lacks)?.read();
         let secret =
-            secret.map_err(|error| TokenError::Configuration { problem: error.to_string() })?;
+            secret.map_err(|error| TokenError::configuration(error.to_string(), "mend it"))?;
         Ok((endpoint, secret))
     });
     prepared.await.unwrap_or_else(|_| {
@@ -100,10 +101,9 @@ async fn ask(
     match asked.await {
         Ok(answer) => issue(&answer).map_err(|reason| unavailable(endpoint.host(), reason.into())),
         Err(RequestTokenError::ServerResponse(said)) => Err(verdict::judge(endpoint.host(), said)),
-        Err(RequestTokenError::Request(error)) => Err(TokenError::Unavailable {
-            endpoint: endpoint.host().into(),
-            reason: error.reason,
+        Err(RequestTokenError::Request(error)) => Err(TokenError {
             said: error.said,
+            ..TokenError::temporary(endpoint.host(), &error.reason)
         }),
         Err(RequestTokenError::Parse(..) | RequestTokenError::Other(_)) => Err(unavailable(
             endpoint.host(),
@@ -124,5 +124,5 @@ fn issue(answer: &TokenAnswer) -> Result<Issued, &'static str> {
 }
 
 fn unavailable(endpoint: &str, reason: String) -> TokenError {
-    TokenError::Unavailable { endpoint: endpoint.into(), reason, said: None }
+    TokenError::temporary(endpoint, &reason)
 }

@@ -59,8 +59,8 @@ async fn ask_over_tls(
     std::fs::write(&ca_file, trusted.pem()).unwrap();
     grant.ca_file = Some(ca_file);
     grant.token_endpoint = format!("https://127.0.0.1:{port}/token");
-    let outcome = Tokens::new().access_token(&Arc::new(grant), &scopes()).await;
-    (outcome, stand_in.requests())
+    let outcome = Tokens::new(Store::in_memory()).access_token(&Arc::new(grant), &scopes()).await;
+    (outcome.map(|token| token.access_token), stand_in.requests())
 }
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn endpoint_whose_certificate_does_not_hold_hears_no_secret_and_the_cause_
         let error = outcome.unwrap_err();
         assert!(error.is_temporary() && error.to_string().contains(told), "{error}");
         let advice = "check the name in `token_endpoint`, the endpoint's certificate and `ca_file`";
-        assert!(error.to_string().ends_with(advice), "{error}");
+        assert!(error.to_string().contains(advice), "{error}");
         assert_eq!(requests, 0);
     }
 }

@@ -4,6 +4,7 @@
 //! Out:    lines without CRLF: printable ASCII that holds nothing a client sent but its tag.
 
 use super::command::{Fault, Tag};
+use crate::names::Username;
 use crate::proto::printable;
 use crate::refusal::Refusal;
 
@@ -72,6 +73,11 @@ pub(super) fn refusal(tag: &Tag, refusal: &Refusal) -> String {
         Refusal::WrongPassword => {
             format!("{tag} NO [AUTHENTICATIONFAILED] user name or password is wrong")
         }
+        Refusal::ConsentNeeded { account } => format!(
+            "{tag} NO [CONTACTADMIN] this account has to be authorized again: run `mailbearer \
+             authorize {}`",
+            printable(account.as_str().as_bytes(), Username::LEN_MAX)
+        ),
         Refusal::GrantRefused { .. } => format!(
             "{tag} NO [CONTACTADMIN] the provider gives no access to this account: the reason \
              and what to run are in mailbearer's log"

@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 
+use crate::names::Username;
 use crate::proto::{Farewell, Input, Line, UpstreamFault, printable};
 use crate::refusal::Refusal;
 
@@ -51,6 +52,11 @@ pub(super) fn refusal(refusal: &Refusal) -> String {
         Refusal::WrongPassword => {
             "535 5.7.8 the user name or the local password is wrong".to_owned()
         }
+        // What to run names the account where it is fit for a line of SMTP.
+        Refusal::ConsentNeeded { account } => format!(
+            "454 4.7.0 this account has to be authorized again: run `mailbearer authorize {}`",
+            printable(account.as_str().as_bytes(), Username::LEN_MAX)
+        ),
         // The account's name stays out: it may be no ASCII, and the client knows it.
         Refusal::GrantRefused { account: _ } => {
             "454 4.7.0 the provider gives no token for this account; \

@@ -10,7 +10,7 @@ use tokio::time::{Duration, Instant, sleep};
 use super::*;
 use crate::account::{AccountSettings, LocalPassword};
 use crate::names::AccountPattern;
-use crate::provider::{Grant, Mechanism, PerProtocol, Provider};
+use crate::provider::{Grant, GrantId, GrantKind, Mechanism, PerProtocol, Provider};
 use crate::relay::protocol::{Imap, Submission};
 use crate::relay::{Limits, ListenerSettings, Relay, Shutdown};
 use crate::secret::{SecretSource, SecretString};
@@ -23,21 +23,29 @@ fn alice(local_password: LocalPassword) -> AccountSettings {
     let provider = Provider {
         name: "own".to_owned(),
         hosts: PerProtocol::default(),
-        scopes: PerProtocol::default(),
         mechanism: Mechanism::Xoauth2,
         ca_file: None,
         declared_ehlo: &[],
     };
     let grant = Grant {
+        id: GrantId::Application {
+            provider: "own".to_owned(),
+            tenant: None,
+            client_id: "client".to_owned(),
+        },
+        kind: GrantKind::ClientCredentials,
         token_endpoint: "http://127.0.0.1:1/".to_owned(),
+        revocation_endpoint: None,
         client_id: "client".to_owned(),
-        client_secret: SecretSource::Value(SecretString::from("secret")),
+        client_secret: Some(SecretSource::Value(SecretString::from("secret"))),
         ca_file: None,
+        refresh_idle: None,
     };
     AccountSettings {
         name: AccountPattern::parse("alice@example.com").unwrap(),
         provider: Arc::new(provider),
         grant: Arc::new(grant),
+        scopes: PerProtocol::default(),
         local_password,
         mailbox: PerProtocol::default(),
     }

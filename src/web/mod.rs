@@ -1,0 +1,4 @@
+//! What people and programs ask of a relay by HTTP. Only the control socket so far.
+
+pub mod control;
+pub mod operator;
