@@ -2,15 +2,16 @@
 //!
 //! `expose_secret` is the one door; `tests/architecture.rs` lists the modules that may open it.
 
+mod command;
+mod source;
+
 use std::fmt;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use secrecy::{ExposeSecret, SecretSlice, SecretString};
 
-/// Longest secret read from a file, in bytes. An RSA key in PEM is under 4 KiB; this leaves room.
-const SECRET_FILE_LEN_MAX: u64 = 65_536;
+pub use self::command::SecretCommand;
+pub use self::source::{SecretError, SecretFileError, SecretSource, read_file};
 
 /// An access token as the token endpoint gave it: 1 to 65,536 visible ASCII characters (RFC 6750
 /// section 2.1 allows less), so that it cannot forge a field of an XOAUTH2 response.
@@ -73,87 +74,9 @@ impl fmt::Debug for RefreshToken {
     }
 }
 
-/// Where a secret of the configuration comes from.
-#[derive(Debug, Clone)]
-pub enum SecretSource {
-    /// Written in the file, or read from the environment when the file was read.
-    Value(SecretString),
-    /// A file, read at each use, so that a rotated secret needs no restart.
-    File(PathBuf),
-}
-
-impl SecretSource {
-    /// The secret itself, one trailing line end removed.
-    ///
-    /// Blocks for the time of one small file read.
-    ///
-    /// # Errors
-    /// When the file is no regular one, cannot be read, is empty, is longer than 64 KiB or is not
-    /// UTF-8.
-    pub fn read(&self) -> Result<SecretString, SecretError> {
-        match self {
-            Self::Value(secret) => Ok(secret.clone()),
-            Self::File(path) => read_file(path),
-        }
-    }
-
-    /// Whether both are written alike: the same value, or the same file.
-    ///
-    /// Takes longer the longer the values agree, so it is for the configuration alone.
-    pub fn is_same_as(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Value(one), Self::Value(other)) => one.expose_secret() == other.expose_secret(),
-            (Self::File(one), Self::File(other)) => one == other,
-            (Self::Value(_), Self::File(_)) | (Self::File(_), Self::Value(_)) => false,
-        }
-    }
-}
-
-/// Why a secret could not be had.
-#[derive(Debug, thiserror::Error)]
-pub enum SecretError {
-    /// The file cannot be read.
-    #[error("the secret file {path:?} cannot be read ({source})")]
-    Unreadable {
-        /// The file as the configuration names it.
-        path: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
-    /// The file is no regular one, empty, too long or no UTF-8 text.
-    #[error("the secret file {path:?} {problem}")]
-    Unusable {
-        /// The file as the configuration names it.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: &'static str,
-    },
-}
-
-fn read_file(path: &Path) -> Result<SecretString, SecretError> {
-    let unreadable = |source| SecretError::Unreadable { path: path.into(), source };
-    let unusable = |problem| SecretError::Unusable { path: path.into(), problem };
-    // Opening a pipe would wait for somebody to write into it, maybe for ever.
-    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err(unusable("is no regular file"));
-    }
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    let mut text = zeroize::Zeroizing::new(String::new());
-    let read = file.take(SECRET_FILE_LEN_MAX + 1).read_to_string(&mut text);
-    read.map_err(|source| {
-        if source.kind() == std::io::ErrorKind::InvalidData {
-            unusable("is not UTF-8 text")
-        } else {
-            unreadable(source)
-        }
-    })?;
-    let secret = text.strip_suffix('\n').unwrap_or(&text);
-    let secret = secret.strip_suffix('\r').unwrap_or(secret);
-    match secret.len() {
-        0 => Err(unusable("is empty")),
-        1..=65_536 => Ok(SecretString::from(secret)),
-        _ => Err(unusable("is longer than 64 KiB")),
-    }
+/// Whether `secret` is a PHC string of Argon2, so a hash, and hardly a password that a client shows.
+pub fn is_argon2_hash(secret: &SecretString) -> bool {
+    secret.expose_secret().starts_with("$argon2")
 }
 
 #[cfg(test)]
@@ -169,24 +92,26 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_never_prints() {
-        let token = AccessToken::parse("tell-nobody").unwrap();
-        let source = SecretSource::Value(SecretString::from("tell-nobody"));
-        assert!(!format!("{token:?} {source:?}").contains("tell-nobody"));
+    fn a_refresh_token_that_no_endpoint_may_give_is_refused() {
+        assert!(RefreshToken::parse("1//0g abc.def-_~+/=\"").is_some());
+        let too_long = "x".repeat(RefreshToken::LEN_MAX + 1);
+        for bad in ["", "a\u{1}b", "a\r\nb", "a\0", "é", "a\u{7f}", &too_long] {
+            assert!(RefreshToken::parse(bad).is_none(), "{bad:?}");
+        }
+        assert!(RefreshToken::parse(&too_long[1..]).is_some());
     }
 
     #[test]
-    fn a_secret_file_loses_one_line_end_and_no_more() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("secret");
-        for (text, secret) in [("s", "s"), ("s\n", "s"), ("s\r\n", "s"), (" s \n\n", " s \n")] {
-            std::fs::write(&path, text).unwrap();
-            let read = SecretSource::File(path.clone()).read().unwrap();
-            assert_eq!(read.expose_secret(), secret);
-        }
-        for text in ["", "\n"] {
-            std::fs::write(&path, text).unwrap();
-            assert!(SecretSource::File(path.clone()).read().is_err());
+    fn a_token_never_prints() {
+        let access = AccessToken::parse("tell-nobody").unwrap();
+        let refresh = RefreshToken::parse("tell-nobody").unwrap();
+        assert!(!format!("{access:?} {refresh:?}").contains("tell-nobody"));
+    }
+
+    #[test]
+    fn an_argon2_hash_is_told_by_its_beginning() {
+        for (text, is) in [("$argon2id$v=19$m=8", true), ("$argon", false), ("argon2id", false)] {
+            assert_eq!(is_argon2_hash(&SecretString::from(text)), is, "{text}");
         }
     }
 }

@@ -156,13 +156,11 @@ impl Passwords {
 
     /// Whether the claim's password is the plain one of `source`.
     async fn matches(&self, source: &SecretSource, claim: &Claim) -> Result<bool, LocalRefusal> {
-        let read = match source {
-            // Nothing has to be read, so no thread is asked for it.
-            SecretSource::Value(_) => Ok(source.read()),
-            SecretSource::File(_) => {
-                let source = source.clone();
-                tokio::task::spawn_blocking(move || source.read()).await
-            }
+        let read = if source.blocks() {
+            let source = source.clone();
+            tokio::task::spawn_blocking(move || source.read()).await
+        } else {
+            Ok(source.read())
         };
         let expected = match read {
             Ok(Ok(expected)) => expected,

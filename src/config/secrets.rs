@@ -4,7 +4,7 @@
 
 use std::env::VarError;
 
-use crate::secret::{SecretError, SecretSource, SecretString};
+use crate::secret::{SecretFileError, SecretSource, SecretString, read_file};
 
 use super::field::Field;
 use super::file::Reported;
@@ -67,11 +67,11 @@ fn from_env(field: &Field<'_>) -> Result<SecretSource, Reported> {
 }
 
 fn from_file(field: &Field<'_>) -> Result<SecretSource, Reported> {
-    let source = SecretSource::File(field.path()?);
-    match source.read() {
-        Ok(_) => Ok(source),
-        Err(SecretError::Unreadable { path, source }) => Err(field.cannot_read(&path, &source)),
-        Err(SecretError::Unusable { path, problem }) => Err(field.problem(
+    let path = field.path()?;
+    match read_file(&path) {
+        Ok(_) => Ok(SecretSource::File(path)),
+        Err(SecretFileError::Unreadable { path, source }) => Err(field.cannot_read(&path, &source)),
+        Err(SecretFileError::Unusable { path, problem }) => Err(field.problem(
             format!("names {}, which {problem}", path.display()),
             "name a file that holds the secret, on one line",
         )),
