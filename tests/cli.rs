@@ -57,13 +57,14 @@ fn check(content: &str) -> Output {
 
 #[test]
 fn check_counts_what_is_there_and_prints_warnings() {
-    let output = check(CONFIG);
+    let output =
+        check(&CONFIG.replace("localhost:1143\"", "192.0.2.1:1143\"\nrequire_tls = false"));
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(
         text(&output.stdout),
         "mailbearer.toml: no problems (2 listeners, 1 account)\n\
-         warning: mailbearer.toml:10: `accounts.\"alice@contoso.com\"` lacks `local_password`, so \
-         nobody can sign in\n  write what `mailbearer password --hash` prints\n"
+         warning: mailbearer.toml:6: `listeners.imap` lacks `allow`, so none but this machine may \
+         connect\n  write the networks of its clients: allow = [\"192.168.20.0/24\"]\n"
     );
     assert_eq!(text(&output.stderr), "");
 }

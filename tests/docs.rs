@@ -17,7 +17,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use pages::{exists, pages, root};
 
-/// A directory with `mailbearer.toml` and all that it names, and an environment of its own.
+/// A directory with `mailbearer.toml` and all that it names, which is also the home, and an environment
+/// of its own.
 struct Scene {
     dir: tempfile::TempDir,
     env: Vec<(String, String)>,
@@ -49,6 +50,7 @@ impl Scene {
             .args(args)
             .current_dir(self.dir.path())
             .env_clear()
+            .env("HOME", self.dir.path())
             .envs(self.env.clone())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

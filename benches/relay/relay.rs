@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use mailbearer::app::App;
-use mailbearer::config::Config;
+use mailbearer::config::{Config, Secrets};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -44,7 +44,7 @@ pub(crate) async fn serve(dir: &Path) {
         "#
     );
     std::fs::write(&file, text).unwrap();
-    let app = App::bind(Config::load(&file).unwrap()).unwrap();
+    let app = App::bind(Config::load(&file, Secrets::Verify).unwrap()).unwrap();
     println!("{}", app.bound().next().unwrap().address.port());
     app.run().await;
 }

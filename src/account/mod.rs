@@ -33,6 +33,9 @@ pub enum LocalPassword {
     Hash(SecretString),
     /// A plain password from the environment or a file.
     Plain(SecretSource),
-    /// Nobody can sign in.
+    /// Whatever it shows, from this machine: a loopback peer or a unix socket. Only for a person's
+    /// own grant.
+    Any,
+    /// None in the file: only one that was made by `mailbearer password`.
     None,
 }

@@ -113,7 +113,7 @@ impl Passwords {
         let own_hash =
             account.as_ref().and_then(|account| match &account.settings().local_password {
                 LocalPassword::Hash(hash) => Some(hash),
-                LocalPassword::Plain(_) | LocalPassword::None => None,
+                LocalPassword::Plain(_) | LocalPassword::Any | LocalPassword::None => None,
             });
         let hash = own_hash.or(directory.decoy()).map(|hash| hash.expose_secret());
         let tag = self.tag(claim, hash.unwrap_or_default());
@@ -121,7 +121,7 @@ impl Passwords {
         let at_once = match account.as_ref().map(|account| &account.settings().local_password) {
             Some(LocalPassword::Hash(_)) => self.remembers(&tag),
             Some(LocalPassword::Plain(source)) => self.matches(source, claim).await?,
-            Some(LocalPassword::None) | None => false,
+            Some(LocalPassword::Any | LocalPassword::None) | None => false,
         };
         if let (true, Some(account)) = (at_once, &account) {
             return Ok(SignedIn(account.clone()));

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::config::{Config, locate};
+use crate::config::{Config, Secrets, locate};
 
 use super::{Exit, finish, tell};
 
@@ -12,7 +12,7 @@ use super::{Exit, finish, tell};
 /// Out: `FILE: no problems (2 listeners, 1 account)` and every warning on standard output, or every
 /// problem on standard error.
 pub(super) fn run(named: Option<PathBuf>) -> Exit {
-    let (path, config) = match load(named) {
+    let (path, config) = match load(named, Secrets::Verify) {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
     };
@@ -25,17 +25,18 @@ pub(super) fn run(named: Option<PathBuf>) -> Exit {
     finish(report)
 }
 
-/// Reads the configuration file `named`, or the one that is found; tells what is wrong with it.
+/// Reads the configuration file `named`, or the one that is found; tells what is wrong with it, and
+/// with its `secrets` if they are to be looked at.
 ///
 /// # Errors
 /// The exit code, when there is no file or it has problems.
-pub(super) fn load(named: Option<PathBuf>) -> Result<(PathBuf, Config), Exit> {
+pub(super) fn load(named: Option<PathBuf>, secrets: Secrets) -> Result<(PathBuf, Config), Exit> {
     let path = locate(named).map_err(|not_found| {
         tell(not_found);
         tell("  write one, or name it with -c FILE");
         Exit::Config
     })?;
-    let config = Config::load(&path).map_err(|error| {
+    let config = Config::load(&path, secrets).map_err(|error| {
         tell(error);
         Exit::Config
     })?;

@@ -8,13 +8,13 @@ use tracing::{info, warn};
 
 use super::{Exit, check, tell};
 use crate::app::App;
-use crate::config::{Config, Problem};
+use crate::config::{Config, Problem, Secrets};
 use crate::logging;
 use crate::relay::Shutdown;
 
 /// Runs the relay of the configuration file `named`, or of the one that is found.
 pub(super) fn run(named: Option<PathBuf>) -> Exit {
-    let (path, config) = match check::load(named) {
+    let (path, config) = match check::load(named, Secrets::Verify) {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
     };

@@ -62,29 +62,28 @@ fn account<'t>(
     let provider = table.require("provider", "write provider = \"microsoft\", or one of your own");
     let provider = provider.and_then(|field| providers.find(&field));
     let keys = GrantKeys::read(&mut table);
-    let local_password = table.read("local_password", |field| local_password::read(&field));
+    let local_password = table.read("local_password", |field| {
+        let password = local_password::read(&field)?;
+        Ok((field, password))
+    });
     let mailbox = table.read("mailbox", |field| mailbox(&field, pattern.as_ref().ok()));
     let finished = table.finish(&[later::ACCOUNT, later::DEFAULTS].concat());
 
     let provider = provider?;
-    let grant = grants.share(field, keys, provider);
+    let grant = grants.make(field, pattern.as_ref().map_err(|reported| *reported), keys, provider);
     finished?;
-    let grant = grant?;
-    let account = AccountSettings {
+    let (grant, local_password) = (grant?, local_password?);
+    if let Some((field, password)) = &local_password {
+        local_password::refuse_any(field, password, grant.kind)?;
+    }
+    Ok(AccountSettings {
         name: pattern?,
         provider: provider.provider.clone(),
         scopes: provider.scopes.of(grant.kind),
         grant,
-        local_password: local_password?.unwrap_or(LocalPassword::None),
+        local_password: local_password.map_or(LocalPassword::None, |(_, password)| password),
         mailbox: mailbox?.unwrap_or_default(),
-    };
-    if matches!(account.local_password, LocalPassword::None) {
-        field.warning(
-            "lacks `local_password`, so nobody can sign in",
-            "write what `mailbearer password --hash` prints",
-        );
-    }
-    Ok(account)
+    })
 }
 
 /// One XOAUTH2 user for all protocols, or a table with one for each.

@@ -1,4 +1,4 @@
-//! Token endpoints of the file, and the tenant that stands in their place holder.
+//! Endpoints of the file, and the tenant that stands in their place holder.
 
 use std::fmt;
 
@@ -13,11 +13,27 @@ const PLACE_HOLDER: &str = "{tenant}";
 /// Longest tenant, in bytes: the longest domain name (RFC 1035 section 2.3.4).
 const TENANT_LEN_MAX: usize = 253;
 
-/// A token endpoint, maybe with a place for the tenant.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct TokenEndpoint(String);
+/// The endpoints of a provider.
+#[derive(Debug, Clone)]
+pub(super) struct Endpoints {
+    /// Where tokens are asked for.
+    pub(super) token: Endpoint,
+    /// Where a consent is given back (RFC 7009).
+    pub(super) revocation: Option<Endpoint>,
+}
 
-impl TokenEndpoint {
+impl Endpoints {
+    /// Whether one of them has a place for the tenant.
+    pub(super) fn take_tenant(&self) -> bool {
+        self.token.takes_tenant() || self.revocation.as_ref().is_some_and(Endpoint::takes_tenant)
+    }
+}
+
+/// An endpoint that secrets or tokens are sent to, maybe with a place for the tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Endpoint(String);
+
+impl Endpoint {
     /// The endpoint of a preset, which is known to be right.
     pub(super) fn preset(url: &str) -> Self {
         Self(url.to_owned())
@@ -51,8 +67,7 @@ impl TokenEndpoint {
         }
     }
 
-    /// Whether it has a place for the tenant.
-    pub(super) fn takes_tenant(&self) -> bool {
+    fn takes_tenant(&self) -> bool {
         self.0.contains(PLACE_HOLDER)
     }
 
@@ -74,7 +89,10 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// A tenant of Entra: a GUID or a domain, in lower case, so that it is safe within a URL.
+/// The words of Entra for any tenant, any but personal accounts, and personal accounts alone.
+const SEVERAL_TENANTS: [&str; 3] = ["common", "organizations", "consumers"];
+
+/// A tenant of Entra, or a word for several: in lower case, and safe within a URL.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Tenant(String);
 
@@ -82,14 +100,19 @@ impl Tenant {
     /// The tenant that `field` names.
     pub(super) fn read(field: &Field<'_>) -> Result<Self, Reported> {
         let text = field.text()?;
-        if is_guid(text) || is_domain(text) {
+        if is_guid(text) || is_domain(text) || SEVERAL_TENANTS.contains(&text) {
             Ok(Self(text.to_ascii_lowercase()))
         } else {
-            Err(field.problem(
-                format!("is {text:?}, which is no tenant"),
-                "write the directory (tenant) ID or a domain of the organisation; \"common\" and \
-                 its like are for people who sign in themselves",
-            ))
+            Err(no_tenant(field, text))
+        }
+    }
+
+    /// Reports a word for several tenants, none of which an application could mean.
+    pub(super) fn refuse_several(&self, field: &Field<'_>) -> Result<(), Reported> {
+        if SEVERAL_TENANTS.contains(&self.0.as_str()) {
+            Err(no_tenant(field, &self.0))
+        } else {
+            Ok(())
         }
     }
 }
@@ -98,6 +121,14 @@ impl fmt::Display for Tenant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+fn no_tenant(field: &Field<'_>, text: &str) -> Reported {
+    field.problem(
+        format!("is {text:?}, which is no tenant"),
+        "write the directory (tenant) ID or a domain of the organisation; \"common\" and its like \
+         are for people who sign in themselves",
+    )
 }
 
 fn is_guid(text: &str) -> bool {

@@ -6,6 +6,7 @@ use std::env::VarError;
 use std::path::{Path, PathBuf};
 
 use super::problem::Problem;
+use super::secrets::Secrets;
 
 /// Looks an environment variable up.
 pub type EnvLookup<'a> = &'a dyn Fn(&str) -> Result<String, VarError>;
@@ -19,13 +20,15 @@ pub(super) struct File<'t> {
     text: &'t str,
     dir: &'t Path,
     env: EnvLookup<'t>,
+    secrets: Secrets,
     problems: RefCell<Vec<Problem>>,
     warnings: RefCell<Vec<Problem>>,
 }
 
 impl<'t> File<'t> {
-    pub(super) fn new(text: &'t str, dir: &'t Path, env: EnvLookup<'t>) -> Self {
-        Self { text, dir, env, problems: RefCell::default(), warnings: RefCell::default() }
+    pub(super) fn new(text: &'t str, dir: &'t Path, env: EnvLookup<'t>, secrets: Secrets) -> Self {
+        let (problems, warnings) = (RefCell::default(), RefCell::default());
+        Self { text, dir, env, secrets, problems, warnings }
     }
 
     /// Records a problem of the key that stands at byte `at`.
@@ -63,6 +66,16 @@ impl<'t> File<'t> {
         !self.problems.borrow().is_empty()
     }
 
+    /// The directory it stands in, as it was named.
+    pub(super) fn dir(&self) -> &'t Path {
+        self.dir
+    }
+
+    /// Whether the secrets that it names are looked at.
+    pub(super) fn secrets(&self) -> Secrets {
+        self.secrets
+    }
+
     /// The path that the file writes as `written`: relative to the file's own directory.
     pub(super) fn path(&self, written: &str) -> PathBuf {
         self.dir.join(written)
@@ -73,10 +86,12 @@ impl<'t> File<'t> {
         (self.env)(name)
     }
 
-    /// All problems, and all warnings, each by line.
+    /// All problems, and all warnings, each by line and once: what many accounts inherit from one
+    /// key may be reported by each of them.
     pub(super) fn into_findings(self) -> (Vec<Problem>, Vec<Problem>) {
         let by_line = |mut found: Vec<Problem>| {
             found.sort_by_key(|problem| problem.line);
+            found.dedup();
             found
         };
         (by_line(self.problems.into_inner()), by_line(self.warnings.into_inner()))

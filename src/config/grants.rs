@@ -1,13 +1,14 @@
 //! The keys by which tokens are obtained, which an account has or inherits from its provider, and
-//! the grants made of them: one for all accounts of one application.
+//! the grants made of them: one for all accounts of one application, one for each person.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::names::{AccountPattern, Username};
 use crate::provider::{Grant, GrantId, GrantKind};
 use crate::secret::SecretSource;
 
-use super::endpoint::{Tenant, TokenEndpoint};
+use super::endpoint::{Endpoints, Tenant};
 use super::field::Field;
 use super::file::Reported;
 use super::later;
@@ -36,7 +37,8 @@ impl<'t> GrantKeys<'t> {
 
     /// Takes them out of `table`.
     pub(super) fn read(table: &mut Table<'t>) -> Self {
-        let kinds = [("client-credentials", GrantKind::ClientCredentials)];
+        let kinds = [GrantKind::ClientCredentials, GrantKind::AuthorizationCode]
+            .map(|kind| (kind.name(), kind));
         Self {
             kind: table.read("grant", |field| field.choice(&kinds, later::GRANTS)),
             tenant: table.read("tenant", |field| {
@@ -51,10 +53,10 @@ impl<'t> GrantKeys<'t> {
         }
     }
 
-    /// Reports a tenant that `endpoint` has no place for.
-    pub(super) fn check(&self, endpoint: &TokenEndpoint) -> Result<(), Reported> {
+    /// Reports a tenant that none of `endpoints` has a place for.
+    pub(super) fn check(&self, endpoints: &Endpoints) -> Result<(), Reported> {
         match &self.tenant {
-            Ok(Some((field, _))) if !endpoint.takes_tenant() => Err(misplaced(field)),
+            Ok(Some((field, _))) if !endpoints.take_tenant() => Err(misplaced(field)),
             _ => Ok(()),
         }
     }
@@ -80,64 +82,110 @@ type Application = (String, Option<Tenant>, String);
 /// The grants of a file.
 #[derive(Default)]
 pub(super) struct Grants {
-    /// With the key of the first account that has it.
+    /// Those of applications, with the key of the first account that has it.
     shared: BTreeMap<Application, (String, Arc<Grant>)>,
 }
 
 impl Grants {
-    /// The grant that `keys`, or else those of its provider, make for the account `account`.
-    pub(super) fn share<'t>(
+    /// The grant that `keys`, or else those of its provider, make for the account `account`, which
+    /// covers `names`.
+    pub(super) fn make<'t>(
         &mut self,
         account: &Field<'t>,
+        names: Result<&AccountPattern, Reported>,
         keys: GrantKeys<'t>,
         provider: &ProviderEntry<'t>,
     ) -> Result<Arc<Grant>, Reported> {
         let defaults = &provider.defaults;
         let kind = or_default(keys.kind, &defaults.kind).and_then(|kind| {
-            let help = "write grant = \"client-credentials\", the only one yet";
+            let help = "write grant = \"authorization-code\" for a person's consent, or \
+                        \"client-credentials\" for an application's permission";
             kind.ok_or_else(|| account.lacks("grant", help))
         });
-        let tenant = tenant(account, or_default(keys.tenant, &defaults.tenant), provider);
+        let tenant = tenant(account, or_default(keys.tenant, &defaults.tenant), provider, kind);
         let client_id = or_default(keys.client_id, &defaults.client_id).and_then(|client_id| {
             let help = "write the application (client) ID";
             client_id.ok_or_else(|| account.lacks("client_id", help))
         });
-        let secret = or_default(keys.client_secret, &defaults.client_secret).and_then(|secret| {
-            let help = "write client_secret = { env = \"NAME\" } or { file = \"PATH\" }";
-            secret.ok_or_else(|| account.lacks("client_secret", help))
-        });
+        let secret = or_default(keys.client_secret, &defaults.client_secret);
         let kind = kind?;
-        let (tenant, client_id, (secret_field, client_secret)) = (tenant?, client_id?, secret?);
+        match kind {
+            GrantKind::ClientCredentials => {
+                let help = "write client_secret = { env = \"NAME\" }, { file = \"PATH\" } or \
+                            { command = [\"PROGRAM\"] }";
+                let secret = secret
+                    .and_then(|secret| secret.ok_or_else(|| account.lacks("client_secret", help)));
+                let application = (provider.provider.name.clone(), tenant?, client_id?);
+                self.share(account, application, secret?, provider)
+            }
+            GrantKind::AuthorizationCode => {
+                let person = person(account, names);
+                let (tenant, endpoints) = (tenant?, &provider.endpoints);
+                Ok(Arc::new(Grant {
+                    id: GrantId::Account(person?),
+                    kind,
+                    token_endpoint: endpoints.token.of_tenant(tenant.as_ref()),
+                    revocation_endpoint: endpoints
+                        .revocation
+                        .as_ref()
+                        .map(|endpoint| endpoint.of_tenant(tenant.as_ref())),
+                    client_id: client_id?,
+                    client_secret: secret?.map(|(_, secret)| secret),
+                    ca_file: provider.provider.ca_file.clone(),
+                    refresh_idle: provider.refresh_idle,
+                }))
+            }
+        }
+    }
 
-        let token_endpoint = provider.token_endpoint.of_tenant(tenant.as_ref());
-        let id = GrantId::Application {
-            provider: provider.provider.name.clone(),
-            tenant: tenant.as_ref().map(ToString::to_string),
-            client_id: client_id.clone(),
-        };
-        let application = (provider.provider.name.clone(), tenant, client_id.clone());
+    /// The grant of `application`, of which there is one for all of its accounts.
+    fn share(
+        &mut self,
+        account: &Field<'_>,
+        application: Application,
+        (secret_field, client_secret): (Field<'_>, SecretSource),
+        provider: &ProviderEntry<'_>,
+    ) -> Result<Arc<Grant>, Reported> {
         if let Some((first, grant)) = self.shared.get(&application) {
             if grant.client_secret.as_ref().is_some_and(|first| first.is_same_as(&client_secret)) {
                 return Ok(Arc::clone(grant));
             }
             return Err(secret_field.problem(
                 format!("is not that of `{first}`, which names the same application"),
-                "write one secret for both, here and there or once in the provider's table",
+                "write one secret for both, here and there alike or once in the provider's table",
             ));
         }
-        let ca_file = provider.provider.ca_file.clone();
+        let (provider_name, tenant, client_id) = &application;
         let grant = Arc::new(Grant {
-            id,
-            kind,
-            token_endpoint,
+            id: GrantId::Application {
+                provider: provider_name.clone(),
+                tenant: tenant.as_ref().map(ToString::to_string),
+                client_id: client_id.clone(),
+            },
+            kind: GrantKind::ClientCredentials,
+            token_endpoint: provider.endpoints.token.of_tenant(tenant.as_ref()),
             revocation_endpoint: None,
-            client_id,
+            client_id: client_id.clone(),
             client_secret: Some(client_secret),
-            ca_file,
+            ca_file: provider.provider.ca_file.clone(),
             refresh_idle: None,
         });
         self.shared.insert(application, (account.key().to_owned(), Arc::clone(&grant)));
         Ok(grant)
+    }
+}
+
+/// The one person of the account `account`, which covers `names`.
+fn person(
+    account: &Field<'_>,
+    names: Result<&AccountPattern, Reported>,
+) -> Result<Username, Reported> {
+    match names? {
+        AccountPattern::Exact(name) => Ok(name.folded()),
+        AccountPattern::Domain(_) => Err(account.problem(
+            "stands for many mailboxes, and has \"authorization-code\", the grant of one person",
+            "write an account for each person, or grant = \"client-credentials\" for all of them",
+        )),
     }
 }
 
@@ -148,24 +196,30 @@ fn or_default<T: Clone>(own: Key<T>, default: &Key<T>) -> Key<T> {
     }
 }
 
-/// The tenant, just where the token endpoint has a place for one.
+/// The tenant, just where an endpoint has a place for one; an application is of a single one.
 fn tenant(
     account: &Field<'_>,
     tenant: Key<(Field<'_>, Tenant)>,
     provider: &ProviderEntry<'_>,
+    kind: Result<GrantKind, Reported>,
 ) -> Key<Tenant> {
-    match tenant? {
-        Some((_, tenant)) if provider.token_endpoint.takes_tenant() => Ok(Some(tenant)),
-        None if !provider.token_endpoint.takes_tenant() => Ok(None),
-        None => Err(account
+    match (tenant?, provider.endpoints.take_tenant()) {
+        (Some((field, tenant)), true) => {
+            if kind == Ok(GrantKind::ClientCredentials) {
+                tenant.refuse_several(&field)?;
+            }
+            Ok(Some(tenant))
+        }
+        (None, false) => Ok(None),
+        (None, true) => Err(account
             .lacks("tenant", "write the directory (tenant) ID or a domain of the organisation")),
-        Some((field, _)) => Err(misplaced(&field)),
+        (Some((field, _)), false) => Err(misplaced(&field)),
     }
 }
 
 fn misplaced(tenant: &Field<'_>) -> Reported {
     tenant.problem(
-        "has no place in the provider's token endpoint",
+        "has no place in the provider's endpoints",
         "leave it out, or write {tenant} where it belongs in `token_endpoint`",
     )
 }

@@ -11,13 +11,13 @@ const fn later(name: &'static str, help: &'static str) -> Later {
 
 const TLS: &str = "leave it out and serve loopback: TLS towards clients is not built yet";
 const DEVICES: &str = "leave it out: every client has to sign in, there are no [devices] yet";
-const OTHER_GRANTS: &str =
-    "leave it out: the only grant yet is \"client-credentials\" with a client_secret";
-const CONSENT: &str =
-    "leave it out: it is for grants that a person consents to, which are not built yet";
+const OTHER_GRANTS: &str = "leave it out: the only grants yet are \"client-credentials\" and \
+                            \"authorization-code\", with a client_secret";
+const CONSENT: &str = "leave it out: consent by browser is not built yet; bring a refresh token by \
+                       `mailbearer authorize ACCOUNT --refresh-token-stdin`";
 const LIMIT: &str = "leave it out: sessions and messages of a mailbox are not counted yet";
 const POP3: &str = "leave it out: submission and imap are served, POP3 is not built yet";
-const STORE: &str = "leave it out: no grant of this version has anything to store";
+const POSTGRESQL: &str = "leave it out: grants are kept in a file, which `path` names";
 const WEB: &str = "leave it out: there are no page and no probes yet";
 const EGRESS: &str = "leave it out: upstreams are reached directly, and token endpoints through \
                       the proxy that the usual environment variables name";
@@ -45,16 +45,14 @@ pub(super) const LISTENER_TLS: &[Later] = &[
 
 /// Keys of a `[providers.NAME]` alone.
 pub(super) const PROVIDER: &[Later] = &[
-    later("issuer", "write `token_endpoint`: endpoints are not discovered yet"),
+    later("issuer", ENDPOINT),
     later("authorization_endpoint", CONSENT),
     later("device_authorization_endpoint", CONSENT),
-    later("revocation_endpoint", CONSENT),
     later("authorization_params", CONSENT),
     later("resource", "leave it out and name the resource by `scopes`"),
     later("pop3", POP3),
     later("concurrent_sessions", LIMIT),
     later("messages_per_minute", LIMIT),
-    later("refresh_idle_days", CONSENT),
     later("grant_of", OTHER_GRANTS),
 ];
 
@@ -74,6 +72,9 @@ pub(super) const DEFAULTS: &[Later] = &[
     later("sender", SENDER),
 ];
 
+const ENDPOINT: &str = "write `token_endpoint`: endpoints are not discovered yet; consent by browser is \
+                        not built either, so bring a person's refresh token by `mailbearer authorize \
+                        ACCOUNT --refresh-token-stdin`";
 const EXPIRY: &str = "leave it out, or keep it as a comment: nothing warns of it yet";
 const CLIENT_AUTH: &str = "leave it out: the secret is posted with the request (\"secret-post\")";
 const SENDER: &str = "leave it out: messages are passed on as they are (\"keep\")";
@@ -93,8 +94,8 @@ pub(super) const PROVIDERS: &[Later] = &[
 
 const OTHER_CLOUDS: &str = "use \"microsoft\", or describe the provider in a [providers.NAME] of \
                             another name, with its token_endpoint, scopes and hosts";
-const OTHER_GRANT: &str = "use \"microsoft\" or a [providers.NAME] of your own: this provider has \
-                           no client-credentials grant, and the others are not built yet";
+const OTHER_GRANT: &str = "describe it in a [providers.NAME] of another name, with its \
+                           token_endpoint, scopes and hosts, or use \"microsoft\"";
 
 /// Keys of an `[accounts.NAME]` alone.
 pub(super) const ACCOUNT: &[Later] =
@@ -102,36 +103,33 @@ pub(super) const ACCOUNT: &[Later] =
 
 /// Words of `grant`.
 pub(super) const GRANTS: &[Later] = &[
-    later("authorization-code", ONLY_GRANT),
-    later("device-code", ONLY_GRANT),
-    later("service-account", ONLY_GRANT),
-    later("password", ONLY_GRANT),
-    later("workload-identity", ONLY_GRANT),
-    later("managed-identity", ONLY_GRANT),
-    later("command", ONLY_GRANT),
+    later("device-code", OTHER_GRANT_KINDS),
+    later("service-account", OTHER_GRANT_KINDS),
+    later("password", OTHER_GRANT_KINDS),
+    later("workload-identity", OTHER_GRANT_KINDS),
+    later("managed-identity", OTHER_GRANT_KINDS),
+    later("command", OTHER_GRANT_KINDS),
 ];
 
-const ONLY_GRANT: &str =
-    "write \"client-credentials\", with a client_secret: it is the only grant yet";
+const OTHER_GRANT_KINDS: &str =
+    "write \"client-credentials\" or \"authorization-code\": there are no others yet";
 
 /// Keys of `mailbox`, `scopes` and other tables with one value for each protocol.
 pub(super) const PER_PROTOCOL: &[Later] = &[later("pop3", POP3)];
-
-/// Kinds of secret.
-pub(super) const SECRET: &[Later] =
-    &[later("command", "write { env = \"NAME\" } or { file = \"PATH\" }")];
 
 /// Keys of `[limits]`.
 pub(super) const LIMITS: &[Later] =
     &[later("wait_for_slot", LIMIT), later("warm_connections", LIMIT)];
 
+/// Keys of `[store]`.
+pub(super) const STORE: &[Later] = &[later("url", POSTGRESQL)];
+
 /// Tables of the root.
 pub(super) const TABLES: &[Later] =
-    &[later("store", STORE), later("devices", DEVICES), later("web", WEB), later("egress", EGRESS)];
+    &[later("devices", DEVICES), later("web", WEB), later("egress", EGRESS)];
 
 /// Keys of those tables, but of `[devices]`, whose keys are names of the user's choice.
 const TABLE_KEYS: &[(&str, &[&str])] = &[
-    ("store", &["path", "url", "key"]),
     (
         "web",
         &[

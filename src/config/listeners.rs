@@ -56,6 +56,13 @@ impl<'t> Listener<'t> {
         })
     }
 
+    /// Whether clients on other machines may connect.
+    pub(super) fn lets_others_in(&self) -> bool {
+        let own = loopback_networks();
+        self.addresses.iter().any(|(_, address)| !is_loopback(*address))
+            && self.allow.iter().any(|network| !own.iter().any(|own| own.contains(network)))
+    }
+
     fn read(name: &str, field: Field<'t>) -> Result<Self, Reported> {
         let mut table = field.table()?;
         let mut read = field.check_name(name);

@@ -4,27 +4,25 @@ use argon2::Params;
 use argon2::password_hash::phc::PasswordHash;
 
 use crate::account::LocalPassword;
-use crate::secret::SecretString;
+use crate::provider::GrantKind;
+use crate::secret::{SecretSource, SecretString, is_argon2_hash};
 
 use super::field::Field;
 use super::file::Reported;
+use super::secrets::Secrets;
 
 /// Most memory that the verification of one password may take, in KiB. OWASP advises 7 to 46 MiB;
 /// this much for each sign-in would let strangers empty the machine.
 const MEMORY_MAX_KIB: u32 = 1024 * 1024;
 
-/// Reads it. A string is an Argon2 PHC string; a plain password stands elsewhere.
+/// Reads it. A string is an Argon2 PHC string, or "any"; a plain password stands elsewhere.
 pub(super) fn read(field: &Field<'_>) -> Result<LocalPassword, Reported> {
     if !field.is_text() {
-        return field.secret().map(LocalPassword::Plain);
+        return plain(field);
     }
     let text = field.text()?;
     if text == "any" {
-        return Err(field.problem(
-            "is \"any\", which an application's grant never takes",
-            "write what `mailbearer password --hash` prints: client-credentials reaches every \
-             mailbox that the application may use, so a client has to show a password",
-        ));
+        return Ok(LocalPassword::Any);
     }
     // Not even a part of the text is told: it may be the password itself.
     let hash = PasswordHash::new(text).ok().filter(|hash| {
@@ -46,4 +44,41 @@ pub(super) fn read(field: &Field<'_>) -> Result<LocalPassword, Reported> {
         ));
     }
     Ok(LocalPassword::Hash(SecretString::from(text)))
+}
+
+/// Refuses "any" where it would open more than one person's mailbox.
+pub(super) fn refuse_any(
+    field: &Field<'_>,
+    password: &LocalPassword,
+    kind: GrantKind,
+) -> Result<(), Reported> {
+    match (password, kind) {
+        (LocalPassword::Any, GrantKind::ClientCredentials) => Err(field.problem(
+            "is \"any\", which an application's grant never takes",
+            "make a password by `mailbearer password`: client-credentials reaches every mailbox \
+             that the application may use, so a client has to show one",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn plain(field: &Field<'_>) -> Result<LocalPassword, Reported> {
+    let source = field.secret()?;
+    if matches!(source, SecretSource::Command(_)) {
+        return Err(field.problem(
+            "is a { command }, which whoever can connect could make run, by every sign-in",
+            "write { env = \"NAME\" } or { file = \"PATH\" }, or make a password by `mailbearer \
+             password`",
+        ));
+    }
+    // Only what was looked at can be judged; what cannot be read was reported.
+    let is_hash = field.file().secrets() == Secrets::Verify
+        && source.read().is_ok_and(|secret| is_argon2_hash(&secret));
+    if is_hash {
+        field.warning(
+            "names a plain password, and an Argon2 hash stands there, which no client will show",
+            "write the hash itself here, as a string: local_password = \"$argon2id$...\"",
+        );
+    }
+    Ok(LocalPassword::Plain(source))
 }

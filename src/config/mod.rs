@@ -1,7 +1,7 @@
 //! The configuration file: its TOML shape, and each module's own settings made of it.
 //!
 //! In:  a file of at most [`FILE_LEN_MAX`] bytes, the environment variables that it names, and the
-//!      files that it names, read to see that they can be.
+//!      files that it names, read to see that they can be; secrets only for [`Secrets::Verify`].
 //! Out: a [`Config`], or every [`Problem`] of the file at once.
 //!
 //! Reading goes down the tree of the file in one pass. Whatever is wrong is reported where it is
@@ -9,6 +9,7 @@
 //! hold between tables is looked at last.
 
 mod accounts;
+mod changes;
 mod endpoint;
 mod field;
 mod file;
@@ -24,6 +25,7 @@ mod providers;
 mod relations;
 mod secrets;
 mod settings;
+mod store;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -50,6 +52,7 @@ use self::providers::Providers;
 pub use self::file::EnvLookup;
 pub use self::locate::{NotFound, locate};
 pub use self::problem::{ConfigError, Problem};
+pub use self::secrets::Secrets;
 
 /// Largest configuration file, in bytes: some thousand accounts, and far less than what somebody
 /// names by mistake.
@@ -100,14 +103,15 @@ pub enum LogFormat {
 }
 
 impl Config {
-    /// Reads the configuration file at `path`.
+    /// Reads the configuration file at `path`; `secrets` says whether what it names as secret is
+    /// looked at.
     ///
     /// # Errors
     /// When it cannot be read, or something in it is wrong.
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+    pub fn load(path: &Path, secrets: Secrets) -> Result<Self, ConfigError> {
         let text = read(path)?;
         let dir = path.parent().unwrap_or(Path::new(""));
-        Self::parse(&text, dir, &|name| std::env::var(name))
+        Self::parse(&text, dir, &|name| std::env::var(name), secrets)
             .map_err(|problems| ConfigError::Problems { path: path.into(), problems })
     }
 
@@ -116,8 +120,13 @@ impl Config {
     ///
     /// # Errors
     /// All that is wrong with it, by line. Where `text` is no TOML, that alone.
-    pub fn parse(text: &str, dir: &Path, env: EnvLookup<'_>) -> Result<Self, Vec<Problem>> {
-        let file = File::new(text, dir, env);
+    pub fn parse(
+        text: &str,
+        dir: &Path,
+        env: EnvLookup<'_>,
+        secrets: Secrets,
+    ) -> Result<Self, Vec<Problem>> {
+        let file = File::new(text, dir, env, secrets);
         let (tree, errors) = DeTable::parse_recoverable(text);
         refuse_syntax(&file, &errors);
         // A tree with holes would seem to lack what stands in them.
@@ -134,7 +143,7 @@ impl Config {
         let listeners = Listener::read_all(&mut root);
         let providers = Providers::read(&mut root);
         let accounts = Accounts::read(&mut root, &providers);
-        let store = settings::store(field.file());
+        let store = store::read(field, &mut root);
         let limits = settings::limits(&mut root);
         let log = settings::log(&mut root);
         let grace = settings::grace(&mut root);
@@ -146,6 +155,7 @@ impl Config {
         // A listener would seem to serve nobody when something else is wrong with its accounts.
         if !field.file().has_problems() {
             relations::check_service(&listeners, &accounts.settings);
+            relations::warn_of_any(&listeners, &accounts.settings);
         }
 
         finished?;
@@ -156,7 +166,7 @@ impl Config {
         Ok(Self {
             listeners: listeners?,
             accounts: exact.into_iter().chain(wildcards).collect(),
-            store,
+            store: store?,
             limits: limits?,
             log: log?,
             grace: grace?,

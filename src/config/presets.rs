@@ -2,11 +2,14 @@
 //!
 //! Sources: Microsoft's "Authenticate an IMAP, POP or SMTP connection using OAuth" (endpoint,
 //! scope), "Settings for POP and IMAP access" and "SMTP AUTH client submission" (hosts), and the
-//! replies of Exchange Online to EHLO.
+//! replies of Exchange Online to EHLO; "Refresh tokens in the Microsoft identity platform" (their
+//! life).
+
+use std::time::Duration;
 
 use crate::provider::{GrantKind, MailHost, Mechanism, PerProtocol, Provider, UpstreamTls};
 
-use super::endpoint::TokenEndpoint;
+use super::endpoint::{Endpoint, Endpoints};
 
 /// The name of Exchange Online, worldwide cloud.
 pub(super) const MICROSOFT: &str = "microsoft";
@@ -23,8 +26,19 @@ const MICROSOFT_EHLO: &[&str] = &[
     "SMTPUTF8",
 ];
 
-/// Exchange Online, worldwide cloud, as an application signs in.
-pub(super) fn microsoft() -> (Provider, TokenEndpoint) {
+/// After how long without use Entra lets a refresh token die. It has no endpoint to revoke one.
+const MICROSOFT_REFRESH_IDLE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
+/// A provider that is built in.
+pub(super) struct Preset {
+    pub(super) provider: Provider,
+    pub(super) endpoints: Endpoints,
+    pub(super) scopes: fn(GrantKind) -> PerProtocol<Vec<String>>,
+    pub(super) refresh_idle: Duration,
+}
+
+/// Exchange Online, worldwide cloud.
+pub(super) fn microsoft() -> Preset {
     let host = |host: &str, port, tls| Some(MailHost { host: host.to_owned(), port, tls });
     let provider = Provider {
         name: MICROSOFT.to_owned(),
@@ -37,14 +51,19 @@ pub(super) fn microsoft() -> (Provider, TokenEndpoint) {
         declared_ehlo: MICROSOFT_EHLO,
     };
     let endpoint = "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token";
-    (provider, TokenEndpoint::preset(endpoint))
+    Preset {
+        provider,
+        endpoints: Endpoints { token: Endpoint::preset(endpoint), revocation: None },
+        scopes: microsoft_scopes,
+        refresh_idle: MICROSOFT_REFRESH_IDLE,
+    }
 }
 
 /// The scopes to ask Exchange Online for.
 ///
 /// App-only tokens are for one resource, the same for both protocols. A person consents to one
 /// permission for each; `offline_access` is what makes Entra give a refresh token.
-pub(super) fn microsoft_scopes(kind: GrantKind) -> PerProtocol<Vec<String>> {
+fn microsoft_scopes(kind: GrantKind) -> PerProtocol<Vec<String>> {
     let scopes = |scopes: &[&str]| scopes.iter().map(|&scope| scope.to_owned()).collect();
     match kind {
         GrantKind::ClientCredentials => {

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -12,25 +14,42 @@ use rustls::pki_types::pem::PemObject as _;
 
 use crate::provider::{GrantKind, MailHost, Mechanism, PerProtocol, Provider};
 
-use super::endpoint::TokenEndpoint;
+use super::endpoint::{Endpoint, Endpoints};
 use super::field::Field;
 use super::file::Reported;
 use super::grants::GrantKeys;
 use super::later;
 use super::listeners::At;
-use super::presets;
+use super::presets::{self, Preset};
 use super::table::{Table, nearest};
 
 /// Largest `ca_file`, in bytes. The roots of all of Mozilla's programme are under 1 MiB.
 const CA_FILE_LEN_MAX: u64 = 4 * 1024 * 1024;
 
+/// Range of `refresh_idle_days`: ten years are for ever.
+const REFRESH_IDLE_DAYS: RangeInclusive<u64> = 1..=3650;
+
 /// A provider, and what it gives to its accounts.
 pub(super) struct ProviderEntry<'t> {
     pub(super) provider: Arc<Provider>,
-    pub(super) token_endpoint: TokenEndpoint,
+    pub(super) endpoints: Endpoints,
     pub(super) scopes: Scopes,
+    /// After how long without use it lets a refresh token die.
+    pub(super) refresh_idle: Option<Duration>,
     /// Keys that its accounts may leave out.
     pub(super) defaults: GrantKeys<'t>,
+}
+
+impl ProviderEntry<'_> {
+    fn preset(preset: Preset) -> Self {
+        Self {
+            provider: Arc::new(preset.provider),
+            endpoints: preset.endpoints,
+            scopes: Scopes::Preset(preset.scopes),
+            refresh_idle: Some(preset.refresh_idle),
+            defaults: GrantKeys::none(),
+        }
+    }
 }
 
 /// The scopes of a provider.
@@ -68,12 +87,8 @@ impl<'t> Providers<'t> {
                 providers.entries.insert(name, entry);
             }
         }
-        providers.entries.entry(presets::MICROSOFT).or_insert_with(|| {
-            let (provider, token_endpoint) = presets::microsoft();
-            let provider = Arc::new(provider);
-            let scopes = Scopes::Preset(presets::microsoft_scopes);
-            Ok(ProviderEntry { provider, token_endpoint, scopes, defaults: GrantKeys::none() })
-        });
+        let microsoft = || Ok(ProviderEntry::preset(presets::microsoft()));
+        providers.entries.entry(presets::MICROSOFT).or_insert_with(microsoft);
         providers
     }
 
@@ -100,8 +115,8 @@ impl<'t> Providers<'t> {
             return Err(field.not_in_this_version(later.help));
         }
         let preset = (name == presets::MICROSOFT).then(presets::microsoft);
-        let (preset, preset_endpoint) = preset.unzip();
-        let preset = preset.unwrap_or_else(|| Provider {
+        let preset_provider = preset.as_ref().map(|preset| preset.provider.clone());
+        let preset_provider = preset_provider.unwrap_or_else(|| Provider {
             name: name.to_owned(),
             hosts: PerProtocol::default(),
             mechanism: Mechanism::Xoauth2,
@@ -111,13 +126,15 @@ impl<'t> Providers<'t> {
 
         let mut table = field.table()?;
         let mut forbidden = field.check_name(name);
-        let token_endpoint = table.read("token_endpoint", |field| TokenEndpoint::read(&field));
+        let token_endpoint = table.read("token_endpoint", |field| Endpoint::read(&field));
+        let revocation_endpoint = table.read("revocation_endpoint", |field| Endpoint::read(&field));
         let scopes = table.read("scopes", |field| scopes(&field));
         let submission = table.read("submission", |field| self.host(field));
         let imap = table.read("imap", |field| self.host(field));
         let mechanisms = [("xoauth2", Mechanism::Xoauth2), ("oauthbearer", Mechanism::OauthBearer)];
         let mechanism = table.read("mechanism", |field| field.choice(&mechanisms, &[]));
         let ca_file = table.read("ca_file", |field| ca_file(&field));
+        let refresh_idle = table.read("refresh_idle_days", |field| days(&field));
         let defaults = GrantKeys::read(&mut table);
         for key in ["local_password", "mailbox"] {
             let help = "write it in each [accounts.\"NAME\"]: it is no default for all of them";
@@ -125,28 +142,38 @@ impl<'t> Providers<'t> {
         }
         let finished = forbidden.and(table.finish(&[later::PROVIDER, later::DEFAULTS].concat()));
 
-        let token_endpoint = token_endpoint?.or(preset_endpoint).ok_or_else(|| {
+        let preset_endpoints = preset.as_ref().map(|preset| preset.endpoints.clone());
+        let (preset_token, preset_revocation) =
+            preset_endpoints.map_or((None, None), |own| (Some(own.token), own.revocation));
+        let token = token_endpoint?.or(preset_token).ok_or_else(|| {
             field.lacks("token_endpoint", "write token_endpoint = \"https://id.example/token\"")
         })?;
-        defaults.check(&token_endpoint)?;
+        let endpoints = Endpoints { token, revocation: revocation_endpoint?.or(preset_revocation) };
+        defaults.check(&endpoints)?;
         finished?;
         let submission = submission?;
         let provider = Provider {
-            name: preset.name,
-            mechanism: mechanism?.unwrap_or(preset.mechanism),
-            ca_file: ca_file?.or(preset.ca_file),
+            name: preset_provider.name,
+            mechanism: mechanism?.unwrap_or(preset_provider.mechanism),
+            ca_file: ca_file?.or(preset_provider.ca_file),
             // What a preset declares is true of the preset's own host alone.
-            declared_ehlo: if submission.is_some() { &[] } else { preset.declared_ehlo },
+            declared_ehlo: if submission.is_some() { &[] } else { preset_provider.declared_ehlo },
             hosts: PerProtocol {
-                submission: submission.or(preset.hosts.submission),
-                imap: imap?.or(preset.hosts.imap),
+                submission: submission.or(preset_provider.hosts.submission),
+                imap: imap?.or(preset_provider.hosts.imap),
             },
         };
-        let scopes = match scopes? {
-            None if name == presets::MICROSOFT => Scopes::Preset(presets::microsoft_scopes),
-            scopes => Scopes::Written(scopes.unwrap_or_default()),
+        let scopes = match (scopes?, &preset) {
+            (None, Some(preset)) => Scopes::Preset(preset.scopes),
+            (scopes, _) => Scopes::Written(scopes.unwrap_or_default()),
         };
-        Ok(ProviderEntry { provider: Arc::new(provider), token_endpoint, scopes, defaults })
+        Ok(ProviderEntry {
+            provider: Arc::new(provider),
+            endpoints,
+            scopes,
+            refresh_idle: refresh_idle?.or(preset.map(|preset| preset.refresh_idle)),
+            defaults,
+        })
     }
 
     fn host(&mut self, field: Field<'t>) -> Result<MailHost, Reported> {
@@ -154,6 +181,11 @@ impl<'t> Providers<'t> {
         self.hosts.push((field, host.clone()));
         Ok(host)
     }
+}
+
+fn days(field: &Field<'_>) -> Result<Duration, Reported> {
+    let days = field.number(REFRESH_IDLE_DAYS)?;
+    Ok(Duration::from_secs(days * 24 * 60 * 60))
 }
 
 /// One list for all protocols, or a table with one for each.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::account::AccountSettings;
+use crate::account::{AccountSettings, LocalPassword};
 use crate::names::AccountPattern;
 use crate::net::listen::ListenAddress;
 use crate::provider::MailHost;
@@ -83,21 +83,12 @@ pub(super) fn refuse_strangers(
 ) {
     for (field, pattern) in listeners.iter().filter_map(|own| own.accounts.as_ref()).flatten() {
         // Where there is no account at all, that was reported.
-        if !names.is_empty() && !names.keys().any(|name| overlap(name, pattern)) {
+        if !names.is_empty() && !names.keys().any(|name| name.overlaps(pattern)) {
             field.problem(
                 format!("holds \"{pattern}\", and there is no such account"),
                 format!("write an [accounts.\"{pattern}\"], or correct the name"),
             );
         }
-    }
-}
-
-fn overlap(one: &AccountPattern, other: &AccountPattern) -> bool {
-    match (one, other) {
-        (AccountPattern::Exact(name), pattern) | (pattern, AccountPattern::Exact(name)) => {
-            pattern.covers(name)
-        }
-        (AccountPattern::Domain(one), AccountPattern::Domain(other)) => one == other,
     }
 }
 
@@ -123,11 +114,33 @@ pub(super) fn check_service(listeners: &[Listener<'_>], accounts: &[At<'_, Accou
     }
 }
 
+/// Warns of every account that takes any password, which it does from this machine alone, where
+/// clients on other machines may ask for it.
+pub(super) fn warn_of_any(listeners: &[Listener<'_>], accounts: &[At<'_, AccountSettings>]) {
+    for (field, account) in accounts {
+        let is_any = matches!(account.local_password, LocalPassword::Any);
+        let mut asked = listeners.iter().filter(|own| serves(own, account) && own.lets_others_in());
+        if let Some(listener) = asked.next().filter(|_| is_any) {
+            field.warning(
+                format!(
+                    "has local_password = \"any\", which is for clients on this machine; those on \
+                     others, whom `{}` lets in, are refused",
+                    listener.field.key()
+                ),
+                format!(
+                    "make a password by `mailbearer password {}`, for all of them",
+                    account.name
+                ),
+            );
+        }
+    }
+}
+
 fn serves(listener: &Listener<'_>, account: &AccountSettings) -> bool {
     let listed = listener
         .accounts
         .as_ref()
-        .is_none_or(|patterns| patterns.iter().any(|(_, pattern)| overlap(pattern, &account.name)));
+        .is_none_or(|patterns| patterns.iter().any(|(_, pattern)| pattern.overlaps(&account.name)));
     let hosts = &account.provider.hosts;
     let has_host = listener.protocol.is_ok_and(|protocol| hosts.get(protocol).is_some());
     listed && (listener.upstream.is_some() || has_host)

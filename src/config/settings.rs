@@ -4,10 +4,9 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::relay::Limits;
-use crate::store::{KeySource, StoreSettings};
 
 use super::field::Field;
-use super::file::{File, Reported};
+use super::file::Reported;
 use super::later;
 use super::table::Table;
 use super::{LogFormat, LogSettings};
@@ -31,12 +30,6 @@ const GRACE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(60 
 
 /// `shutdown.grace` where it is left out.
 const GRACE_DEFAULT: Duration = Duration::from_secs(30);
-
-/// Where the store lies.
-pub(super) fn store(file: &File<'_>) -> StoreSettings {
-    let key = KeySource::Made(file.path("store.key"));
-    StoreSettings { path: file.path("mailbearer.redb"), key }
-}
 
 /// Reads `[limits]`.
 pub(super) fn limits(root: &mut Table<'_>) -> Result<Limits, Reported> {

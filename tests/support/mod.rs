@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use mailbearer::app::{App, Bound};
-use mailbearer::config::Config;
+use mailbearer::config::{Config, Secrets};
 use mailbearer::names::{AccountPattern, Username};
 use mailbearer::provider::{MailHost, Mechanism, PerProtocol, UpstreamTls};
 use mailbearer::relay::Shutdown;
@@ -82,7 +82,7 @@ impl Rig {
         let provider = provider(settings.tls).await;
         let dir = tempfile::tempdir().unwrap();
         let file = write_config(dir.path(), &settings, &provider);
-        let app = App::bind(Config::load(&file).unwrap()).unwrap();
+        let app = App::bind(Config::load(&file, Secrets::Verify).unwrap()).unwrap();
         let bound: Vec<_> = app.bound().cloned().collect();
         let [submission, imap, ..] = &bound[..] else { panic!("{bound:?}") };
         let (submission, imap) = (submission.address, imap.address);

@@ -41,6 +41,7 @@ impl Served {
             .arg(write_config(dir.path(), &settings, &provider))
             .arg("serve")
             .env_clear()
+            .env("HOME", dir.path())
             .env("OTHER_SECRET", OTHER_SECRET)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

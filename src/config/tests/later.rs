@@ -1,0 +1,102 @@
+//! What the documentation names and this version does not have.
+
+use super::*;
+
+/// Every key and word of the documented file that is still to come is refused as such.
+#[test]
+fn what_is_not_built_yet_is_refused_as_such() {
+    let refused_later = |table: &str, lines: &[&str]| {
+        for text in lines {
+            let key = text.split_once(" =").unwrap().0;
+            let told = problems(&good_with(&[(END, &format!("[{table}]\n{text}"))]));
+            let sentence = format!("`{table}.{key}` is not in this version of mailbearer");
+            assert_eq!(told, [format!("13: {sentence}")], "{text}");
+        }
+    };
+    refused_later("store", &["url = { env = \"X\" }"]);
+    let web =
+        ["address = \"off\"", "probes = \"off\"", "public_url = \"x\"", "certificate = \"x\""];
+    refused_later("web", &web);
+    refused_later(
+        "web",
+        &["private_key = 1", "behind_proxy = []", "admin_token = \"tell-nobody\""],
+    );
+    refused_later("egress", &["http_proxy = \"x\"", "mail_proxy = \"x\"", "bind = \"x\""]);
+    refused_later("limits", &["wait_for_slot = \"60s\"", "warm_connections = 8"]);
+    let endpoints = ["issuer = \"x\"", "authorization_endpoint = \"x\"", "pop3 = {}"];
+    refused_later("providers.microsoft", &endpoints);
+    let endpoints = ["device_authorization_endpoint = \"x\""];
+    refused_later("providers.microsoft", &endpoints);
+    let consent = ["authorization_params = {}", "resource = \"x\""];
+    refused_later("providers.microsoft", &consent);
+    let limits = ["concurrent_sessions = {}", "messages_per_minute = 30"];
+    refused_later("providers.microsoft", &limits);
+    let account = ["client_secret_expires = \"x\"", "client_auth = \"none\"", "sender = \"keep\""];
+    refused_later("providers.microsoft", &account);
+
+    let words = r#"
+        2 protocol = "pop3"
+        2: `listeners.submission.protocol` is "pop3", which is not in this version of mailbearer
+        4 tls = "starttls"
+        4: `listeners.submission.tls` is "starttls", which is not in this version of mailbearer
+        4 tls = "implicit"
+        4: `listeners.submission.tls` is "implicit", which is not in this version of mailbearer
+        4 certificate = "x"
+        4: `listeners.submission.certificate` is not in this version of mailbearer
+        4 private_key = "x"
+        4: `listeners.submission.private_key` is not in this version of mailbearer
+        4 devices = false
+        4: `listeners.submission.devices` is not in this version of mailbearer
+        4 proxy_protocol_from = []
+        4: `listeners.submission.proxy_protocol_from` is not in this version of mailbearer
+        12 [devices.scanner-2]
+        12: `devices.scanner-2` is not in this version of mailbearer
+        12 [web]
+        12: `web` is not in this version of mailbearer
+        12 [providers.google]
+        12: `providers.google` is not in this version of mailbearer
+        "#;
+    refused("", words);
+    refused(
+        "listeners.submission",
+        r#"
+        3 address = "unix:relay.sock"
+        address is "unix:relay.sock": unix and systemd sockets are not in this version of mailbearer
+        3 address = "systemd:smtp"
+        address is "systemd:smtp": unix and systemd sockets are not in this version of mailbearer
+        "#,
+    );
+    refused(
+        r#"accounts."alice@contoso.com""#,
+        r#"
+        6 provider = "google"
+        provider is "google", which is not in this version of mailbearer
+        12 mailbox = { pop3 = "a@b" }
+        mailbox.pop3 is not in this version of mailbearer
+        12 client_secret_expires = "2027-11-01"
+        client_secret_expires is not in this version of mailbearer
+        12 grant_of = "bob@contoso.com"
+        grant_of is not in this version of mailbearer
+        12 sender = "envelope"
+        sender is not in this version of mailbearer
+        12 certificate = "x"
+        certificate is not in this version of mailbearer
+        12 key_file = "x"
+        key_file is not in this version of mailbearer
+        12 password = "tell-nobody"
+        password is not in this version of mailbearer
+        "#,
+    );
+    for grant in [
+        "device-code",
+        "service-account",
+        "password",
+        "workload-identity",
+        "managed-identity",
+        "command",
+    ] {
+        let told = problems(&good_with(&[(GRANT, &format!("grant = {grant:?}"))]));
+        let sentence = format!("grant` is {grant:?}, which is not in this version of mailbearer");
+        assert_eq!(told, [format!("10: `accounts.\"alice@contoso.com\".{sentence}")]);
+    }
+}

@@ -1,0 +1,134 @@
+//! `[store]`, and what a reload cannot change.
+
+use super::*;
+use crate::store::KeySource;
+
+/// Reads [`GOOD`] and `[store]` with `keys`, as a file in `dir` with these variables alone.
+fn store_in(
+    dir: &str,
+    variables: &[(&str, &str)],
+    keys: &str,
+) -> Result<StoreSettings, Vec<Problem>> {
+    let text = good_with(&[(END, &format!("[store]\n{keys}"))]);
+    let env = |name: &str| {
+        let found = variables.iter().find(|(variable, _)| *variable == name);
+        found.map(|(_, value)| (*value).to_owned()).ok_or(VarError::NotPresent)
+    };
+    Config::parse(&text, Path::new(dir), &env, Secrets::Leave).map(|config| config.store)
+}
+
+#[test]
+fn a_store_lies_in_the_state_directory_of_its_user_or_of_the_system() {
+    let [xdg, home] = [("XDG_STATE_HOME", "/xdg"), ("HOME", "/home/alice")];
+    let relative = ("XDG_STATE_HOME", "relative");
+    for (dir, variables, expected) in [
+        ("/etc/mailbearer", &[][..], "/var/lib/mailbearer"),
+        ("/etc/mailbearer/", &[xdg, home], "/var/lib/mailbearer"),
+        ("/etc", &[xdg, home], "/xdg/mailbearer"),
+        ("", &[home], "/home/alice/.local/state/mailbearer"),
+        ("config", &[relative, home], "/home/alice/.local/state/mailbearer"),
+        (
+            "/etc/mailbearer/more",
+            &[("XDG_STATE_HOME", ""), home],
+            "/home/alice/.local/state/mailbearer",
+        ),
+    ] {
+        let store = store_in(dir, variables, "").unwrap();
+        assert_eq!(store.path, Path::new(expected).join("mailbearer.redb"), "{dir} {variables:?}");
+        let KeySource::Made(key) = store.key else { panic!("{:?}", store.key) };
+        assert_eq!(key, Path::new(expected).join("store.key"));
+    }
+}
+
+#[test]
+fn a_store_without_a_place_is_told_unless_the_file_names_one() {
+    for variables in [&[][..], &[("HOME", "relative"), ("XDG_STATE_HOME", "")]] {
+        let problems = store_in("/srv", variables, "").unwrap_err();
+        let told: Vec<String> =
+            problems.iter().map(|problem| problem.in_file(Path::new("F")).to_string()).collect();
+        assert_eq!(
+            told,
+            [
+                "F:1: the file has no place for its store: neither $XDG_STATE_HOME nor $HOME is set\n  \
+              write a [store] with path = \"/var/lib/mailbearer/mailbearer.redb\", or set one of \
+              them"
+            ]
+        );
+        let store = store_in("/srv", variables, "path = \"state/grants.redb\"").unwrap();
+        assert_eq!(store.path, Path::new("/srv/state/grants.redb"));
+        let KeySource::Made(key) = store.key else { panic!("{:?}", store.key) };
+        assert_eq!(key, Path::new("/srv/state/store.key"), "beside the store");
+    }
+}
+
+#[test]
+fn a_key_of_the_store_is_a_secret_like_any_other() {
+    for (key, debug) in [
+        ("{ env = \"KEY\" }", "Env(\"KEY\")"),
+        ("{ file = \"store.key\" }", "File(\"/srv/store.key\")"),
+        ("{ command = [\"pass\", \"show\"] }", "Command(\"pass\", 1 arguments)"),
+        ("\"tell-nobody\"", "Value([REDACTED])"),
+    ] {
+        let store = store_in("/srv", &[("HOME", "/home/alice")], &format!("key = {key}")).unwrap();
+        let KeySource::Given(source) = store.key else { panic!("{:?}", store.key) };
+        assert_eq!(format!("{source:?}"), debug);
+    }
+    refused(
+        "store",
+        r#"
+        + key = { env = "NOWHERE" }
+        key.env names the environment variable NOWHERE, which is not set
+        + key = { file = "missing" }
+        key.file names /nowhere/missing, which cannot be read (no such file)
+        "#,
+    );
+}
+
+#[test]
+fn a_store_that_is_wrong_is_refused() {
+    refused(
+        "store",
+        r#"
+        + path = ""
+        path is no path
+        + path = 1
+        path is an integer, not a string
+        + path = "/var/lib/mailbearer/"
+        path is /var/lib/mailbearer/, which names no file
+        + path = "/"
+        path is /, which names no file
+        + path = ".."
+        path is /nowhere/.., which names no file
+        + path = "state/store.key"
+        path is /nowhere/state/store.key, a name for something else beside the store
+        + path = "control.sock"
+        path is /nowhere/control.sock, a name for something else beside the store
+        + pth = "x"
+        pth is no key that mailbearer knows; the nearest is `path`
+        12 store = "x"
+        12: `accounts."alice@contoso.com".store` is no key that mailbearer knows
+        "#,
+    );
+}
+
+#[test]
+fn what_a_reload_cannot_change_is_named() {
+    let with = |end: &str| config(&[(END, end)]);
+    let old = with("[store]\npath = \"/a/b\"");
+    for (new, expected) in [
+        ("[store]\npath = \"/a/b\"\n[log]\nlevel = \"debug\"", &[][..]),
+        ("[store]\npath = \"/a/c\"", &["store.path"]),
+        ("[store]\npath = \"/a/b\"\nkey = { env = \"SECRET\" }", &["store.key"]),
+        ("[log]\nformat = \"json\"", &["store.path", "log.format"]),
+    ] {
+        let told = old.unreloadable_changes(&with(new));
+        let expected: Vec<String> =
+            expected.iter().map(|key| format!("restart to change `{key}`")).collect();
+        assert_eq!(told, expected, "{new}");
+    }
+    let keyed = |key: &str| with(&format!("[store]\nkey = {key}"));
+    let secret = "{ env = \"SECRET\" }";
+    assert!(keyed(secret).unreloadable_changes(&keyed(secret)).is_empty());
+    let told = keyed(secret).unreloadable_changes(&keyed("\"tell-nobody\""));
+    assert_eq!(told, ["restart to change `store.key`"]);
+}
