@@ -178,7 +178,7 @@ fn every_example_is_read_without_problems_or_warnings() {
     names.sort();
     assert_eq!(
         names,
-        ["application.toml", "own-provider.toml", "whole-domain.toml"]
+        ["application.toml", "own-provider.toml", "person.toml", "whole-domain.toml"]
     );
 }
 
