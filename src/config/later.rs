@@ -15,6 +15,9 @@ const OTHER_GRANTS: &str = "leave it out: the only grants yet are \"client-crede
                             \"authorization-code\", with a client_secret";
 const CONSENT: &str = "leave it out: consent by browser is not built yet; bring a refresh token by \
                        `mailbearer authorize ACCOUNT --refresh-token-stdin`";
+const ISSUER: &str = "write `token_endpoint`: endpoints are not discovered yet, and consent by browser \
+                      is not built; bring a person's refresh token by `mailbearer authorize ACCOUNT \
+                      --refresh-token-stdin`";
 const LIMIT: &str = "leave it out: sessions and messages of a mailbox are not counted yet";
 const POP3: &str = "leave it out: submission and imap are served, POP3 is not built yet";
 const POSTGRESQL: &str = "leave it out: grants are kept in a file, which `path` names";
@@ -45,7 +48,7 @@ pub(super) const LISTENER_TLS: &[Later] = &[
 
 /// Keys of a `[providers.NAME]` alone.
 pub(super) const PROVIDER: &[Later] = &[
-    later("issuer", ENDPOINT),
+    later("issuer", ISSUER),
     later("authorization_endpoint", CONSENT),
     later("device_authorization_endpoint", CONSENT),
     later("authorization_params", CONSENT),
@@ -72,9 +75,6 @@ pub(super) const DEFAULTS: &[Later] = &[
     later("sender", SENDER),
 ];
 
-const ENDPOINT: &str = "write `token_endpoint`: endpoints are not discovered yet; consent by browser is \
-                        not built either, so bring a person's refresh token by `mailbearer authorize \
-                        ACCOUNT --refresh-token-stdin`";
 const EXPIRY: &str = "leave it out, or keep it as a comment: nothing warns of it yet";
 const CLIENT_AUTH: &str = "leave it out: the secret is posted with the request (\"secret-post\")";
 const SENDER: &str = "leave it out: messages are passed on as they are (\"keep\")";
@@ -98,8 +98,10 @@ const OTHER_GRANT: &str = "describe it in a [providers.NAME] of another name, wi
                            token_endpoint, scopes and hosts, or use \"microsoft\"";
 
 /// Keys of an `[accounts.NAME]` alone.
-pub(super) const ACCOUNT: &[Later] =
-    &[later("grant_of", "leave it out and repeat `tenant` and `client_id`: the token is shared")];
+pub(super) const ACCOUNT: &[Later] = &[later("grant_of", GRANT_OF)];
+
+const GRANT_OF: &str = "leave it out and repeat `tenant` and `client_id`: accounts of one application \
+                        share its token, and a person's refresh token may be brought for each";
 
 /// Words of `grant`.
 pub(super) const GRANTS: &[Later] = &[

@@ -37,6 +37,17 @@ pub(super) struct Preset {
     pub(super) refresh_idle: Duration,
 }
 
+/// A provider of which nothing is known but its name.
+pub(super) fn unknown(name: &str) -> Provider {
+    Provider {
+        name: name.to_owned(),
+        hosts: PerProtocol::default(),
+        mechanism: Mechanism::Xoauth2,
+        ca_file: None,
+        declared_ehlo: &[],
+    }
+}
+
 /// Exchange Online, worldwide cloud.
 pub(super) fn microsoft() -> Preset {
     let host = |host: &str, port, tls| Some(MailHost { host: host.to_owned(), port, tls });

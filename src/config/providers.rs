@@ -115,14 +115,8 @@ impl<'t> Providers<'t> {
             return Err(field.not_in_this_version(later.help));
         }
         let preset = (name == presets::MICROSOFT).then(presets::microsoft);
-        let preset_provider = preset.as_ref().map(|preset| preset.provider.clone());
-        let preset_provider = preset_provider.unwrap_or_else(|| Provider {
-            name: name.to_owned(),
-            hosts: PerProtocol::default(),
-            mechanism: Mechanism::Xoauth2,
-            ca_file: None,
-            declared_ehlo: &[],
-        });
+        let of_preset = preset.as_ref().map(|preset| preset.provider.clone());
+        let of_preset = of_preset.unwrap_or_else(|| presets::unknown(name));
 
         let mut table = field.table()?;
         let mut forbidden = field.check_name(name);
@@ -142,25 +136,25 @@ impl<'t> Providers<'t> {
         }
         let finished = forbidden.and(table.finish(&[later::PROVIDER, later::DEFAULTS].concat()));
 
-        let preset_endpoints = preset.as_ref().map(|preset| preset.endpoints.clone());
-        let (preset_token, preset_revocation) =
-            preset_endpoints.map_or((None, None), |own| (Some(own.token), own.revocation));
-        let token = token_endpoint?.or(preset_token).ok_or_else(|| {
+        let endpoints = preset.as_ref().map(|preset| preset.endpoints.clone());
+        let (token, revocation) = endpoints.map(|own| (own.token, own.revocation)).unzip();
+        let token = token_endpoint?.or(token).ok_or_else(|| {
             field.lacks("token_endpoint", "write token_endpoint = \"https://id.example/token\"")
         })?;
-        let endpoints = Endpoints { token, revocation: revocation_endpoint?.or(preset_revocation) };
+        let revocation = revocation_endpoint?.or(revocation.flatten());
+        let endpoints = Endpoints { token, revocation };
         defaults.check(&endpoints)?;
         finished?;
         let submission = submission?;
         let provider = Provider {
-            name: preset_provider.name,
-            mechanism: mechanism?.unwrap_or(preset_provider.mechanism),
-            ca_file: ca_file?.or(preset_provider.ca_file),
+            name: of_preset.name,
+            mechanism: mechanism?.unwrap_or(of_preset.mechanism),
+            ca_file: ca_file?.or(of_preset.ca_file),
             // What a preset declares is true of the preset's own host alone.
-            declared_ehlo: if submission.is_some() { &[] } else { preset_provider.declared_ehlo },
+            declared_ehlo: if submission.is_some() { &[] } else { of_preset.declared_ehlo },
             hosts: PerProtocol {
-                submission: submission.or(preset_provider.hosts.submission),
-                imap: imap?.or(preset_provider.hosts.imap),
+                submission: submission.or(of_preset.hosts.submission),
+                imap: imap?.or(of_preset.hosts.imap),
             },
         };
         let scopes = match (scopes?, &preset) {

@@ -179,6 +179,12 @@ mod tests {
     }
 
     #[test]
+    fn a_program_has_our_environment() {
+        let output = shell("printf %s \"$PATH\"").output().unwrap();
+        assert_eq!(*output, std::env::var("PATH").unwrap().into_bytes());
+    }
+
+    #[test]
     fn a_program_that_fails_is_told_by_its_exit_status_and_not_by_what_it_prints() {
         let told = |script| shell(script).output().unwrap_err();
         assert_eq!(
