@@ -30,6 +30,7 @@ const AADSTS: &str = "AADSTS";
 #[serde(try_from = "ErrorMembers")]
 pub struct ProviderError {
     error: String,
+    suberror: Option<String>,
     aadsts: Option<u32>,
     trace_id: Option<String>,
     correlation_id: Option<String>,
@@ -41,9 +42,20 @@ impl ProviderError {
         serde_json::from_slice(body).ok()
     }
 
+    /// An error of which the store has kept the two parts that tell its kind.
+    pub(super) fn kept(error: &str, aadsts: Option<u32>) -> Self {
+        let error = printable(error.as_bytes(), WORD_LEN_MAX);
+        Self { error, suberror: None, aadsts, trace_id: None, correlation_id: None }
+    }
+
     /// `error`: `invalid_client`, `invalid_scope`, …
     pub fn error(&self) -> &str {
         &self.error
+    }
+
+    /// Entra's `suberror` or Google's `error_subtype`: `bad_token`, `invalid_rapt`, …
+    pub(super) fn suberror(&self) -> Option<&str> {
+        self.suberror.as_deref()
     }
 
     /// Entra's own code, the digits behind AADSTS: the first of `error_codes`, or else the one in
@@ -78,6 +90,8 @@ impl ErrorResponse for ProviderError {}
 #[derive(Deserialize)]
 struct ErrorMembers {
     error: String,
+    #[serde(default, alias = "error_subtype")]
+    suberror: Value,
     #[serde(default)]
     error_description: Value,
     #[serde(default)]
@@ -98,6 +112,7 @@ impl TryFrom<ErrorMembers> for ProviderError {
         let listed = members.error_codes.get(0).and_then(Value::as_u64);
         Ok(Self {
             error: word(&members.error).ok_or("`error` is empty")?,
+            suberror: members.suberror.as_str().and_then(word),
             aadsts: listed
                 .and_then(|code| u32::try_from(code).ok())
                 .or_else(|| members.error_description.as_str().and_then(aadsts_in)),
@@ -122,6 +137,55 @@ pub(super) struct TokenAnswer {
     token_type: BasicTokenType,
     #[serde(default, deserialize_with = "seconds")]
     expires_in: Option<u64>,
+    #[serde(default, deserialize_with = "refresh_token")]
+    refresh_token: Option<RefreshToken>,
+    #[serde(default, deserialize_with = "id_token")]
+    id_token: Option<IdToken>,
+}
+
+impl TokenAnswer {
+    /// `id_token` (OpenID Connect Core section 3.1.3.3), where the scopes brought one.
+    pub(super) fn id_token(&self) -> Option<&str> {
+        self.id_token.as_ref().map(|token| token.0.as_str())
+    }
+}
+
+/// An `id_token`, which says who signed in and does not print.
+#[derive(Serialize)]
+struct IdToken(String);
+
+impl fmt::Debug for IdToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IdToken([REDACTED])")
+    }
+}
+
+/// What can still be read of an answer that holds no access token.
+pub(super) enum Remains {
+    /// An error that came as a success.
+    Error(ProviderError),
+    /// A new refresh token, which may be the only good one from now on.
+    RefreshToken(RefreshToken),
+    /// Nothing.
+    Nothing,
+}
+
+impl Remains {
+    /// Looks for them in `body`.
+    pub(super) fn of(body: &[u8]) -> Self {
+        #[derive(Deserialize)]
+        struct Members {
+            #[serde(deserialize_with = "refresh_token")]
+            refresh_token: Option<RefreshToken>,
+        }
+        if let Some(error) = ProviderError::parse(body) {
+            return Self::Error(error);
+        }
+        let members = serde_json::from_slice(body).ok();
+        members
+            .and_then(|members: Members| members.refresh_token)
+            .map_or(Self::Nothing, Self::RefreshToken)
+    }
 }
 
 impl TokenResponse for TokenAnswer {
@@ -140,7 +204,7 @@ impl TokenResponse for TokenAnswer {
     }
 
     fn refresh_token(&self) -> Option<&RefreshToken> {
-        None // RFC 6749 section 4.4.3: an application's grant comes without one
+        self.refresh_token.as_ref()
     }
 
     fn scopes(&self) -> Option<&Vec<Scope>> {
@@ -155,6 +219,29 @@ fn token_type<'de, D: Deserializer<'de>>(value: D) -> Result<BasicTokenType, D::
         BasicTokenType::Bearer
     } else {
         BasicTokenType::Extension(name)
+    })
+}
+
+/// Reads `refresh_token`.
+fn refresh_token<'de, D: Deserializer<'de>>(value: D) -> Result<Option<RefreshToken>, D::Error> {
+    Ok(text(value)?.map(RefreshToken::new))
+}
+
+/// Reads `id_token`.
+fn id_token<'de, D: Deserializer<'de>>(value: D) -> Result<Option<IdToken>, D::Error> {
+    Ok(text(value)?.map(IdToken))
+}
+
+/// Reads a member that may be missing; what is no text, or an empty one, counts as missing.
+fn text<'de, D: Deserializer<'de>>(value: D) -> Result<Option<String>, D::Error> {
+    Ok(match Value::deserialize(value)? {
+        Value::String(text) if !text.is_empty() => Some(text),
+        Value::String(_)
+        | Value::Null
+        | Value::Bool(_)
+        | Value::Number(_)
+        | Value::Array(_)
+        | Value::Object(_) => None,
     })
 }
 

@@ -1,361 +1,336 @@
-//! Access tokens in memory, each renewed by one request however many sessions wait for it.
+//! Access tokens in memory, and who asks for the next one.
 //!
-//! In:  a key, and how to ask for a new token. Out: a token, or why there is none.
+//! In:  a key and what is needed. Out: a token, a place on the request under way, the right and
+//!      duty to make one, or why none is made.
 //!
-//! A request runs in a task of its own: whoever gives up waiting neither ends it nor wastes it.
-//! There are as many entries as the configuration has grants and scope sets; no lock is held while
-//! anything is awaited.
+//! There are as many entries as the configuration has grants and scope sets. Everything here is
+//! done at once under one lock; nothing is awaited under it.
 
-use std::collections::{BTreeSet, HashMap};
-use std::future::Future;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Mutex as AsyncMutex, watch};
 use tokio::time::Instant;
 
-use super::endpoint::host_of;
-use super::error::TokenError;
-use crate::clock;
-use crate::secret::AccessToken;
+use super::Token;
+use super::error::{ErrorKind, TokenError};
+use super::grant::Issued;
+use super::moment::Moment;
+use super::pause::{Pause, WAITED_MAX};
+use super::slot::{Flight, Held, Key, Slot, SlotKey};
+use crate::provider::GrantId;
 
-/// A token with no more than this left is renewed. Google ends a session with its token, so one
-/// that is about to end would make a short session.
-const LEFT_MIN: Duration = Duration::from_secs(5 * 60);
+/// How long a token is used on before the store is tried again that could not be written.
+const STORE_PAUSE: Duration = Duration::from_secs(30);
 
-/// A token with no more than this left is not used even when it cannot be renewed: the upstream
-/// might see it expired.
-const LEFT_LAST: Duration = Duration::from_secs(30);
-
-/// How long a token that could not be renewed is used before the next attempt, so that an outage
-/// does not hold up every sign-in for as long as a request may take.
-const RENEWAL_PAUSE: Duration = Duration::from_secs(30);
-
-/// Which tokens are the same.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Key {
-    pub(super) token_endpoint: String,
-    pub(super) client_id: String,
-    pub(super) scopes: BTreeSet<String>,
-}
-
-/// A token fresh from its endpoint.
-pub(super) struct Issued {
-    pub(super) token: AccessToken,
-    pub(super) life: Duration,
-}
-
-/// The tokens. Cloning shares them.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Cache {
-    slots: Arc<Mutex<HashMap<Key, Slot>>>,
-}
-
-/// What is known under one key.
+/// The tokens, by grant.
 #[derive(Debug, Default)]
-struct Slot {
-    held: Option<Held>,
-    flight: Option<Flight>,
+pub(super) struct Cache {
+    inner: Mutex<Inner>,
 }
 
-/// A request under way, and what came of it once it is over.
-type Flight = watch::Receiver<Option<Result<AccessToken, TokenError>>>;
+#[derive(Debug, Default)]
+struct Inner {
+    entries: HashMap<GrantId, Entry>,
+    /// The last generation given. It counts for all grants together, so that a generation never
+    /// comes again, whatever is forgotten meanwhile.
+    generation: u64,
+}
+
+/// What is known of one grant.
+#[derive(Debug, Default)]
+struct Entry {
+    turn: Turn,
+    slots: HashMap<SlotKey, Slot>,
+    /// The last pause, over or not: the next one depends on it.
+    pause: Option<Pause>,
+    last_error: Option<TokenError>,
+    is_unsaved: bool,
+    kept_alive_at: Option<Moment>,
+}
+
+/// Whose turn it is to ask: one request at a time for each grant, whatever the scopes. Two that
+/// use the same refresh token at once look like theft where refresh tokens rotate.
+pub(super) type Turn = Arc<AsyncMutex<()>>;
+
+/// What a caller needs.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Need {
+    /// A token with enough life left.
+    Fresh,
+    /// One newer than the token of this generation, which the upstream refused.
+    NewerThan(u64),
+}
+
+impl Need {
+    /// Whether `held` may serve, its life apart.
+    fn admits(self, held: &Held) -> bool {
+        match self {
+            Self::Fresh => true,
+            Self::NewerThan(generation) => held.generation() > generation,
+        }
+    }
+}
 
 /// What a caller gets at once.
-enum Boarding {
-    Token(AccessToken),
+pub(super) enum Boarding {
+    Token(Token),
     Flight(Flight),
+    /// The duty to make the request.
+    Ticket(Ticket, Flight),
+    /// No request is made before then, which is soon.
+    Wait(Instant),
+    /// No request is made now, because of this.
+    Fail(TokenError),
+    /// The caller may make no request.
+    NotAllowed,
+}
+
+/// The duty to make a request, and to say what came of it.
+pub(super) struct Ticket {
+    pub(super) key: Key,
+    pub(super) need: Need,
+    pub(super) turn: Turn,
+    /// Takes what came of it; an error means that everybody gave up waiting.
+    pub(super) land: watch::Sender<Option<Result<Token, TokenError>>>,
+    /// The generation in memory when the request was due.
+    generation: u64,
 }
 
 impl Cache {
-    /// The token under `key`: from memory, or by the request under way, or by a new one.
-    ///
-    /// # Errors
-    /// What the request said, to everybody who waited for it. It is not remembered.
-    pub(super) async fn token<F, R>(&self, key: Key, ask: F) -> Result<AccessToken, TokenError>
-    where
-        F: FnOnce() -> R,
-        R: Future<Output = Result<Issued, TokenError>> + Send + 'static,
-    {
-        let mut flight = match self.board(&key, ask) {
-            Boarding::Token(token) => return Ok(token),
-            Boarding::Flight(flight) => flight,
-        };
-        let outcome = flight.wait_for(Option::is_some).await.ok().and_then(|landed| landed.clone());
-        outcome.unwrap_or_else(|| {
-            Err(TokenError::temporary(&host_of(&key.token_endpoint), "the request was cut off"))
-        })
-    }
-
-    /// Takes the token, or a place on a flight; `ask` is called under the lock and must not wait.
-    fn board<F, R>(&self, key: &Key, ask: F) -> Boarding
-    where
-        F: FnOnce() -> R,
-        R: Future<Output = Result<Issued, TokenError>> + Send + 'static,
-    {
-        let mut slots = self.lock();
-        let slot = slots.entry(key.clone()).or_default();
+    /// A token for `need`, or what to do to have one. `may_ask` says whether a request may be made
+    /// where one is due; it is called under the lock and must not wait.
+    pub(super) fn board(&self, key: &Key, need: Need, may_ask: impl FnOnce() -> bool) -> Boarding {
         let now = Moment::now();
-        if let Some(held) = slot.held.as_ref().filter(|held| held.is_fresh(now)) {
-            return Boarding::Token(held.token.clone());
+        let mut inner = self.lock();
+        let entry = inner.entries.entry(key.grant.clone()).or_default();
+        let slot = entry.slots.entry(key.slot.clone()).or_default();
+        slot.used_at = Some(now);
+        let held = slot.held.as_ref().filter(|held| need.admits(held));
+        if let Some(held) = held.filter(|held| held.is_fresh(now)) {
+            return Boarding::Token(held.token());
         }
-        // The sender is gone without a word only if the request's task was torn down.
-        if let Some(flight) = slot.flight.as_ref().filter(|flight| flight.has_changed().is_ok()) {
+        if let Some(flight) = slot.flight() {
             return Boarding::Flight(flight.clone());
         }
-        let (land, flight) = watch::channel(None);
-        slot.flight = Some(flight.clone());
-        let (cache, key, asking) = (self.clone(), key.clone(), ask());
-        tokio::spawn(async move {
-            let outcome = asking.await;
-            // An error means that everybody gave up waiting.
-            let _ = land.send(Some(cache.settle(key, now, outcome)));
-        });
-        Boarding::Flight(flight)
-    }
-
-    /// Ends the flight of `key`, which took off at `asked_at`, and says what its passengers get.
-    fn settle(
-        &self,
-        key: Key,
-        asked_at: Moment,
-        outcome: Result<Issued, TokenError>,
-    ) -> Result<AccessToken, TokenError> {
-        let grant = key.client_id.clone();
-        let mut slots = self.lock();
-        let slot = slots.entry(key).or_default();
-        slot.flight = None;
-        let error = match outcome {
-            Ok(issued) => {
-                let token = issued.token.clone();
-                slot.held = Some(Held::new(issued, asked_at));
-                return Ok(token);
-            }
-            Err(error) => error,
-        };
-        let now = Moment::now();
-        let spare =
-            slot.held.as_mut().filter(|held| error.is_temporary() && held.left(now) > LEFT_LAST);
-        let spare = spare.map(|held| {
-            held.renewal_pauses_until = Some(now.instant + RENEWAL_PAUSE);
-            held.token.clone()
-        });
-        drop(slots);
-        if let Some(token) = spare {
-            error.log(&grant, "token not renewed, the old one is used");
-            Ok(token)
-        } else {
-            error.log(&grant, "no token");
-            Err(error)
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Slot>> {
-        // Nothing that is done under the lock leaves a slot half changed.
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A token in memory.
-#[derive(Debug)]
-struct Held {
-    token: AccessToken,
-    /// Reckoned from before it was asked for, so never later than the provider means.
-    asked_at: Moment,
-    life: Duration,
-    renewal_pauses_until: Option<Instant>,
-}
-
-impl Held {
-    fn new(issued: Issued, asked_at: Moment) -> Self {
-        let Issued { token, life } = issued;
-        Self { token, asked_at, life, renewal_pauses_until: None }
-    }
-
-    fn left(&self, now: Moment) -> Duration {
-        self.life.saturating_sub(now.since(self.asked_at))
-    }
-
-    /// Whether it is used without asking for another.
-    fn is_fresh(&self, now: Moment) -> bool {
-        let pauses = self.renewal_pauses_until.is_some_and(|until| now.instant < until);
-        let needed = if pauses { LEFT_LAST } else { LEFT_MIN.min(self.life / 2) };
-        self.left(now) > needed
-    }
-}
-
-/// A moment by both clocks. The monotonic one stands still while a laptop sleeps, the wall clock
-/// can be set back; whichever has gone further counts.
-#[derive(Debug, Clone, Copy)]
-struct Moment {
-    instant: Instant,
-    unix_time: Duration,
-}
-
-impl Moment {
-    fn now() -> Self {
-        Self { instant: Instant::now(), unix_time: clock::unix_time() }
-    }
-
-    fn since(self, earlier: Self) -> Duration {
-        let monotonic = self.instant.saturating_duration_since(earlier.instant);
-        monotonic.max(self.unix_time.saturating_sub(earlier.unix_time))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use tokio::sync::Notify;
-    use tokio::time::advance;
-
-    use super::*;
-    use crate::secret::ExposeSecret as _;
-
-    const HOUR: Duration = Duration::from_secs(3600);
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn key() -> Key {
-        Key {
-            token_endpoint: "https://login.example/token".into(),
-            client_id: "client".into(),
-            scopes: BTreeSet::new(),
-        }
-    }
-
-    fn outage() -> TokenError {
-        TokenError::temporary("login.example", "HTTP 503")
-    }
-
-    fn refusal() -> TokenError {
-        TokenError::configuration("no secret", "write one")
-    }
-
-    /// A cache, and an endpoint that counts its requests and numbers its tokens.
-    #[derive(Default)]
-    struct Scene {
-        cache: Cache,
-        requests: AtomicUsize,
-    }
-
-    impl Scene {
-        /// Asks at an endpoint that would say `outcome`: a life, or an error.
-        async fn ask(&self, outcome: Result<Duration, TokenError>) -> Result<String, TokenError> {
-            let asking = || {
-                let number = self.requests.fetch_add(1, Ordering::SeqCst) + 1;
-                async move {
-                    let token = AccessToken::parse(&format!("token-{number}")).unwrap();
-                    outcome.map(|life| Issued { token, life })
-                }
+        if let Some((pause, left)) = entry.pause.as_ref().and_then(|p| Some((p, p.left()?))) {
+            let spare = held.filter(|held| pause.error().is_temporary() && held.is_spare(now));
+            return match spare {
+                Some(held) => Boarding::Token(held.token()),
+                None if left <= WAITED_MAX => Boarding::Wait(pause.until()),
+                None => Boarding::Fail(pause.told(left)),
             };
-            self.cache.token(key(), asking).await.map(|token| token.expose_secret().to_owned())
+        }
+        if !may_ask() {
+            return Boarding::NotAllowed;
+        }
+        let (ticket, flight) = take_off(slot, &entry.turn, key, need);
+        Boarding::Ticket(ticket, flight)
+    }
+
+    /// The duty to renew the token of `key` in the background, unless a request is under way or
+    /// paused.
+    pub(super) fn board_ahead(&self, key: &Key) -> Option<Ticket> {
+        let mut inner = self.lock();
+        let entry = inner.entries.entry(key.grant.clone()).or_default();
+        if entry.pause.as_ref().and_then(Pause::left).is_some() {
+            return None;
+        }
+        let slot = entry.slots.entry(key.slot.clone()).or_default();
+        if slot.flight().is_some() {
+            return None;
+        }
+        Some(take_off(slot, &entry.turn, key, Need::Fresh).0)
+    }
+
+    /// What makes the request of `ticket`, whose turn has come, needless: a newer token, or a
+    /// pause that began while it waited.
+    pub(super) fn overtaken(&self, ticket: &Ticket) -> Option<Result<Token, TokenError>> {
+        let now = Moment::now();
+        let mut inner = self.lock();
+        let entry = inner.entries.get_mut(&ticket.key.grant)?;
+        let slot = entry.slots.get_mut(&ticket.key.slot)?;
+        let newer = slot.held.as_ref().filter(|held| {
+            held.generation() > ticket.generation && ticket.need.admits(held) && held.is_fresh(now)
+        });
+        let pause = entry.pause.as_ref().and_then(|pause| Some(pause.told(pause.left()?)));
+        let outcome = newer.map(|held| Ok(held.token())).or(pause.map(Err))?;
+        slot.flight = None;
+        Some(outcome)
+    }
+
+    /// Keeps a token under `key`, which ends its flight and all failures of its grant.
+    pub(super) fn publish(&self, key: &Key, issued: Issued, asked_at: Moment) -> Token {
+        let mut inner = self.lock();
+        inner.generation += 1;
+        let held = Held::new(issued, asked_at, inner.generation);
+        let token = held.token();
+        let entry = inner.entries.entry(key.grant.clone()).or_default();
+        entry.pause = None;
+        entry.last_error = None;
+        let slot = entry.slots.entry(key.slot.clone()).or_default();
+        slot.held = Some(held);
+        slot.flight = None;
+        token
+    }
+
+    /// Ends the flight of `key` with `error`, and leaves the endpoint alone for a while where one
+    /// was asked. `refused_before` is whether an earlier run of the program knew of a refusal.
+    pub(super) fn fail(&self, key: &Key, error: &TokenError, rest: Rest) -> Spare {
+        let now = Moment::now();
+        let mut inner = self.lock();
+        let entry = inner.entries.entry(key.grant.clone()).or_default();
+        entry.last_error = Some(error.clone());
+        if let Rest::Pause { refused_before } = rest {
+            let counted = u32::from(refused_before && error.kind == ErrorKind::Consent);
+            entry.pause = Some(Pause::after(entry.pause.as_ref(), error.clone(), counted));
+        }
+        let slot = entry.slots.entry(key.slot.clone()).or_default();
+        slot.flight = None;
+        let Some(held) = slot.held.as_mut() else { return Spare::None };
+        if rest == Rest::Store {
+            held.renewal_pauses_until = Some(now.instant + STORE_PAUSE);
+        }
+        if error.is_temporary() && held.is_spare(now) { Spare::Used } else { Spare::None }
+    }
+
+    /// The token under `key` if it may be used for `need` while no other can be had.
+    pub(super) fn spare(&self, key: &Key, need: Need) -> Option<Token> {
+        let now = Moment::now();
+        let inner = self.lock();
+        let held = inner.entries.get(&key.grant)?.slots.get(&key.slot)?.held.as_ref()?;
+        (need.admits(held) && held.is_spare(now)).then(|| held.token())
+    }
+
+    /// Whose turn it is to ask for `grant`.
+    pub(super) fn turn(&self, grant: &GrantId) -> Turn {
+        Arc::clone(&self.lock().entries.entry(grant.clone()).or_default().turn)
+    }
+
+    /// Forgets the tokens and failures of `grant`, which another consent replaces, or none.
+    pub(super) fn forget(&self, grant: &GrantId) {
+        if let Some(entry) = self.lock().entries.get_mut(grant) {
+            entry.pause = None;
+            entry.last_error = None;
+            entry.is_unsaved = false;
+            entry.slots.values_mut().for_each(|slot| slot.held = None);
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn token_is_used_until_five_minutes_before_its_end() {
-        let scene = Scene::default();
-        assert_eq!(scene.ask(Ok(HOUR)).await.unwrap(), "token-1");
-        advance(HOUR - LEFT_MIN - SECOND).await;
-        assert_eq!(scene.ask(Ok(HOUR)).await.unwrap(), "token-1");
-        advance(SECOND).await;
-        assert_eq!(scene.ask(Ok(HOUR)).await.unwrap(), "token-2");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn short_token_is_used_for_half_its_life() {
-        let scene = Scene::default();
-        let minute = 60 * SECOND;
-        assert_eq!(scene.ask(Ok(minute)).await.unwrap(), "token-1");
-        advance(29 * SECOND).await;
-        assert_eq!(scene.ask(Ok(minute)).await.unwrap(), "token-1");
-        advance(SECOND).await;
-        assert_eq!(scene.ask(Ok(minute)).await.unwrap(), "token-2");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn token_without_life_serves_those_who_waited_for_it_alone() {
-        let scene = Scene::default();
-        assert_eq!(scene.ask(Ok(Duration::ZERO)).await.unwrap(), "token-1");
-        assert_eq!(scene.ask(Ok(HOUR)).await.unwrap(), "token-2");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn old_token_is_used_when_it_cannot_be_renewed_for_the_moment() {
-        let scene = Scene::default();
-        scene.ask(Ok(HOUR)).await.unwrap();
-        advance(HOUR - LEFT_MIN).await;
-        assert_eq!(scene.ask(Err(outage())).await.unwrap(), "token-1");
-        assert_eq!(scene.requests.load(Ordering::SeqCst), 2);
-
-        // The next attempt comes after a pause, and its token is taken.
-        advance(RENEWAL_PAUSE - SECOND).await;
-        assert_eq!(scene.ask(Ok(HOUR)).await.unwrap(), "token-1");
-        assert_eq!(scene.requests.load(Ordering::SeqCst), 2);
-        advance(SECOND).await;
-        assert_eq!(scene.ask(Ok(HOUR)).await.unwrap(), "token-3");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn old_token_is_not_used_in_its_last_thirty_seconds() {
-        let scene = Scene::default();
-        scene.ask(Ok(HOUR)).await.unwrap();
-        advance(HOUR - LEFT_LAST - SECOND).await;
-        assert_eq!(scene.ask(Err(outage())).await.unwrap(), "token-1");
-        advance(SECOND).await;
-        assert_eq!(scene.ask(Err(outage())).await.unwrap_err(), outage());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn old_token_is_not_used_when_its_renewal_is_refused() {
-        let scene = Scene::default();
-        scene.ask(Ok(HOUR)).await.unwrap();
-        advance(HOUR - LEFT_MIN).await;
-        assert_eq!(scene.ask(Err(refusal())).await.unwrap_err(), refusal());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn failure_is_not_remembered() {
-        let scene = Scene::default();
-        assert_eq!(scene.ask(Err(outage())).await.unwrap_err(), outage());
-        assert_eq!(scene.ask(Ok(HOUR)).await.unwrap(), "token-2");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn request_goes_on_when_its_first_caller_gives_up() {
-        let cache = Cache::default();
-        let gate = Arc::new(Notify::new());
-        let at_gate = Arc::clone(&gate);
-        let asking = || async move {
-            at_gate.notified().await;
-            Ok(Issued { token: AccessToken::parse("token-1").unwrap(), life: HOUR })
-        };
-        tokio::time::timeout(SECOND, cache.token(key(), asking)).await.unwrap_err();
-        let second = cache.token(key(), || -> std::future::Pending<_> {
-            panic!("a second request is made while the first is under way")
+    /// Forgets what is not under one of `wanted`, and all failures. What somebody is busy with
+    /// stays until the next time, so that its turn is not given twice.
+    pub(super) fn want(&self, wanted: &HashSet<Key>) {
+        let grants: HashSet<&GrantId> = wanted.iter().map(|key| &key.grant).collect();
+        self.lock().entries.retain(|grant, entry| {
+            entry.pause = None;
+            entry.last_error = None;
+            entry.slots.retain(|slot, state| {
+                let key = Key { grant: grant.clone(), slot: slot.clone() };
+                wanted.contains(&key) || state.flight().is_some()
+            });
+            grants.contains(grant) || Arc::strong_count(&entry.turn) > 1
         });
-        let (token, ()) = tokio::join!(second, async { gate.notify_one() });
-        assert_eq!(token.unwrap().expose_secret(), "token-1");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn request_that_was_torn_down_fails_its_callers_and_leaves_no_trace() {
-        let scene = Scene::default();
-        let torn = scene.cache.token(key(), || async { panic!("torn down") }).await;
-        assert!(torn.unwrap_err().is_temporary());
-        assert_eq!(scene.ask(Ok(HOUR)).await.unwrap(), "token-1");
+    /// In how long the token of `key` is due to be renewed ahead of its end; `None` while nobody
+    /// needs it, or somebody has to mend something first.
+    pub(super) fn renewal_due(&self, key: &Key, now: Moment) -> Option<Duration> {
+        let inner = self.lock();
+        let entry = inner.entries.get(&key.grant)?;
+        let due = entry.slots.get(&key.slot)?.renewal_due(now)?;
+        match &entry.pause {
+            Some(pause) if pause.error().is_temporary() => {
+                Some(due.max(pause.left().unwrap_or_default()))
+            }
+            Some(_) => None,
+            None => Some(due),
+        }
     }
 
-    #[test]
-    fn moment_counts_the_clock_that_went_further() {
-        let instant = Instant::now();
-        let at = |monotonic: u64, wall: u64| Moment {
-            instant: instant + Duration::from_secs(monotonic),
-            unix_time: Duration::from_secs(wall),
-        };
-        assert_eq!(at(5, 1005).since(at(0, 1000)), 5 * SECOND);
-        assert_eq!(at(5, 4600).since(at(0, 1000)), HOUR, "the machine slept");
-        assert_eq!(at(5, 900).since(at(0, 1000)), 5 * SECOND, "the clock was set back");
+    /// When `grant` was last used for no other reason than to keep it alive.
+    pub(super) fn kept_alive_at(&self, grant: &GrantId) -> Option<Moment> {
+        self.lock().entries.get(grant)?.kept_alive_at
     }
+
+    /// Says that `grant` is used now to keep it alive.
+    pub(super) fn keeps_alive(&self, grant: &GrantId) {
+        let mut inner = self.lock();
+        inner.entries.entry(grant.clone()).or_default().kept_alive_at = Some(Moment::now());
+    }
+
+    /// Says whether the newest refresh token of `grant` is in memory alone.
+    pub(super) fn set_unsaved(&self, grant: &GrantId, is_unsaved: bool) {
+        self.lock().entries.entry(grant.clone()).or_default().is_unsaved = is_unsaved;
+    }
+
+    /// Says that everything is written.
+    pub(super) fn all_saved(&self) {
+        self.lock().entries.values_mut().for_each(|entry| entry.is_unsaved = false);
+    }
+
+    /// What is in memory of `grant`.
+    pub(super) fn memory_of(&self, grant: &GrantId) -> Memory {
+        let now = Moment::now();
+        let inner = self.lock();
+        let Some(entry) = inner.entries.get(grant) else { return Memory::default() };
+        let held = || entry.slots.values().filter_map(|slot| slot.held.as_ref());
+        let live = held().filter(|held| !held.left(now).is_zero());
+        Memory {
+            ends_at: live.map(|held| held.ends_at(now)).max(),
+            is_usable: held().any(|held| held.is_fresh(now) || held.is_spare(now)),
+            is_unsaved: entry.is_unsaved,
+            last_error: entry.last_error.clone(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // Nothing that is done under the lock leaves an entry half changed.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Begins a flight for `slot`.
+fn take_off(slot: &mut Slot, turn: &Turn, key: &Key, need: Need) -> (Ticket, Flight) {
+    let (land, flight) = watch::channel(None);
+    slot.flight = Some(flight.clone());
+    let generation = slot.held.as_ref().map_or(0, Held::generation);
+    let (key, turn) = (key.clone(), Arc::clone(turn));
+    (Ticket { key, need, turn, land, generation }, flight)
+}
+
+/// What follows a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// The endpoint is left alone for a while.
+    Pause {
+        /// Whether an earlier run of the program knew of a refusal.
+        refused_before: bool,
+    },
+    /// The token in memory is used on: the store cannot be written.
+    Store,
+    /// Nothing: nobody was asked.
+    Nothing,
+}
+
+/// Whether a token in memory bridges a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spare {
+    /// One does.
+    Used,
+    /// None does.
+    None,
+}
+
+/// What is in memory of a grant.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    /// When the token that lives longest ends, since 1970.
+    pub(super) ends_at: Option<Duration>,
+    /// Whether a token would do for a sign-in.
+    pub(super) is_usable: bool,
+    /// Whether the newest refresh token is nowhere else.
+    pub(super) is_unsaved: bool,
+    /// What went wrong last.
+    pub(super) last_error: Option<TokenError>,
 }

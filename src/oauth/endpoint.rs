@@ -1,8 +1,12 @@
-//! The HTTP client of token endpoints.
+//! The HTTP client of token and revocation endpoints.
 //!
-//! In:     one POST at a time, made by the `oauth2` crate.
+//! In:     one POST at a time, made by the `oauth2` crate or a form of our own.
 //! Out:    a JSON answer of at most `BODY_LEN_MAX` bytes, or why there is none; of what an endpoint
-//!         sends, only status, content type and OAuth error words ever reach that reason.
+//!         sends, only status, content type, OAuth error words and `Retry-After` ever reach that
+//!         reason.
+//!
+//! The `oauth2` crate drops an error answer's headers, so error answers are read here.
+//!
 //! Limits: `CONNECT_TIMEOUT`, and [`DEADLINE`] for everything; no redirect is followed, because it
 //!         would carry the client secret somewhere else (RFC 9700 section 4.12).
 
@@ -13,16 +17,17 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
-use oauth2::http::{StatusCode, header};
-use oauth2::url::{Host, Url};
-use oauth2::{AsyncHttpClient, HttpRequest, HttpResponse, TokenUrl};
+use oauth2::http::{HeaderValue, Method, StatusCode, header};
+use oauth2::url::{Host, Url, form_urlencoded};
+use oauth2::{AsyncHttpClient, HttpRequest, HttpResponse};
 use reqwest::{Client, Response, redirect};
 use rustls::{ClientConfig, RootCertStore};
 
 use super::answer::ProviderError;
 use super::error::TokenError;
+use crate::clock;
 use crate::net::tls;
 use crate::proto::printable;
 use crate::provider::Grant;
@@ -81,22 +86,36 @@ impl Route {
 }
 
 impl Endpoints {
-    /// The endpoint of `grant`, not yet connected. Reads `ca_file` and the platform's roots when
-    /// they are used first, so it may block for some milliseconds. A failure is not remembered.
+    /// The token endpoint of `grant`, not yet connected. Reads `ca_file` and the platform's roots
+    /// when they are used first, so it may block for some milliseconds. A failure is not
+    /// remembered.
     ///
     /// # Errors
     /// When the endpoint's URL is unfit or there are no certificate authorities to trust.
     pub(super) fn open(&self, grant: &Grant) -> Result<Endpoint, TokenError> {
+        self.open_at("token_endpoint", &grant.token_endpoint, grant)
+    }
+
+    /// The same for the revocation endpoint of `grant`, whose URL is `url`.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(super) fn open_revocation(&self, grant: &Grant, url: &str) -> Result<Endpoint, TokenError> {
+        self.open_at("revocation_endpoint", url, grant)
+    }
+
+    fn open_at(
+        &self,
+        name: &'static str,
+        url: &str,
+        grant: &Grant,
+    ) -> Result<Endpoint, TokenError> {
         let configuration = |problem: String| TokenError::configuration(problem, "mend it");
-        let unfit = |problem: &str| {
-            configuration(format!("token_endpoint {:?} {problem}", grant.token_endpoint))
-        };
-        let token_url = TokenUrl::new(grant.token_endpoint.clone())
-            .map_err(|_| unfit("is no URL: correct it"))?;
-        let url = token_url.url();
-        let route = Route::to(url)
+        let unfit = |problem: &str| configuration(format!("{name} {url:?} {problem}"));
+        let host = host_of(url);
+        let url = Url::parse(url).map_err(|_| unfit("is no URL: correct it"))?;
+        let route = Route::to(&url)
             .ok_or_else(|| unfit("must be https; only loopback addresses may go without"))?;
-        let host = host_of(&grant.token_endpoint);
 
         let key = (route, grant.ca_file.clone());
         let lock = || self.clients.lock().unwrap_or_else(PoisonError::into_inner);
@@ -108,7 +127,7 @@ impl Endpoints {
                 lock().entry(key).or_insert(client).clone()
             }
         };
-        Ok(Endpoint { client, host, token_url })
+        Ok(Endpoint { client, host, url, name })
     }
 }
 
@@ -163,11 +182,13 @@ fn trust_nobody() -> Result<ClientConfig, String> {
     Ok(config)
 }
 
-/// One token endpoint.
+/// One endpoint.
 pub(super) struct Endpoint {
     client: Client,
     host: String,
-    token_url: TokenUrl,
+    url: Url,
+    /// Its key in the configuration.
+    name: &'static str,
 }
 
 impl Endpoint {
@@ -177,44 +198,87 @@ impl Endpoint {
     }
 
     /// Its URL.
-    pub(super) fn token_url(&self) -> &TokenUrl {
-        &self.token_url
+    pub(super) fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Posts `form` and reads no more of the answer than whether it is a success.
+    pub(super) async fn post(&self, form: &[(&str, &str)]) -> Result<(), EndpointError> {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
+        let mut request = HttpRequest::new(body.into_bytes());
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.url.as_str().parse().map_err(|_| {
+            EndpointError::new(format!("`{}` is no URL that HTTP knows: correct it", self.name))
+        })?;
+        let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+        request.headers_mut().insert(header::CONTENT_TYPE, form);
+        let response = self.send(request).await?;
+        if response.status() == StatusCode::OK {
+            return Ok(());
+        }
+        Err(read_error(response).await)
     }
 
     /// Sends `request`, reads the answer, and gives back what the `oauth2` crate can read.
     async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, EndpointError> {
-        let request =
-            reqwest::Request::try_from(request).map_err(|error| EndpointError::of(&error))?;
-        let response =
-            self.client.execute(request).await.map_err(|error| EndpointError::of(&error))?;
+        let response = self.send(request).await?;
+        let status = response.status();
+        if status != StatusCode::OK {
+            return Err(read_error(response).await);
+        }
+        if let content_type @ ContentType::Other(_) = ContentType::of(&response) {
+            return Err(EndpointError::unfit(status, &content_type, retry_after(&response)));
+        }
+        Ok(HttpResponse::new(read_body(response).await?))
+    }
+
+    async fn send(&self, request: HttpRequest) -> Result<Response, EndpointError> {
+        let of = |error: reqwest::Error| EndpointError::of(&error, self.name);
+        let request = reqwest::Request::try_from(request).map_err(of)?;
+        let response = self.client.execute(request).await.map_err(of)?;
         let status = response.status();
         if status.is_redirection() {
             return Err(EndpointError::new(format!(
-                "it answers HTTP {}, a redirect, and those are not followed: correct \
-                 `token_endpoint`",
-                status.as_u16()
+                "it answers HTTP {}, a redirect, and those are not followed: correct `{}`",
+                status.as_u16(),
+                self.name
             )));
         }
-        let content_type = ContentType::of(&response);
-        let body = match content_type {
-            ContentType::Json | ContentType::Untold => read_body(response).await?,
-            ContentType::Other(_) => Vec::new(),
-        };
-        if status == StatusCode::OK && matches!(content_type, ContentType::Other(_)) {
-            return Err(EndpointError::unfit(status, &content_type));
-        }
-        if status != StatusCode::OK {
-            let said = ProviderError::parse(&body)
-                .ok_or_else(|| EndpointError::unfit(status, &content_type))?;
-            if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
-                let reason = format!("it answers HTTP {} ({said})", status.as_u16());
-                return Err(EndpointError { reason, said: Some(Box::new(said)) });
-            }
-        }
-        let mut answer = HttpResponse::new(body);
-        *answer.status_mut() = status;
-        Ok(answer)
+        Ok(response)
     }
+}
+
+/// Reads an answer that is no success.
+async fn read_error(response: Response) -> EndpointError {
+    let (status, content_type) = (response.status(), ContentType::of(&response));
+    let retry_after = retry_after(&response);
+    let body = match content_type {
+        ContentType::Json | ContentType::Untold => match read_body(response).await {
+            Ok(body) => body,
+            Err(error) => return error,
+        },
+        ContentType::Other(_) => Vec::new(),
+    };
+    let Some(said) = ProviderError::parse(&body).map(Box::new) else {
+        return EndpointError::unfit(status, &content_type, retry_after);
+    };
+    if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
+        let reason = format!("it answers HTTP {} ({said})", status.as_u16());
+        EndpointError::Unavailable { reason, said: Some(said), retry_after }
+    } else {
+        EndpointError::Refused { said, retry_after }
+    }
+}
+
+/// How long the endpoint wants to be left alone (RFC 9110 section 10.2.3): seconds, or until a
+/// date.
+fn retry_after(response: &Response) -> Option<Duration> {
+    let value = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(value).ok()?.duration_since(UNIX_EPOCH).ok()?;
+    Some(date.saturating_sub(clock::unix_time()))
 }
 
 impl<'c> AsyncHttpClient<'c> for Endpoint {
@@ -229,7 +293,8 @@ impl<'c> AsyncHttpClient<'c> for Endpoint {
 /// Reads an answer's body, piece by piece so that a length that was promised costs nothing.
 async fn read_body(mut response: Response) -> Result<Vec<u8>, EndpointError> {
     let mut body = Vec::new();
-    while let Some(piece) = response.chunk().await.map_err(|error| EndpointError::of(&error))? {
+    let broke = |error: reqwest::Error| EndpointError::broke(&error);
+    while let Some(piece) = response.chunk().await.map_err(broke)? {
         if body.len() + piece.len() > BODY_LEN_MAX {
             return Err(EndpointError::new("its answer is longer than 1 MiB".into()));
         }
@@ -262,25 +327,42 @@ impl ContentType {
     }
 }
 
-/// Why an endpoint gave no answer that could be read; all of it may pass by itself.
+/// Why an endpoint gave no answer, or which error it answered with.
 #[derive(Debug, thiserror::Error)]
-#[error("{reason}")]
-pub(super) struct EndpointError {
-    /// What happened, in a clause.
-    pub(super) reason: String,
-    /// What the endpoint said, if it spoke OAuth.
-    pub(super) said: Option<Box<ProviderError>>,
+pub(super) enum EndpointError {
+    /// No answer that could be read, or an outage that was told; all of it may pass by itself.
+    #[error("{reason}")]
+    Unavailable {
+        /// What happened, in a clause.
+        reason: String,
+        /// What the endpoint said, if it spoke OAuth.
+        said: Option<Box<ProviderError>>,
+        /// How long the endpoint wants to be left alone, if it told.
+        retry_after: Option<Duration>,
+    },
+    /// An OAuth error, which the table has to judge.
+    #[error("{said}")]
+    Refused {
+        /// What the endpoint said.
+        said: Box<ProviderError>,
+        /// How long the endpoint wants to be left alone, if it told.
+        retry_after: Option<Duration>,
+    },
 }
 
 impl EndpointError {
     fn new(reason: String) -> Self {
-        Self { reason, said: None }
+        Self::Unavailable { reason, said: None, retry_after: None }
     }
 
     /// An answer that is not OAuth.
-    fn unfit(status: StatusCode, content_type: &ContentType) -> Self {
+    fn unfit(
+        status: StatusCode,
+        content_type: &ContentType,
+        retry_after: Option<Duration>,
+    ) -> Self {
         let status = status.as_u16();
-        Self::new(match content_type {
+        let reason = match content_type {
             ContentType::Json => {
                 format!("it answers HTTP {status} with JSON that is no OAuth answer")
             }
@@ -290,26 +372,32 @@ impl EndpointError {
             ContentType::Other(name) => {
                 format!("it answers HTTP {status} with {name:?} where JSON is due")
             }
-        })
+        };
+        Self::Unavailable { reason, said: None, retry_after }
     }
 
-    /// A request that went wrong on its way.
-    fn of(error: &reqwest::Error) -> Self {
+    /// A request to the endpoint of the key `name` that went wrong on its way.
+    fn of(error: &reqwest::Error, name: &str) -> Self {
         let cause = cause(error);
-        Self::new(if is_about_certificate(error) {
-            format!(
-                "no TLS ({cause}): check the name in `token_endpoint`, the endpoint's certificate \
-                 and `ca_file`"
-            )
+        if is_about_certificate(error) {
+            Self::new(format!(
+                "no TLS ({cause}): check the name in `{name}`, the endpoint's certificate and \
+                 `ca_file`"
+            ))
         } else if error.is_connect() && error.is_timeout() {
-            format!(
+            Self::new(format!(
                 "no connection within {CONNECT_TIMEOUT:?}: check DNS, firewall and proxy variables"
-            )
+            ))
         } else if error.is_connect() {
-            format!("no connection ({cause}): check DNS, firewall and proxy variables")
+            Self::new(format!("no connection ({cause}): check DNS, firewall and proxy variables"))
         } else {
-            format!("the connection broke ({cause})")
-        })
+            Self::broke(error)
+        }
+    }
+
+    /// An exchange that ended in its midst.
+    fn broke(error: &reqwest::Error) -> Self {
+        Self::new(format!("the connection broke ({})", cause(error)))
     }
 }
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 use tracing::warn;
 
 use super::answer::ProviderError;
+use super::verdict;
 use crate::names::Username;
+use crate::provider::GrantId;
 use crate::refusal::{Refusal, Unavailable};
 
 /// Why there is no access token. Nothing in it is a secret or bytes that an endpoint could have
@@ -73,6 +75,17 @@ impl TokenError {
         }
     }
 
+    /// Something that the person who has `grant` mends by consenting.
+    pub(super) fn consent(grant: &GrantId, cause: String) -> Self {
+        Self {
+            kind: ErrorKind::Consent,
+            cause,
+            fix: verdict::fix_of_consent(grant),
+            said: None,
+            retry_after: None,
+        }
+    }
+
     /// What a client that signs in as `account` hears of it.
     pub fn refusal(&self, account: &Username) -> Refusal {
         match self.kind {
@@ -90,10 +103,10 @@ impl TokenError {
     }
 
     /// Writes the one log line of a failed request. `message` says what comes of it.
-    pub(super) fn log(&self, grant: &str, message: &'static str) {
+    pub(super) fn log(&self, grant: &GrantId, message: &'static str) {
         let said = self.said.as_deref();
         warn!(
-            grant,
+            grant = %grant,
             kind = self.kind.name(),
             error = said.map(ProviderError::error),
             aadsts = said.and_then(ProviderError::aadsts),

@@ -5,23 +5,35 @@
 
 mod answer;
 mod cache;
+mod consent;
+mod desk;
 mod endpoint;
 mod error;
 mod grant;
+mod insistence;
+mod jitter;
+mod keeper;
+mod ledger;
+mod moment;
+mod pause;
+mod person;
+mod slot;
 #[cfg(test)]
 mod stand_in;
+mod status;
 #[cfg(test)]
 mod tests;
 mod verdict;
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, PoisonError};
 
 pub use answer::ProviderError;
-use cache::{Cache, Key};
-use endpoint::Endpoints;
+use cache::Need;
+use desk::Desk;
 pub use error::{ErrorKind, TokenError};
+use ledger::Ledger;
+use slot::Key;
+pub use status::{GrantStatus, TokenState};
 
 use crate::names::Username;
 use crate::provider::Grant;
@@ -44,52 +56,6 @@ pub struct Wanted {
     pub grant: Arc<Grant>,
     /// The scope sets, one for each protocol that has a server.
     pub scopes: Vec<Vec<String>>,
-}
-
-/// What is known of a grant, for `accounts`. Times are since 1970.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GrantStatus {
-    /// In one word: see [`TokenState::name`].
-    pub state: TokenState,
-    /// When the access token in memory that lives longest ends.
-    pub access_token_ends_at: Option<Duration>,
-    /// Who consented, if the provider told.
-    pub user: Option<Username>,
-    /// When the person consented.
-    pub consented_at: Option<Duration>,
-    /// When the refresh token was last used.
-    pub refreshed_at: Option<Duration>,
-    /// When the provider lets the refresh token die if nobody uses it, by what is known.
-    pub dies_at: Option<Duration>,
-    /// Whether the newest refresh token is in memory alone.
-    pub is_unsaved: bool,
-    /// What went wrong last, and has not gone right since.
-    pub last_error: Option<TokenError>,
-}
-
-/// What a sign-in would find.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TokenState {
-    /// An access token that will do.
-    Ready,
-    /// Nothing yet: it is asked for when somebody signs in.
-    NotAsked,
-    /// The person has to consent, for the first time or again.
-    ConsentNeeded,
-    /// The last request failed in another way.
-    Failing,
-}
-
-impl TokenState {
-    /// The word that `accounts` shows.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ready => "ready",
-            Self::NotAsked => "not asked yet",
-            Self::ConsentNeeded => "consent needed",
-            Self::Failing => "failing",
-        }
-    }
 }
 
 /// What came of [`Tokens::authorize`].
@@ -133,16 +99,13 @@ pub enum Revoked {
 ///
 /// Cloning shares them.
 #[derive(Debug, Clone)]
-pub struct Tokens {
-    cache: Cache,
-    endpoints: Arc<Endpoints>,
-    store: Store,
-}
+pub struct Tokens(Arc<Desk>);
 
 impl Tokens {
     /// Without any access token. Nothing is asked for until somebody needs it.
     pub fn new(store: Store) -> Self {
-        Self { cache: Cache::default(), endpoints: Arc::default(), store }
+        let ledger = Ledger::new(Arc::new(store));
+        Self(Arc::new(Desk::new(Arc::new(grant::Network::default()), ledger)))
     }
 
     /// An access token by `grant` for `scopes`, from memory while more than five minutes, or half
@@ -158,21 +121,11 @@ impl Tokens {
         grant: &Arc<Grant>,
         scopes: &[String],
     ) -> Result<Token, TokenError> {
-        let key = Key {
-            token_endpoint: grant.token_endpoint.clone(),
-            client_id: grant.client_id.clone(),
-            scopes: scopes.iter().cloned().collect::<BTreeSet<_>>(),
-        };
-        let access_token = self
-            .cache
-            .token(key, || {
-                let endpoints = Arc::clone(&self.endpoints);
-                let grant = Arc::clone(grant);
-                let scopes = scopes.to_vec();
-                async move { grant::client_credentials::request(&endpoints, &grant, &scopes).await }
-            })
-            .await?;
-        Ok(Token { access_token, generation: 0 })
+        let token = self.0.token(grant, scopes, Need::Fresh, || true).await?;
+        token.ok_or_else(|| {
+            // Whoever may always ask is never sent away; this keeps the promise in types.
+            TokenError::temporary(&endpoint::host_of(&grant.token_endpoint), "nobody asked it")
+        })
     }
 
     /// A newer token than `refused`, which the upstream did not take from `account`; `None` where
@@ -183,63 +136,72 @@ impl Tokens {
     /// As [`Self::access_token`].
     pub async fn renewed(
         &self,
-        _grant: &Arc<Grant>,
-        _scopes: &[String],
-        _refused: &Token,
-        _account: &Username,
+        grant: &Arc<Grant>,
+        scopes: &[String],
+        refused: &Token,
+        account: &Username,
     ) -> Result<Option<Token>, TokenError> {
-        Ok(None)
+        let need = Need::NewerThan(refused.generation);
+        self.0.token(grant, scopes, need, || self.0.insistence.take(account)).await
     }
 
     /// Says that the upstream took a token from `account`: its refused ones are no longer in a row.
-    pub fn accepted(&self, _account: &Username) {}
+    pub fn accepted(&self, account: &Username) {
+        self.0.insistence.forgive(account);
+    }
 
-    /// What is known of `grant`.
-    pub fn status(&self, _grant: &Grant) -> GrantStatus {
-        GrantStatus {
-            state: TokenState::NotAsked,
-            access_token_ends_at: None,
-            user: None,
-            consented_at: None,
-            refreshed_at: None,
-            dies_at: None,
-            is_unsaved: false,
-            last_error: None,
-        }
+    /// What is known of `grant`. Blocks as the store does.
+    pub fn status(&self, grant: &Grant) -> GrantStatus {
+        self.0.status(grant)
     }
 
     /// Uses `refresh_token` once for `scopes`, and keeps what comes of it in place of what was
     /// kept of `grant`. Where the provider tells who consented, that has to be one of `expected`,
-    /// ignoring case.
+    /// ignoring case. It is carried through even if the caller gives up.
     ///
     /// # Errors
     /// When nothing was kept, and what was kept before is as it was.
     pub async fn authorize(
         &self,
-        _grant: &Arc<Grant>,
-        _scopes: &[String],
-        _refresh_token: RefreshToken,
-        _expected: &[Username],
+        grant: &Arc<Grant>,
+        scopes: &[String],
+        refresh_token: RefreshToken,
+        expected: &[Username],
     ) -> Result<Authorized, AuthorizeError> {
-        Ok(Authorized { user: None, unsaved: None })
+        let (scopes, expected) = (scopes.to_vec(), expected.to_vec());
+        self.0.authorize(Arc::clone(grant), scopes, refresh_token, expected).await
     }
 
-    /// Gives the consent of `grant` back and forgets its refresh token.
+    /// Gives the consent of `grant` back and forgets its refresh token. It is carried through even
+    /// if the caller gives up.
     ///
     /// # Errors
     /// When the provider did not take it back; then it is still kept.
     pub async fn revoke(&self, grant: &Arc<Grant>) -> Result<Revoked, TokenError> {
-        let kept = self.store.load(&grant.id).is_some();
-        Ok(if kept { Revoked::HereAlone } else { Revoked::NothingKept })
+        self.0.revoke(Arc::clone(grant)).await
     }
 
     /// Says which grants the configuration has now: others are forgotten (the store keeps them),
     /// and failures are, because whoever changed the file may have mended their cause.
-    pub fn want(&self, _wanted: Vec<Wanted>) {}
+    pub fn want(&self, wanted: Vec<Wanted>) {
+        let keys = wanted
+            .iter()
+            .flat_map(|wanted| wanted.scopes.iter().map(|scopes| Key::new(&wanted.grant, scopes)))
+            .collect();
+        *self.0.wanted.lock().unwrap_or_else(PoisonError::into_inner) = wanted.into();
+        self.0.cache.want(&keys);
+        self.0.changed.notify_one();
+    }
 
     /// Renews tokens before they end, keeps unused grants alive and writes what could not be
     /// written, until it is dropped.
     pub async fn keep(&self) {
-        std::future::pending().await
+        self.0.keep().await;
+    }
+
+    /// Waits until the requests under way are over and what they brought is committed, 15 seconds
+    /// at most. For the end of the program, which would lose a new refresh token otherwise.
+    pub async fn settled(&self) {
+        self.0.settled().await;
     }
 }

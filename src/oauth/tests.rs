@@ -1,5 +1,7 @@
 //! What [`Tokens`] promises, tried against endpoints on loopback.
 
+mod life;
+mod scene;
 mod tls;
 
 use std::io;
@@ -270,6 +272,7 @@ async fn client_secret_file_is_read_anew_at_each_request() {
     assert_eq!(stand_in.requests(), 0);
     for secret in ["first", "second"] {
         std::fs::write(&path, format!("{secret}\n")).unwrap();
+        tokens.want(Vec::new()); // ends the pause after the failure before
         tokens.access_token(&grant, &scopes()).await.unwrap_err();
         assert!(stand_in.last_request().ends_with(&format!("client_secret={secret}")));
     }

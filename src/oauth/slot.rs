@@ -1,0 +1,136 @@
+//! A slot: the access token of one scope set of a grant, and the request for it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::error::TokenError;
+use super::grant::Issued;
+use super::moment::Moment;
+use super::{Token, jitter};
+use crate::provider::{Grant, GrantId};
+use crate::secret::AccessToken;
+
+/// A token with no more than this left is renewed. Google ends a session with its token, so one
+/// that is about to end would make a short session.
+pub(super) const LEFT_MIN: Duration = Duration::from_secs(5 * 60);
+
+/// A token with no more than this left is not used even when it cannot be renewed: the upstream
+/// might see it expired.
+pub(super) const LEFT_LAST: Duration = Duration::from_secs(30);
+
+/// How long a token is kept ready in advance after it was used last.
+const KEPT_READY: Duration = Duration::from_secs(60 * 60);
+
+/// A token that lives no longer is not renewed ahead of its end: it would be asked for without end.
+const LIFE_KEPT_MIN: Duration = Duration::from_secs(2);
+
+/// Which tokens are the same.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    pub(super) grant: GrantId,
+    pub(super) slot: SlotKey,
+}
+
+/// Which tokens of a grant are the same. Client and endpoint are in it because the configuration
+/// may change them while sessions that began before are still asking.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct SlotKey {
+    token_endpoint: String,
+    client_id: String,
+    scopes: BTreeSet<String>,
+}
+
+impl Key {
+    pub(super) fn new(grant: &Grant, scopes: &[String]) -> Self {
+        let slot = SlotKey {
+            token_endpoint: grant.token_endpoint.clone(),
+            client_id: grant.client_id.clone(),
+            scopes: scopes.iter().cloned().collect(),
+        };
+        Self { grant: grant.id.clone(), slot }
+    }
+}
+
+/// What is known under one key.
+#[derive(Debug, Default)]
+pub(super) struct Slot {
+    pub(super) held: Option<Held>,
+    pub(super) flight: Option<Flight>,
+    pub(super) used_at: Option<Moment>,
+}
+
+/// A request under way, and what came of it once it is over.
+pub(super) type Flight = watch::Receiver<Option<Result<Token, TokenError>>>;
+
+impl Slot {
+    /// The request under way, if there is one. The sender is gone without a word only if the
+    /// request's task was torn down.
+    pub(super) fn flight(&self) -> Option<&Flight> {
+        self.flight.as_ref().filter(|flight| flight.has_changed().is_ok())
+    }
+
+    /// In how long the token is due to be renewed ahead of its end; `None` where nobody needs it.
+    pub(super) fn renewal_due(&self, now: Moment) -> Option<Duration> {
+        let held = self.held.as_ref()?;
+        let is_used = self.used_at.is_some_and(|used_at| now.since(used_at) < KEPT_READY);
+        if !is_used || held.life < LIFE_KEPT_MIN || self.flight().is_some() {
+            return None;
+        }
+        let pause = held.renewal_pauses_until.map(|until| until.duration_since(now.instant));
+        Some(held.left(now).saturating_sub(held.renewed_at_left).max(pause.unwrap_or_default()))
+    }
+}
+
+/// A token in memory.
+#[derive(Debug)]
+pub(super) struct Held {
+    token: AccessToken,
+    generation: u64,
+    /// Reckoned from before it was asked for, so never later than the provider means.
+    asked_at: Moment,
+    life: Duration,
+    /// With how much left it is renewed in the background: some time before a sign-in would.
+    renewed_at_left: Duration,
+    /// While the store cannot be written it is used on until then.
+    pub(super) renewal_pauses_until: Option<Instant>,
+}
+
+impl Held {
+    pub(super) fn new(issued: Issued, asked_at: Moment, generation: u64) -> Self {
+        let Issued { token, life } = issued;
+        let renewed_at_left = jitter::spread(LEFT_MIN.min(life / 2), 1.2, 1.6);
+        Self { token, generation, asked_at, life, renewed_at_left, renewal_pauses_until: None }
+    }
+
+    pub(super) fn token(&self) -> Token {
+        Token { access_token: self.token.clone(), generation: self.generation }
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub(super) fn left(&self, now: Moment) -> Duration {
+        self.life.saturating_sub(now.since(self.asked_at))
+    }
+
+    /// When it ends, since 1970.
+    pub(super) fn ends_at(&self, now: Moment) -> Duration {
+        now.unix_time.saturating_add(self.left(now))
+    }
+
+    /// Whether it is used without asking for another.
+    pub(super) fn is_fresh(&self, now: Moment) -> bool {
+        let pauses = self.renewal_pauses_until.is_some_and(|until| now.instant < until);
+        let needed = if pauses { LEFT_LAST } else { LEFT_MIN.min(self.life / 2) };
+        self.left(now) > needed
+    }
+
+    /// Whether it is used while no other can be had.
+    pub(super) fn is_spare(&self, now: Moment) -> bool {
+        self.left(now) > LEFT_LAST
+    }
+}

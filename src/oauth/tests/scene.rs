@@ -1,0 +1,331 @@
+//! A scene: tokens, an endpoint that answers by script, and a store that can be made to fail; none
+//! of them with a socket or a disk, so that time can be paused.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::*;
+use crate::oauth::grant::{Answer as Given, Asked, Issued, Issuer};
+use crate::oauth::ledger::{GrantStore, Ledger};
+use crate::store::{Health, StoreError, StoredGrant};
+
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
+
+/// What an endpoint says to its request of this number, from 1.
+pub(super) type Say = dyn FnMut(usize) -> Result<Given, TokenError> + Send;
+
+/// One request as the endpoint saw it.
+#[derive(Debug, Clone)]
+pub(super) struct Request {
+    pub(super) at: Instant,
+    pub(super) scopes: Vec<String>,
+    pub(super) refresh_token: Option<String>,
+}
+
+pub(super) struct Script {
+    say: Mutex<Box<Say>>,
+    latency: Mutex<Duration>,
+    requests: Mutex<Vec<Request>>,
+    running: AtomicUsize,
+    pub(super) overlapped: AtomicBool,
+    revocation: Mutex<Result<(), TokenError>>,
+    events: Events,
+}
+
+type Events = Arc<Mutex<Vec<String>>>;
+
+impl std::fmt::Debug for Script {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Script")
+    }
+}
+
+impl Issuer for Script {
+    fn issue<'a>(
+        &'a self,
+        _grant: &'a Arc<Grant>,
+        scopes: &'a [String],
+        refresh_token: Option<&'a RefreshToken>,
+    ) -> Asked<'a, Given> {
+        Box::pin(async move {
+            let refresh_token = refresh_token.map(|token| token.expose_secret().to_owned());
+            self.events.lock().unwrap().push(format!("request {refresh_token:?}"));
+            let number = {
+                let mut requests = self.requests.lock().unwrap();
+                let at = Instant::now();
+                requests.push(Request { at, scopes: scopes.to_vec(), refresh_token });
+                requests.len()
+            };
+            if self.running.fetch_add(1, Ordering::SeqCst) > 0 {
+                self.overlapped.store(true, Ordering::SeqCst);
+            }
+            let latency = *self.latency.lock().unwrap();
+            sleep(latency).await;
+            self.running.fetch_sub(1, Ordering::SeqCst);
+            (self.say.lock().unwrap())(number)
+        })
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        _grant: &'a Arc<Grant>,
+        _url: &'a str,
+        refresh_token: &'a RefreshToken,
+    ) -> Asked<'a, ()> {
+        let event = format!("revoke {:?}", refresh_token.expose_secret());
+        self.events.lock().unwrap().push(event);
+        let outcome = self.revocation.lock().unwrap().clone();
+        Box::pin(async move { outcome })
+    }
+}
+
+/// A store in memory whose disk fails on demand.
+#[derive(Debug)]
+pub(super) struct Disk {
+    store: Store,
+    fails: AtomicBool,
+    is_unsaved: AtomicBool,
+    pub(super) answer_was_lost: AtomicBool,
+    events: Events,
+}
+
+impl Disk {
+    fn write(&self, event: &str) -> Result<(), StoreError> {
+        let fails = self.fails.load(Ordering::SeqCst);
+        self.events.lock().unwrap().push(format!("{event}{}", if fails { " fails" } else { "" }));
+        if fails { Err(StoreError::Io { problem: "the disk is full".into() }) } else { Ok(()) }
+    }
+}
+
+impl GrantStore for Disk {
+    fn load(&self, grant: &GrantId) -> Option<StoredGrant> {
+        self.store.load(grant)
+    }
+
+    fn lease(&self, _grant: &GrantId) -> Result<(), StoreError> {
+        self.write("lease")
+    }
+
+    fn release(&self, _grant: &GrantId) {
+        self.events.lock().unwrap().push("release".into());
+    }
+
+    fn answer_was_lost(&self, _grant: &GrantId) -> bool {
+        self.answer_was_lost.load(Ordering::SeqCst)
+    }
+
+    fn commit(&self, grant: &GrantId, stored: &StoredGrant) -> Result<(), StoreError> {
+        self.store.commit(grant, stored).unwrap();
+        let token = stored.refresh_token.expose_secret();
+        let refused = if stored.refused.is_some() { " refused" } else { "" };
+        let written = self.write(&format!("commit {token}{refused}"));
+        self.is_unsaved.store(written.is_err(), Ordering::SeqCst);
+        written
+    }
+
+    fn remove(&self, grant: &GrantId) -> Result<(), StoreError> {
+        self.store.remove(grant).unwrap();
+        self.write("remove")
+    }
+
+    fn health(&self) -> Health {
+        if self.is_unsaved.load(Ordering::SeqCst) {
+            Health::Unsaved { problem: "the disk is full".into() }
+        } else {
+            Health::Saved
+        }
+    }
+
+    fn save(&self) -> Result<(), StoreError> {
+        self.write("save")?;
+        self.is_unsaved.store(false, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+pub(super) struct Scene {
+    pub(super) tokens: Tokens,
+    pub(super) script: Arc<Script>,
+    pub(super) disk: Arc<Disk>,
+    pub(super) grant: Arc<Grant>,
+    events: Events,
+}
+
+impl Scene {
+    /// An application's grant, at an endpoint whose tokens live an hour.
+    pub(super) fn application() -> Self {
+        Self::of(Grant {
+            id: GrantId::Application {
+                provider: "stand-in".into(),
+                tenant: None,
+                client_id: "client".into(),
+            },
+            kind: GrantKind::ClientCredentials,
+            token_endpoint: "https://login.example/token".into(),
+            revocation_endpoint: None,
+            client_id: "client".into(),
+            client_secret: None,
+            ca_file: None,
+            refresh_idle: None,
+        })
+    }
+
+    /// Alice's consent, kept as `refresh-0`; each answer brings the next one.
+    pub(super) fn person() -> Self {
+        let scene = Self::nobody();
+        scene.keep("refresh-0", crate::clock::unix_time());
+        scene
+    }
+
+    /// Alice's account, without a consent.
+    pub(super) fn nobody() -> Self {
+        let grant = Grant::clone(&Self::application().grant);
+        Self::of(Grant {
+            id: GrantId::Account(alice()),
+            kind: GrantKind::AuthorizationCode,
+            revocation_endpoint: Some("https://login.example/revoke".into()),
+            ..grant
+        })
+    }
+
+    pub(super) fn of(grant: Grant) -> Self {
+        let events = Events::default();
+        let script = Arc::new(Script {
+            say: Mutex::new(Box::new(|number| Ok(given(number, HOUR)))),
+            latency: Mutex::new(Duration::ZERO),
+            requests: Mutex::default(),
+            running: AtomicUsize::new(0),
+            overlapped: AtomicBool::new(false),
+            revocation: Mutex::new(Ok(())),
+            events: Arc::clone(&events),
+        });
+        let disk = Arc::new(Disk {
+            store: Store::in_memory(),
+            fails: AtomicBool::new(false),
+            is_unsaved: AtomicBool::new(false),
+            answer_was_lost: AtomicBool::new(false),
+            events: Arc::clone(&events),
+        });
+        let issuer: Arc<dyn Issuer> = Arc::<Script>::clone(&script);
+        let store: Arc<dyn GrantStore> = Arc::<Disk>::clone(&disk);
+        let tokens = Tokens(Arc::new(Desk::new(issuer, Ledger::new(store))));
+        Self { tokens, script, disk, grant: Arc::new(grant), events }
+    }
+
+    /// Puts Alice's consent into the store.
+    pub(super) fn keep(&self, refresh_token: &str, refreshed_at: Duration) {
+        let stored = StoredGrant {
+            refresh_token: RefreshToken::parse(refresh_token).unwrap(),
+            client_id: self.grant.client_id.clone(),
+            token_endpoint: self.grant.token_endpoint.clone(),
+            user: None,
+            consented_at: refreshed_at,
+            refreshed_at,
+            refused: None,
+        };
+        self.disk.store.commit(&self.grant.id, &stored).unwrap();
+    }
+
+    /// What is kept.
+    pub(super) fn kept(&self) -> Option<StoredGrant> {
+        self.disk.store.load(&self.grant.id)
+    }
+
+    /// The refresh token that is kept.
+    pub(super) fn kept_token(&self) -> String {
+        self.kept().unwrap().refresh_token.expose_secret().to_owned()
+    }
+
+    /// The endpoint answers so from now on.
+    pub(super) fn say(&self, say: impl FnMut(usize) -> Result<Given, TokenError> + Send + 'static) {
+        *self.script.say.lock().unwrap() = Box::new(say);
+    }
+
+    /// The endpoint answers with this error from now on.
+    pub(super) fn fail(&self, error: &TokenError) {
+        let error = error.clone();
+        self.say(move |_| Err(error.clone()));
+    }
+
+    /// The endpoint gives tokens that live so long from now on.
+    pub(super) fn give(&self, life: Duration) {
+        self.say(move |number| Ok(given(number, life)));
+    }
+
+    /// The endpoint takes so long from now on.
+    pub(super) fn latency(&self, latency: Duration) {
+        *self.script.latency.lock().unwrap() = latency;
+    }
+
+    /// The disk fails, or no longer does.
+    pub(super) fn disk_fails(&self, fails: bool) {
+        self.disk.fails.store(fails, Ordering::SeqCst);
+    }
+
+    /// The revocation endpoint answers so from now on.
+    pub(super) fn revocation(&self, outcome: Result<(), TokenError>) {
+        *self.script.revocation.lock().unwrap() = outcome;
+    }
+
+    /// Asks for a token for `scope`.
+    pub(super) async fn token_for(&self, scope: &str) -> Result<Token, TokenError> {
+        self.tokens.access_token(&self.grant, &[scope.to_owned()]).await
+    }
+
+    /// Asks for a token as a sign-in does, and gives its text.
+    pub(super) async fn ask(&self) -> Result<String, TokenError> {
+        let token = self.token_for("mail").await;
+        token.map(|token| token.access_token.expose_secret().to_owned())
+    }
+
+    /// Wants the grant with the scope of [`Self::ask`].
+    pub(super) fn want(&self) {
+        let grant = Arc::clone(&self.grant);
+        self.tokens.want(vec![Wanted { grant, scopes: vec![vec!["mail".to_owned()]] }]);
+    }
+
+    pub(super) fn requests(&self) -> Vec<Request> {
+        self.script.requests.lock().unwrap().clone()
+    }
+
+    pub(super) fn request_count(&self) -> usize {
+        self.script.requests.lock().unwrap().len()
+    }
+
+    /// What endpoint and disk have seen since the last call, in order.
+    pub(super) fn events(&self) -> Vec<String> {
+        std::mem::take(&mut *self.events.lock().unwrap())
+    }
+
+    pub(super) fn status(&self) -> GrantStatus {
+        self.tokens.status(&self.grant)
+    }
+}
+
+pub(super) fn alice() -> Username {
+    Username::parse("alice@contoso.com").unwrap()
+}
+
+/// The answer of this number: `token-N`, and for a person `refresh-N`.
+pub(super) fn given(number: usize, life: Duration) -> Given {
+    let token = AccessToken::parse(&format!("token-{number}")).unwrap();
+    Given {
+        issued: Ok(Issued { token, life }),
+        refresh_token: RefreshToken::parse(&format!("refresh-{number}")),
+        user: None,
+    }
+}
+
+pub(super) fn outage() -> TokenError {
+    TokenError::temporary("login.example", "HTTP 503")
+}
+
+/// What the table says of `error` to Alice's grant.
+pub(super) fn refusal(error: &str) -> TokenError {
+    let said = ProviderError::kept(error, None);
+    verdict::judge("login.example", &GrantId::Account(alice()), said)
+}

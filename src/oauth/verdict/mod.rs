@@ -1,0 +1,161 @@
+//! The verdict on an error answer: who has to do something about it, and what.
+//!
+//! In:  an error answer (RFC 6749 section 5.2) and whose grant it concerns. Out: a [`TokenError`].
+//! What decides is [`TABLE`], read from the most particular match to the most general.
+
+mod table;
+
+use table::{Match, Row, TABLE};
+
+use super::answer::ProviderError;
+use super::error::{ErrorKind, TokenError};
+use crate::provider::GrantId;
+
+/// Every row, with an error answer that it is for.
+#[cfg(test)]
+pub(super) fn rows() -> impl Iterator<Item = (ErrorKind, serde_json::Value)> {
+    TABLE.iter().map(|row| (row.kind, row.example()))
+}
+
+/// What becomes of a request for the grant `whose` that `endpoint` answered with an error.
+pub(super) fn judge(endpoint: &str, whose: &GrantId, said: ProviderError) -> TokenError {
+    let Some(row) = row_for(&said) else {
+        return TokenError {
+            kind: ErrorKind::Admin,
+            cause: format!("{endpoint} refuses a token ({said})"),
+            fix: "look the error up in the provider's documentation".into(),
+            said: Some(Box::new(said)),
+            retry_after: None,
+        };
+    };
+    let (kind, fix) = match (row.kind, whose) {
+        (ErrorKind::Consent, GrantId::Account(_)) => (ErrorKind::Consent, fix_of_consent(whose)),
+        // Nobody can sign in for an application: who allowed it has to.
+        (ErrorKind::Consent, GrantId::Application { .. }) => (ErrorKind::Admin, row.fix.to_owned()),
+        (ErrorKind::Temporary | ErrorKind::Admin | ErrorKind::Configuration, _) => {
+            (row.kind, row.fix.to_owned())
+        }
+    };
+    let verb = match kind {
+        ErrorKind::Temporary => "gives no token now",
+        ErrorKind::Consent | ErrorKind::Admin | ErrorKind::Configuration => "refuses a token",
+    };
+    let cause = format!("{endpoint} {verb} ({said}): {}", row.cause);
+    TokenError { kind, cause, fix, said: Some(Box::new(said)), retry_after: None }
+}
+
+/// What has to be done for a consent.
+pub(super) fn fix_of_consent(whose: &GrantId) -> String {
+    match whose {
+        GrantId::Account(account) => format!("run `mailbearer authorize {account}`"),
+        GrantId::Application { .. } => {
+            "ask the provider's administrator to allow the application".to_owned()
+        }
+    }
+}
+
+/// The most particular row: Entra's code, then the error with its suberror, then the error alone.
+fn row_for(said: &ProviderError) -> Option<&'static Row> {
+    let find = |wanted: &dyn Fn(&Match) -> bool| TABLE.iter().find(|row| wanted(&row.matches));
+    find(&|matches| matches!(matches, Match::Aadsts(code) if said.aadsts() == Some(*code)))
+        .or_else(|| {
+            find(&|matches| {
+                matches!(matches, Match::Suberror(error, suberror)
+                    if said.error() == *error && said.suberror() == Some(suberror))
+            })
+        })
+        .or_else(|| find(&|matches| matches!(matches, Match::Error(e) if said.error() == *e)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::names::Username;
+
+    fn alice() -> GrantId {
+        GrantId::Account(Username::parse("alice@contoso.com").unwrap())
+    }
+
+    fn application() -> GrantId {
+        let client_id = "client".to_owned();
+        GrantId::Application { provider: "microsoft".into(), tenant: None, client_id }
+    }
+
+    fn judged(whose: &GrantId, body: &serde_json::Value) -> TokenError {
+        let said = ProviderError::parse(body.to_string().as_bytes()).unwrap();
+        judge("login.example", whose, said)
+    }
+
+    #[test]
+    fn row_decides_the_kind_and_names_host_words_cause_and_fix() {
+        for (row, (kind, body)) in TABLE.iter().zip(rows()) {
+            let error = judged(&alice(), &body);
+            assert_eq!(error.kind, kind, "{body}");
+            assert!(error.cause.starts_with("login.example "), "{error}");
+            assert!(error.cause.contains(body["error"].as_str().unwrap()), "{error}");
+            if let Match::Aadsts(code) = row.matches {
+                assert!(error.cause.contains(&format!(", AADSTS{code})")), "{error}");
+            }
+            assert!(error.cause.ends_with(row.cause), "{body} is another row's: {error}");
+            if kind == ErrorKind::Consent {
+                assert_eq!(error.fix, "run `mailbearer authorize alice@contoso.com`");
+            } else {
+                assert_eq!(error.fix, row.fix);
+            }
+        }
+    }
+
+    #[test]
+    fn consent_of_an_application_is_its_administrators_matter() {
+        for (kind, body) in rows() {
+            let error = judged(&application(), &body);
+            let expected = if kind == ErrorKind::Consent { ErrorKind::Admin } else { kind };
+            assert_eq!(error.kind, expected, "{body}");
+            assert!(!error.to_string().contains("mailbearer authorize"), "{error}");
+        }
+    }
+
+    #[test]
+    fn row_stands_once_and_says_what_style_asks_for() {
+        let mut seen = HashSet::new();
+        for row in &TABLE {
+            assert!(seen.insert(&row.matches), "{:?} stands twice", row.matches);
+            for text in [row.cause, row.fix] {
+                assert!(!text.is_empty() && !text.ends_with('.'), "{text:?}");
+                assert!(!text.starts_with(|c: char| c.is_ascii_uppercase()) || is_name(text));
+            }
+        }
+    }
+
+    /// Whether `text` begins with a name, which keeps its capital.
+    fn is_name(text: &str) -> bool {
+        ["Google", "Entra", "Conditional Access"].iter().any(|name| text.starts_with(name))
+    }
+
+    #[test]
+    fn code_decides_before_suberror_and_suberror_before_error() {
+        let kind = |body: serde_json::Value| judged(&alice(), &body).kind;
+        let invalid_grant =
+            |codes: u32| serde_json::json!({"error": "invalid_grant", "error_codes": [codes]});
+        assert_eq!(kind(invalid_grant(90_033)), ErrorKind::Temporary);
+        assert_eq!(kind(invalid_grant(53_003)), ErrorKind::Admin);
+        assert_eq!(kind(invalid_grant(7_000_215)), ErrorKind::Configuration);
+        assert_eq!(kind(invalid_grant(123_456)), ErrorKind::Consent, "an unknown code");
+        let policy = serde_json::json!(
+            {"error": "invalid_grant", "suberror": "protection_policy_required"});
+        assert_eq!(kind(policy), ErrorKind::Admin);
+        let google = serde_json::json!(
+            {"error": "invalid_grant", "error_subtype": "invalid_rapt"});
+        assert!(judged(&alice(), &google).cause.contains("session control"));
+    }
+
+    #[test]
+    fn unknown_error_is_definite_but_costs_no_consent() {
+        let error = judged(&alice(), &serde_json::json!({"error": "something_new"}));
+        assert_eq!(error.kind, ErrorKind::Admin);
+        assert_eq!(error.cause, "login.example refuses a token (something_new)");
+        assert_eq!(error.fix, "look the error up in the provider's documentation");
+    }
+}
