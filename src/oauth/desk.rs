@@ -165,7 +165,7 @@ impl Desk {
     ) -> Result<Issued, Failure> {
         let nobody_asked = |error| Failure { error, rest: Rest::Nothing };
         let kept = self.ledger.load(&grant.id).await;
-        let kept = kept.map_err(|error| nobody_asked(unwritable(grant, &error)))?;
+        let kept = kept.map_err(|error| nobody_asked(unwritable(&error)))?;
         let kept = kept.ok_or_else(|| nobody_asked(unauthorized(&grant.id)))?;
         if let Some(error) = foreign(grant, &kept.stored) {
             return Err(nobody_asked(error));
@@ -173,7 +173,7 @@ impl Desk {
         if let Err(problem) = self.ledger.lease(&grant.id).await {
             // A token that the upstream has refused bridges nothing.
             if self.cache.spare(&ticket.key, ticket.need).is_some() {
-                return Err(Failure { error: unwritable(grant, &problem), rest: Rest::Store });
+                return Err(Failure { error: unwritable(&problem), rest: Rest::Store });
             }
             error!(
                 grant = %grant.id,
@@ -309,11 +309,14 @@ pub(super) fn foreign(grant: &Grant, stored: &StoredGrant) -> Option<TokenError>
 }
 
 /// The store stands in the way of a request.
-fn unwritable(grant: &Grant, problem: &StoreError) -> TokenError {
-    let cause = "the refresh token is not used while a new one could not be kept";
-    let mut error = TokenError::temporary(&host_of(&grant.token_endpoint), cause);
-    error.fix = problem.to_string();
-    error
+fn unwritable(problem: &StoreError) -> TokenError {
+    TokenError {
+        kind: ErrorKind::Temporary,
+        cause: "the refresh token is not used while a new one could not be kept".to_owned(),
+        fix: problem.to_string(),
+        said: None,
+        retry_after: None,
+    }
 }
 
 /// Adds to `error` that mailbearer itself, and nobody at the provider, ended the consent.

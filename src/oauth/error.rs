@@ -109,6 +109,7 @@ impl TokenError {
             grant = %grant,
             kind = self.kind.name(),
             error = said.map(ProviderError::error),
+            suberror = said.and_then(ProviderError::suberror),
             aadsts = said.and_then(ProviderError::aadsts),
             trace_id = said.and_then(ProviderError::trace_id),
             correlation_id = said.and_then(ProviderError::correlation_id),

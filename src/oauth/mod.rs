@@ -123,7 +123,7 @@ impl Tokens {
     ) -> Result<Token, TokenError> {
         let token = self.0.token(grant, scopes, Need::Fresh, || true).await?;
         token.ok_or_else(|| {
-            // Whoever may always ask is never sent away; this keeps the promise in types.
+            // Does not happen: only who may not ask gets nothing.
             TokenError::temporary(&endpoint::host_of(&grant.token_endpoint), "nobody asked it")
         })
     }

@@ -96,7 +96,7 @@ impl Schedule {
     fn length(&self, before: u32) -> Duration {
         let factor = 1_u32.checked_shl(before).unwrap_or(u32::MAX);
         let length = self.first.saturating_mul(factor).min(self.longest);
-        if self.spreads { jitter::spread(length, 0.9, 1.1) } else { length }
+        if self.spreads { jitter::spread(length, 0.8, 1.0) } else { length }
     }
 }
 
@@ -127,10 +127,10 @@ mod tests {
     async fn pause_doubles_up_to_half_a_minute_after_what_may_pass() {
         let lengths = lengths(ErrorKind::Temporary, 0, 40);
         for (length, expected) in lengths.iter().zip([2.0, 4.0, 8.0, 16.0, 30.0, 30.0]) {
-            let range = expected * 0.9..=expected * 1.1;
+            let range = expected * 0.8..=expected;
             assert!(range.contains(length), "{length} is not about {expected}");
         }
-        assert!(lengths.iter().all(|length| *length <= 33.0), "{lengths:?}");
+        assert!(lengths.iter().all(|length| *length <= 30.0), "{lengths:?}");
     }
 
     #[tokio::test(start_paused = true)]

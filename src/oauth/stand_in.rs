@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::names::Username;
 use crate::provider::{Grant, GrantId, GrantKind};
 use crate::secret::{SecretSource, SecretString};
 
@@ -111,6 +112,16 @@ impl StandIn {
             client_secret: Some(SecretSource::Value(SecretString::from(SECRET))),
             ca_file: None,
             refresh_idle: None,
+        })
+    }
+
+    /// Alice's grant at this endpoint.
+    pub(super) fn person(&self) -> Arc<Grant> {
+        Arc::new(Grant {
+            id: GrantId::Account(Username::parse("alice@contoso.com").unwrap()),
+            kind: GrantKind::AuthorizationCode,
+            revocation_endpoint: Some(self.url.replace("/token", "/revoke")),
+            ..Grant::clone(&self.grant())
         })
     }
 }

@@ -1,8 +1,13 @@
 //! What [`Tokens`] promises, tried against endpoints on loopback.
 
+mod consent;
+mod disk;
 mod life;
+mod renewal;
+mod rotation;
 mod scene;
 mod tls;
+mod wire;
 
 use std::io;
 use std::process::Command;
@@ -312,6 +317,22 @@ impl io::Write for Log {
 }
 
 impl Log {
+    /// Collects what this thread logs. Takes the `log` records of reqwest and rustls as well.
+    fn subscribe(&self, level: tracing::Level) -> tracing::subscriber::DefaultGuard {
+        let writer = self.clone();
+        tracing_subscriber::fmt()
+            .with_max_level(level)
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish()
+            .set_default()
+    }
+
+    /// What was logged since the last call.
+    fn take(&self) -> String {
+        String::from_utf8(std::mem::take(&mut *self.0.lock().unwrap())).unwrap()
+    }
+
     fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
@@ -320,17 +341,10 @@ impl Log {
 #[tokio::test]
 async fn secrets_reach_no_log_and_no_error_whatever_the_endpoint_does() {
     let log = Log::default();
-    let writer = log.clone();
     // While there is one subscriber alone, `tracing` (0.1) believes that nobody listens to a log line
     // whose first thread has none: another test's, here.
     let _second = tracing::Dispatch::new(tracing_subscriber::registry());
-    // Takes the `log` records of reqwest and rustls as well.
-    let _subscribed = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish()
-        .set_default();
+    let _subscribed = log.subscribe(tracing::Level::TRACE);
 
     let echo = format!(
         r#"{{"error":"invalid_client","error_description":"AADSTS7000215: wrong: {SECRET}",

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::*;
 use crate::oauth::grant::{Answer as Given, Asked, Issued, Issuer};
@@ -21,7 +21,6 @@ pub(super) type Say = dyn FnMut(usize) -> Result<Given, TokenError> + Send;
 /// One request as the endpoint saw it.
 #[derive(Debug, Clone)]
 pub(super) struct Request {
-    pub(super) at: Instant,
     pub(super) scopes: Vec<String>,
     pub(super) refresh_token: Option<String>,
 }
@@ -56,8 +55,7 @@ impl Issuer for Script {
             self.events.lock().unwrap().push(format!("request {refresh_token:?}"));
             let number = {
                 let mut requests = self.requests.lock().unwrap();
-                let at = Instant::now();
-                requests.push(Request { at, scopes: scopes.to_vec(), refresh_token });
+                requests.push(Request { scopes: scopes.to_vec(), refresh_token });
                 requests.len()
             };
             if self.running.fetch_add(1, Ordering::SeqCst) > 0 {
@@ -227,7 +225,12 @@ impl Scene {
             refreshed_at,
             refused: None,
         };
-        self.disk.store.commit(&self.grant.id, &stored).unwrap();
+        self.put(&stored);
+    }
+
+    /// Puts `stored` into the store.
+    pub(super) fn put(&self, stored: &StoredGrant) {
+        self.disk.store.commit(&self.grant.id, stored).unwrap();
     }
 
     /// What is kept.
@@ -280,6 +283,15 @@ impl Scene {
     pub(super) async fn ask(&self) -> Result<String, TokenError> {
         let token = self.token_for("mail").await;
         token.map(|token| token.access_token.expose_secret().to_owned())
+    }
+
+    /// Asks for a newer token than `refused`, as Alice's session does.
+    pub(super) async fn renewed(
+        &self,
+        scope: &str,
+        refused: &Token,
+    ) -> Result<Option<Token>, TokenError> {
+        self.tokens.renewed(&self.grant, &[scope.to_owned()], refused, &alice()).await
     }
 
     /// Wants the grant with the scope of [`Self::ask`].
