@@ -239,13 +239,10 @@ impl Cache {
         let inner = self.lock();
         let entry = inner.entries.get(&key.grant)?;
         let due = entry.slots.get(&key.slot)?.renewal_due(now)?;
-        match &entry.pause {
-            Some(pause) if pause.error().is_temporary() => {
-                Some(due.max(pause.left().unwrap_or_default()))
-            }
-            Some(_) => None,
-            None => Some(due),
+        if entry.last_error.as_ref().is_some_and(|error| !error.is_temporary()) {
+            return None;
         }
+        Some(due.max(entry.pause.as_ref().and_then(Pause::left).unwrap_or_default()))
     }
 
     /// When `grant` was last used for no other reason than to keep it alive.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 use super::cache::{Boarding, Cache, Need, Rest, Spare, Ticket};
 use super::endpoint::host_of;
@@ -240,18 +240,27 @@ impl Desk {
         grant: &GrantId,
         stored: StoredGrant,
     ) -> Result<(), StoreError> {
+        let is_refused = stored.refused.is_some();
         let answered_at = Instant::now();
         let committed = self.ledger.commit(grant, stored).await;
         let window_us = answered_at.elapsed().as_micros();
         debug!(grant = %grant, window_us, "answer committed");
-        self.cache.set_unsaved(grant, committed.is_err());
-        if let Err(problem) = &committed {
-            error!(
-                grant = %grant,
-                problem = %problem,
-                "the newest refresh token is in memory alone: if the program ends before it is \
-                 written, the account may need a new consent"
-            );
+        match &committed {
+            Ok(()) => self.cache.set_unsaved(grant, false),
+            Err(problem) if is_refused => {
+                warn!(grant = %grant, problem = %problem, "a refusal is in memory alone");
+            }
+            Err(problem) => {
+                self.cache.set_unsaved(grant, true);
+                error!(
+                    grant = %grant,
+                    problem = %problem,
+                    "the newest refresh token is in memory alone: if the program ends before it \
+                     is written, the account may need a new consent"
+                );
+            }
+        }
+        if committed.is_err() {
             self.changed.notify_one();
         }
         committed

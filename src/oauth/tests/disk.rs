@@ -2,7 +2,7 @@
 
 use tokio::time::{advance, timeout};
 
-use super::scene::{HOUR, MINUTE, SECOND, Scene};
+use super::scene::{HOUR, MINUTE, SECOND, Scene, refusal};
 use super::*;
 use crate::oauth::slot::{LEFT_LAST, LEFT_MIN};
 
@@ -84,4 +84,13 @@ async fn danger_is_told_when_the_newest_refresh_token_is_in_memory_alone() {
     }
     assert!(!logged.contains("refresh-"), "{logged}");
     timeout(SECOND, scene.tokens.settled()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusal_that_cannot_be_written_endangers_no_refresh_token() {
+    let scene = Scene::person();
+    scene.disk_fails(true);
+    scene.fail(&refusal("invalid_grant"));
+    assert_eq!(scene.ask().await.unwrap_err().kind, ErrorKind::Consent);
+    assert!(!scene.status().is_unsaved);
 }

@@ -159,3 +159,23 @@ async fn unused_grant_whose_keeping_alive_fails_is_tried_again_each_hour() {
     assert_eq!(scene.request_count(), 6, "a grant that is refused cannot be kept alive");
     keeping.abort();
 }
+
+#[tokio::test(start_paused = true)]
+async fn grants_that_fall_due_together_are_asked_for_a_few_at_a_time() {
+    let scene = Scene::nobody();
+    let wanted = (0..40).map(|number| {
+        let id = GrantId::Account(Username::parse(&format!("user-{number}")).unwrap());
+        scene.keep_for(&id, "refresh-0", Duration::ZERO);
+        let grant = Arc::new(Grant { id, ..Grant::clone(&scene.grant) });
+        Wanted { grant, scopes: vec![scopes()] }
+    });
+    scene.tokens.want(wanted.collect());
+    scene.latency(10 * SECOND);
+    let tokens = scene.tokens.clone();
+    let keeping = tokio::spawn(async move { tokens.keep().await });
+    sleep(SECOND / 2).await;
+    assert_eq!(scene.request_count(), 16);
+    sleep(MINUTE).await;
+    assert_eq!(scene.request_count(), 40);
+    keeping.abort();
+}

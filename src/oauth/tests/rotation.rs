@@ -198,3 +198,15 @@ async fn consent_for_another_client_or_endpoint_is_shown_to_nobody() {
     }
     assert_eq!((scene.request_count(), scene.kept_token().as_str()), (0, "refresh-0"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn reload_during_a_request_does_not_let_a_second_one_begin() {
+    let scene = Scene::person();
+    scene.latency(5 * SECOND);
+    timeout(SECOND, scene.ask()).await.unwrap_err();
+    scene.tokens.want(Vec::new());
+    scene.want();
+    scene.token_for("another").await.unwrap();
+    assert!(!scene.script.overlapped.load(std::sync::atomic::Ordering::SeqCst));
+    assert_eq!(scene.requests()[1].refresh_token.as_deref(), Some("refresh-1"));
+}

@@ -216,6 +216,11 @@ impl Scene {
 
     /// Puts Alice's consent into the store.
     pub(super) fn keep(&self, refresh_token: &str, refreshed_at: Duration) {
+        self.keep_for(&self.grant.id, refresh_token, refreshed_at);
+    }
+
+    /// Puts the consent of `whom` into the store.
+    pub(super) fn keep_for(&self, whom: &GrantId, refresh_token: &str, refreshed_at: Duration) {
         let stored = StoredGrant {
             refresh_token: RefreshToken::parse(refresh_token).unwrap(),
             client_id: self.grant.client_id.clone(),
@@ -225,7 +230,7 @@ impl Scene {
             refreshed_at,
             refused: None,
         };
-        self.put(&stored);
+        self.disk.store.commit(whom, &stored).unwrap();
     }
 
     /// Puts `stored` into the store.
