@@ -4,12 +4,27 @@
 //! still true in memory, is written later, and is told ([`Store::health`]): a full disk costs
 //! nobody a sign-in.
 //!
-//! Everything here blocks for as long as the disk takes.
+//! Writing blocks for as long as the disk takes; reading never waits for it.
 
-use std::collections::BTreeMap;
+mod contents;
+mod directory;
+mod disk;
+mod embedded;
+mod file;
+mod key;
+mod problem;
+mod seal;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
+
+use self::contents::{Contents, Held, Row};
+use self::disk::{Disk, SystemDisk};
+use self::file::StoreFile;
 
 use crate::names::Username;
 use crate::provider::{GrantId, Protocol};
@@ -31,6 +46,18 @@ pub enum KeySource {
     Made(PathBuf),
     /// A secret that the configuration names.
     Given(SecretSource),
+}
+
+/// What the store is opened for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purpose {
+    /// The relay. The state directory is made if it is missing.
+    Serve,
+    /// A command. It writes for the relay, so it runs as the state directory's owner.
+    Command {
+        /// The command line, as it is to be repeated by `sudo -u`.
+        line: String,
+    },
 }
 
 /// A person's consent as it is kept.
@@ -87,7 +114,7 @@ pub type PasswordTag = [u8; 32];
 pub enum Health {
     /// It is, or there is nothing to write.
     Saved,
-    /// Something is in memory alone, and lost if the program ends.
+    /// The last write failed. What is in memory alone is lost if the program ends.
     Unsaved {
         /// What is wrong and what to do, in a sentence without a full stop.
         problem: String,
@@ -104,7 +131,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// It belongs to another user, whose commands these are.
-    #[error("{path:?} belongs to {owner}: run `sudo -u {owner} {command}`")]
+    #[error("{path:?} belongs to {owner}: run `sudo -u {} {command}`", problem::shell_word(owner))]
     NotOwner {
         /// The state directory.
         path: PathBuf,
@@ -128,29 +155,90 @@ pub enum StoreError {
 }
 
 /// The store. Cloning shares it.
-#[derive(Debug, Clone)]
-pub struct Store(Arc<Mutex<Inner>>);
+#[derive(Clone)]
+pub struct Store(Arc<Shared>);
+
+struct Shared {
+    /// What is true. Held for moments only, so that nobody who reads waits for the disk.
+    state: RwLock<State>,
+    /// Where it is written; `None` if nowhere. Whoever writes holds it, and takes `state` after it.
+    file: Mutex<Option<StoreFile>>,
+}
 
 #[derive(Debug, Default)]
-struct Inner {
-    grants: BTreeMap<GrantId, StoredGrant>,
-    passwords: BTreeMap<PasswordTag, StoredPassword>,
+struct State {
+    contents: Contents,
+    password_key: Option<[u8; 32]>,
+    /// Why the last write failed.
+    problem: Option<String>,
+}
+
+/// What becomes of a change that cannot be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unwritten {
+    /// It is true all the same.
+    IsTrue,
+    /// It did not happen.
+    DidNotHappen,
 }
 
 impl Store {
     /// A store that ends with the program: for the demo and for tests.
     pub fn in_memory() -> Self {
-        Self(Arc::default())
+        // The tags are never written, so anybody who reads them reads the passwords as well.
+        let state = State { password_key: Some([0; 32]), ..State::default() };
+        Self(Arc::new(Shared { state: RwLock::new(state), file: Mutex::new(None) }))
+    }
+
+    /// Opens the store that `settings` name, and claims the directory where it lies until the last
+    /// clone is dropped. Nothing is written: if there is no store, the first thing to keep makes it.
+    ///
+    /// # Errors
+    /// When another process has it, when it belongs to another user than a command's, and when it
+    /// is there and cannot be used. Then nothing of it was touched.
+    pub fn open(settings: &StoreSettings, purpose: &Purpose) -> Result<Self, StoreError> {
+        Self::open_on(Arc::new(SystemDisk), settings, purpose)
+    }
+
+    fn open_on(
+        disk: Arc<dyn Disk>,
+        settings: &StoreSettings,
+        purpose: &Purpose,
+    ) -> Result<Self, StoreError> {
+        let (file, contents) = StoreFile::open(settings, purpose, disk)?;
+        let state = State { contents, password_key: file.password_key()?, problem: None };
+        Ok(Self(Arc::new(Shared { state: RwLock::new(state), file: Mutex::new(Some(file)) })))
+    }
+
+    /// The state directory, where this process is alone and may make its control socket.
+    ///
+    /// # Errors
+    /// When there is none: why, and what to do, in a sentence without a full stop.
+    pub fn control_directory(&self) -> Result<PathBuf, String> {
+        match &*self.file() {
+            None => Err("there is no state directory: this store is in memory alone".to_owned()),
+            Some(file) => match file.directory().problem() {
+                None => Ok(file.directory().path().to_owned()),
+                Some(problem) => Err(problem.to_string()),
+            },
+        }
+    }
+
+    /// What should be known before anything is written: the store is there, and cannot be written
+    /// to. A sentence without a full stop.
+    pub fn warning(&self) -> Option<String> {
+        self.file().as_ref().and_then(|file| file.warning()).map(str::to_owned)
     }
 
     /// The refresh token of `grant` and all that is known of it.
     pub fn load(&self, grant: &GrantId) -> Option<StoredGrant> {
-        self.lock().grants.get(grant).cloned()
+        self.state().contents.grants.get(grant).cloned()
     }
 
     /// Every grant.
     pub fn list(&self) -> Vec<(GrantId, StoredGrant)> {
-        self.lock().grants.iter().map(|(id, grant)| (id.clone(), grant.clone())).collect()
+        let state = self.state();
+        state.contents.grants.iter().map(|(id, grant)| (id.clone(), grant.clone())).collect()
     }
 
     /// Writes down that a token request for `grant` begins. On success the disk takes writes, so
@@ -159,17 +247,35 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be written. The grant is as it was.
-    pub fn lease(&self, _grant: &GrantId) -> Result<(), StoreError> {
-        Ok(())
+    pub fn lease(&self, grant: &GrantId) -> Result<(), StoreError> {
+        let rows = vec![Row::lease(grant, Held::Yes)?];
+        self.write(rows, Unwritten::DidNotHappen, |contents| {
+            contents.leases.insert(grant.clone());
+        })
     }
 
     /// Takes the lease back: no answer came that says anything of the refresh token.
-    pub fn release(&self, _grant: &GrantId) {}
+    pub fn release(&self, grant: &GrantId) {
+        let (leased, lost) = {
+            let contents = &self.state().contents;
+            (contents.leases.contains(grant), contents.lost.contains(grant))
+        };
+        // What an earlier run left stays until an answer is kept.
+        let rows = match (leased, lost) {
+            (false, _) => return,
+            (true, true) => Vec::new(),
+            (true, false) => Row::lease(grant, Held::No).into_iter().collect(),
+        };
+        // `health` tells what cannot be written, and `save` tries again.
+        let _ = self.write(rows, Unwritten::IsTrue, |contents| {
+            contents.leases.remove(grant);
+        });
+    }
 
     /// Whether an earlier run of the program ended between [`Store::lease`] and
     /// [`Store::commit`], so that a newer refresh token may have been lost.
-    pub fn answer_was_lost(&self, _grant: &GrantId) -> bool {
-        false
+    pub fn answer_was_lost(&self, grant: &GrantId) -> bool {
+        self.state().contents.lost.contains(grant)
     }
 
     /// Replaces what is kept of `grant`, and ends its lease. It is true from now on, whatever
@@ -178,8 +284,11 @@ impl Store {
     /// # Errors
     /// When it is in memory alone for now.
     pub fn commit(&self, grant: &GrantId, stored: &StoredGrant) -> Result<(), StoreError> {
-        self.lock().grants.insert(grant.clone(), stored.clone());
-        Ok(())
+        let rows = vec![Row::grant(grant, Some(stored))?, Row::lease(grant, Held::No)?];
+        self.write(rows, Unwritten::IsTrue, |contents| {
+            contents.grants.insert(grant.clone(), stored.clone());
+            contents.end_request(grant);
+        })
     }
 
     /// Forgets `grant`: the person gave the consent back.
@@ -187,14 +296,17 @@ impl Store {
     /// # Errors
     /// When it is forgotten in memory alone for now.
     pub fn remove(&self, grant: &GrantId) -> Result<(), StoreError> {
-        self.lock().grants.remove(grant);
-        Ok(())
+        let rows = vec![Row::grant(grant, None)?, Row::lease(grant, Held::No)?];
+        self.write(rows, Unwritten::IsTrue, |contents| {
+            contents.grants.remove(grant);
+            contents.end_request(grant);
+        })
     }
 
     /// The key of the tags of local passwords: 32 bytes, derived of the store's key.
     /// `None` while there is no store, and so no password.
     pub fn password_key(&self) -> Option<[u8; 32]> {
-        Some([0; 32])
+        self.state().password_key
     }
 
     /// The same, and makes the store if there is none.
@@ -202,12 +314,18 @@ impl Store {
     /// # Errors
     /// When it cannot be made.
     pub fn make_password_key(&self) -> Result<[u8; 32], StoreError> {
-        Ok([0; 32])
+        if self.password_key().is_none() {
+            self.write_by(StoreFile::make, Unwritten::DidNotHappen, |_| {})?;
+        }
+        self.password_key().ok_or_else(|| StoreError::Io {
+            problem: "the store has no key for local passwords: start mailbearer again".to_owned(),
+        })
     }
 
     /// Every local password.
     pub fn passwords(&self) -> Vec<(PasswordTag, StoredPassword)> {
-        self.lock().passwords.iter().map(|(tag, password)| (*tag, password.clone())).collect()
+        let state = self.state();
+        state.contents.passwords.iter().map(|(tag, kept)| (*tag, kept.clone())).collect()
     }
 
     /// Adds a local password and removes others, at once.
@@ -219,17 +337,24 @@ impl Store {
         add: Option<(PasswordTag, StoredPassword)>,
         remove: &[PasswordTag],
     ) -> Result<(), StoreError> {
-        let passwords = &mut self.lock().passwords;
-        for tag in remove {
-            passwords.remove(tag);
+        let mut rows: Vec<_> = remove.iter().copied().map(Row::no_password).collect();
+        if let Some((tag, password)) = &add {
+            rows.push(Row::password(*tag, password)?);
         }
-        passwords.extend(add);
-        Ok(())
+        self.write(rows, Unwritten::DidNotHappen, |contents| {
+            for tag in remove {
+                contents.passwords.remove(tag);
+            }
+            contents.passwords.extend(add);
+        })
     }
 
     /// Whether everything is written.
     pub fn health(&self) -> Health {
-        Health::Saved
+        match &self.state().problem {
+            None => Health::Saved,
+            Some(problem) => Health::Unsaved { problem: problem.clone() },
+        }
     }
 
     /// Tries again to write what is in memory alone.
@@ -237,10 +362,55 @@ impl Store {
     /// # Errors
     /// When it still cannot be written.
     pub fn save(&self) -> Result<(), StoreError> {
-        Ok(())
+        match self.health() {
+            Health::Saved => Ok(()),
+            Health::Unsaved { .. } => self.write(Vec::new(), Unwritten::IsTrue, |_| {}),
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Writes `rows`, then lets `change` make the same of what is true.
+    fn write(
+        &self,
+        rows: Vec<Row>,
+        unwritten: Unwritten,
+        change: impl FnOnce(&mut Contents),
+    ) -> Result<(), StoreError> {
+        self.write_by(|file, contents| file.write(rows, contents), unwritten, change)
+    }
+
+    fn write_by(
+        &self,
+        write: impl FnOnce(&mut StoreFile, &Contents) -> Result<(), StoreError>,
+        unwritten: Unwritten,
+        change: impl FnOnce(&mut Contents),
+    ) -> Result<(), StoreError> {
+        let mut file = self.file();
+        let written = match &mut *file {
+            None => Ok(()),
+            // Nobody changes the state without the file's lock, so readers alone share it now.
+            Some(file) => write(file, &self.state().contents),
+        };
+        let key = file.as_ref().and_then(|file| file.password_key().ok().flatten());
+        let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
+        if written.is_ok() || unwritten == Unwritten::IsTrue {
+            change(&mut state.contents);
+        }
+        state.password_key = state.password_key.or(key);
+        state.problem = written.as_ref().err().map(StoreError::to_string);
+        written
+    }
+
+    fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.0.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn file(&self) -> MutexGuard<'_, Option<StoreFile>> {
+        self.0.file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("health", &self.health()).finish_non_exhaustive()
     }
 }

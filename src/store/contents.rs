@@ -1,0 +1,373 @@
+//! What the store holds, and how each part is written down: one row for each grant, lease and local
+//! password, in JSON.
+//!
+//! A row's key is in clear (whose it is); its value is sealed before it is written. Fields that a
+//! later version added are passed over.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use serde::de::{Error as _, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use zeroize::Zeroizing;
+
+use super::{PasswordTag, StoreError, StoredGrant, StoredPassword, StoredRefusal};
+use crate::names::Username;
+use crate::provider::{GrantId, Protocol};
+use crate::secret::{ExposeSecret as _, RefreshToken};
+
+/// All of it.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    /// Consents.
+    pub(super) grants: BTreeMap<GrantId, StoredGrant>,
+    /// Grants for which a token request is under way.
+    pub(super) leases: BTreeSet<GrantId>,
+    /// Grants whose request an earlier run did not see the end of.
+    pub(super) lost: BTreeSet<GrantId>,
+    /// Local passwords.
+    pub(super) passwords: BTreeMap<PasswordTag, StoredPassword>,
+}
+
+/// What a row is about. Each has a table of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// A grant.
+    Grant,
+    /// A lease, or one that an earlier run left.
+    Lease,
+    /// A local password.
+    Password,
+}
+
+/// A row that is to be written, or removed.
+#[derive(Debug)]
+pub(super) struct Row {
+    /// What it is about.
+    pub(super) subject: Subject,
+    /// Its key.
+    pub(super) key: Vec<u8>,
+    /// Its value in clear; `None` removes the row.
+    pub(super) value: Option<Text>,
+}
+
+/// The value of a row in clear. It never prints.
+pub(super) struct Text(Zeroizing<Vec<u8>>);
+
+/// A row is not one of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unreadable;
+
+impl Subject {
+    /// One of each.
+    pub(super) const ALL: [Self; 3] = [Self::Grant, Self::Lease, Self::Password];
+
+    /// The table's name. It is part of what a record is bound to.
+    pub(super) fn table(self) -> &'static str {
+        match self {
+            Self::Grant => "grants",
+            Self::Lease => "leases",
+            Self::Password => "passwords",
+        }
+    }
+}
+
+impl Contents {
+    /// Whether there is nothing to keep.
+    pub(super) fn is_empty(&self) -> bool {
+        let Self { grants, leases, lost, passwords } = self;
+        grants.is_empty() && leases.is_empty() && lost.is_empty() && passwords.is_empty()
+    }
+
+    /// Every row.
+    pub(super) fn rows(&self) -> Result<Vec<Row>, StoreError> {
+        let grants = self.grants.iter().map(|(id, grant)| Row::grant(id, Some(grant)));
+        let leases = self.leases.union(&self.lost).map(|id| Row::lease(id, Held::Yes));
+        let passwords = self.passwords.iter().map(|(tag, password)| Row::password(*tag, password));
+        grants.chain(leases).chain(passwords).collect()
+    }
+
+    /// The request for `id` came to an end that is kept.
+    pub(super) fn end_request(&mut self, id: &GrantId) {
+        self.leases.remove(id);
+        self.lost.remove(id);
+    }
+
+    /// Takes a row that was read.
+    pub(super) fn take(
+        &mut self,
+        subject: Subject,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<(), Unreadable> {
+        match subject {
+            Subject::Grant => {
+                let grant: GrantRow = parse(value)?;
+                self.grants.insert(grant_id(key)?, grant.into());
+            }
+            Subject::Lease => {
+                self.lost.insert(grant_id(key)?);
+            }
+            Subject::Password => {
+                let password: PasswordRow = parse(value)?;
+                let tag = key.try_into().map_err(|_| Unreadable)?;
+                self.passwords.insert(tag, password.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether there is a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Held {
+    /// There is.
+    Yes,
+    /// There is none.
+    No,
+}
+
+impl Row {
+    /// The row of a grant, or its removal.
+    pub(super) fn grant(id: &GrantId, grant: Option<&StoredGrant>) -> Result<Self, StoreError> {
+        let value = grant.map(|grant| text(&GrantRow::from(grant))).transpose()?;
+        Ok(Self { subject: Subject::Grant, key: grant_key(id)?, value })
+    }
+
+    /// The row of a lease, or its removal.
+    pub(super) fn lease(id: &GrantId, held: Held) -> Result<Self, StoreError> {
+        let value = match held {
+            Held::Yes => Some(text(&LeaseRow {})?),
+            Held::No => None,
+        };
+        Ok(Self { subject: Subject::Lease, key: grant_key(id)?, value })
+    }
+
+    /// The row of a local password.
+    pub(super) fn password(
+        tag: PasswordTag,
+        password: &StoredPassword,
+    ) -> Result<Self, StoreError> {
+        let value = Some(text(&PasswordRow::from(password))?);
+        Ok(Self { subject: Subject::Password, key: tag.to_vec(), value })
+    }
+
+    /// The removal of a local password.
+    pub(super) fn no_password(tag: PasswordTag) -> Self {
+        Self { subject: Subject::Password, key: tag.to_vec(), value: None }
+    }
+}
+
+impl Text {
+    /// The text itself.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Text([REDACTED])")
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct GrantRow {
+    refresh_token: TokenText,
+    client_id: String,
+    token_endpoint: String,
+    user: Option<NameText>,
+    consented_at: Duration,
+    refreshed_at: Duration,
+    refused: Option<RefusalRow>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RefusalRow {
+    at: Duration,
+    error: String,
+    aadsts: Option<u32>,
+    after_lost_answer: bool,
+}
+
+#[derive(Serialize)]
+struct LeaseRow {}
+
+#[derive(Serialize, Deserialize)]
+struct PasswordRow {
+    name: NameText,
+    label: Option<String>,
+    protocols: Vec<ProtocolText>,
+    made_at: Duration,
+}
+
+impl From<&StoredGrant> for GrantRow {
+    fn from(grant: &StoredGrant) -> Self {
+        let StoredGrant {
+            refresh_token,
+            client_id,
+            token_endpoint,
+            user,
+            consented_at,
+            refreshed_at,
+            refused,
+        } = grant.clone();
+        let refused = refused.map(|StoredRefusal { at, error, aadsts, after_lost_answer }| {
+            RefusalRow { at, error, aadsts, after_lost_answer }
+        });
+        let (refresh_token, user) = (TokenText(refresh_token), user.map(NameText));
+        Self { refresh_token, client_id, token_endpoint, user, consented_at, refreshed_at, refused }
+    }
+}
+
+impl From<GrantRow> for StoredGrant {
+    fn from(row: GrantRow) -> Self {
+        let refused = row.refused.map(|RefusalRow { at, error, aadsts, after_lost_answer }| {
+            StoredRefusal { at, error, aadsts, after_lost_answer }
+        });
+        Self {
+            refresh_token: row.refresh_token.0,
+            client_id: row.client_id,
+            token_endpoint: row.token_endpoint,
+            user: row.user.map(|name| name.0),
+            consented_at: row.consented_at,
+            refreshed_at: row.refreshed_at,
+            refused,
+        }
+    }
+}
+
+impl From<&StoredPassword> for PasswordRow {
+    fn from(password: &StoredPassword) -> Self {
+        let StoredPassword { name, label, protocols, made_at } = password.clone();
+        let protocols = protocols.into_iter().map(ProtocolText).collect();
+        Self { name: NameText(name), label, protocols, made_at }
+    }
+}
+
+impl From<PasswordRow> for StoredPassword {
+    fn from(row: PasswordRow) -> Self {
+        let PasswordRow { name, label, protocols, made_at } = row;
+        let protocols = protocols.into_iter().map(|protocol| protocol.0).collect();
+        Self { name: name.0, label, protocols, made_at }
+    }
+}
+
+/// A refresh token, which is parsed without a copy in between.
+struct TokenText(RefreshToken);
+
+impl Serialize for TokenText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.expose_secret())
+    }
+}
+
+impl<'de> Deserialize<'de> for TokenText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TokenVisitor;
+        impl Visitor<'_> for TokenVisitor {
+            type Value = TokenText;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a refresh token")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<TokenText, E> {
+                // The error names no value, for it would be a secret.
+                RefreshToken::parse(text).map(TokenText).ok_or_else(|| E::custom("no token"))
+            }
+        }
+        deserializer.deserialize_str(TokenVisitor)
+    }
+}
+
+struct NameText(Username);
+
+impl Serialize for NameText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for NameText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Username::parse(&name).map(NameText).map_err(D::Error::custom)
+    }
+}
+
+struct ProtocolText(Protocol);
+
+impl Serialize for ProtocolText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for ProtocolText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let known = [Protocol::Submission, Protocol::Imap].into_iter().find(|p| p.name() == name);
+        known.map(ProtocolText).ok_or_else(|| D::Error::custom("no protocol"))
+    }
+}
+
+/// A grant's name as a row's key: JSON, so that no two names read alike.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum GrantKey {
+    Account(NameText),
+    Application { provider: String, tenant: Option<String>, client_id: String },
+}
+
+fn grant_key(id: &GrantId) -> Result<Vec<u8>, StoreError> {
+    let key = match id.clone() {
+        GrantId::Account(name) => GrantKey::Account(NameText(name)),
+        GrantId::Application { provider, tenant, client_id } => {
+            GrantKey::Application { provider, tenant, client_id }
+        }
+    };
+    serde_json::to_vec(&key).map_err(|error| unwritable(&error))
+}
+
+fn grant_id(key: &[u8]) -> Result<GrantId, Unreadable> {
+    Ok(match parse(key)? {
+        GrantKey::Account(name) => GrantId::Account(name.0),
+        GrantKey::Application { provider, tenant, client_id } => {
+            GrantId::Application { provider, tenant, client_id }
+        }
+    })
+}
+
+fn parse<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Unreadable> {
+    serde_json::from_slice(text).map_err(|_| Unreadable)
+}
+
+/// Measured first and reserved at once, so that growing leaves no copy of a secret in memory.
+fn text(value: &impl Serialize) -> Result<Text, StoreError> {
+    let mut length = Length(0);
+    serde_json::to_writer(&mut length, value).map_err(|error| unwritable(&error))?;
+    let mut text = Zeroizing::new(Vec::with_capacity(length.0));
+    serde_json::to_writer(&mut *text, value).map_err(|error| unwritable(&error))?;
+    Ok(Text(text))
+}
+
+fn unwritable(error: &serde_json::Error) -> StoreError {
+    StoreError::Io { problem: format!("a record cannot be written as text ({error})") }
+}
+
+/// Counts what is written to it.
+struct Length(usize);
+
+impl io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
