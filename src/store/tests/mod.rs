@@ -1,6 +1,10 @@
 //! Tests of the store as a whole.
 
+mod damage;
+mod faults;
 mod life;
+mod opening;
+mod power;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -99,4 +103,8 @@ fn token_in(store: &Store, grant: &GrantId) -> Option<String> {
 
 fn mode(path: &Path) -> u32 {
     path.symlink_metadata().unwrap().permissions().mode() & 0o7777
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
