@@ -165,7 +165,7 @@ struct Shared {
     file: Mutex<Option<StoreFile>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     contents: Contents,
     password_key: Option<[u8; 32]>,

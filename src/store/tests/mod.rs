@@ -21,14 +21,14 @@ use crate::secret::{ExposeSecret as _, RefreshToken};
 
 /// A state directory that is not made yet, with its store and key.
 struct Place {
-    _root: TempDir,
+    root: TempDir,
     state: PathBuf,
 }
 
 impl Place {
     fn new() -> Self {
         let root = tempfile::tempdir().unwrap();
-        Self { state: root.path().join("var/mailbearer"), _root: root }
+        Self { state: root.path().join("var/mailbearer"), root }
     }
 
     fn store(&self) -> PathBuf {

@@ -168,7 +168,7 @@ fn key_that_is_there_already_seals_the_new_store() {
 #[test]
 fn state_directory_that_cannot_be_made_is_told_by_the_first_write() {
     let place = Place::new();
-    std::fs::write(place._root.path().join("var"), b"a file").unwrap();
+    std::fs::write(place.root.path().join("var"), b"a file").unwrap();
     for store in [place.open().unwrap(), place.command().unwrap()] {
         assert_eq!(store.health(), Health::Saved);
         assert!(store.control_directory().is_err());
