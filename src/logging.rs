@@ -16,18 +16,36 @@ use tracing_subscriber::fmt::{FmtContext, FormattedFields};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Registry, reload};
 
 use crate::config::{LogFormat, LogSettings};
 
+/// The level of the running log.
+#[derive(Debug, Clone)]
+pub struct LogLevel(reload::Handle<Targets, Registry>);
+
+impl LogLevel {
+    /// Logs from now on what is of `level` or more important.
+    pub fn set(&self, level: Level) {
+        // It fails when nothing is logged at all: another `init` was first, so this one is idle.
+        let _ = self.0.reload(filter(level));
+    }
+}
+
 /// Starts logging for the whole process. Later calls change nothing.
-pub fn init(settings: &LogSettings) {
-    let filter = Targets::new().with_default(Level::WARN).with_target("mailbearer", settings.level);
+pub fn init(settings: &LogSettings) -> LogLevel {
+    let (filter, level) = reload::Layer::new(filter(settings.level));
     let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false);
     let layer = match settings.format {
         LogFormat::Text => layer.event_format(Text).boxed(),
         LogFormat::Json => layer.json().flatten_event(true).with_span_list(false).boxed(),
     };
     let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
+    LogLevel(level)
+}
+
+fn filter(level: Level) -> Targets {
+    Targets::new().with_default(Level::WARN).with_target("mailbearer", level)
 }
 
 /// The `text` format.
