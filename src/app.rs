@@ -1,32 +1,90 @@
 //! The composition root: makes a running relay of a configuration. The only file that knows all
 //! parts.
 
+mod control;
+mod descriptors;
+mod reload;
+mod sockets;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::net::TcpListener;
+use tokio::net::UnixListener;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, timeout};
 use tracing::{info, warn};
 
+use self::reload::Fixed;
+use self::sockets::Sockets;
+use crate::account::directory::Directory;
+use crate::account::password::{Passwords, RandomError};
+use crate::account::{AccountSettings, LocalPassword};
 use crate::config::Config;
+use crate::names::AccountPattern;
 use crate::net::listen::ListenError;
-use crate::provider::Protocol;
+use crate::net::tls::TlsError;
+use crate::oauth::{TokenState, Tokens, Wanted};
+use crate::provider::{GrantId, Protocol};
 use crate::relay::listener::Listener;
-use crate::relay::{Relay, RelayError, Shutdown};
-
-/// Descriptors that are needed besides those of sessions: listeners, token requests, files.
-const DESCRIPTORS_BESIDE_SESSIONS: u64 = 256;
+use crate::relay::{ListenerSettings, Relay, Service, Shutdown};
+use crate::store::Store;
+use crate::web::operator::{Operator, Reload, Serving};
 
 /// How long sessions may take to close when they are cut off.
 const CUT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How many orders to reload may wait. Whoever sends one more waits, too.
+const RELOADS_WAITING_MAX: usize = 4;
+
+/// What an [`App`] stands on besides its configuration.
+pub struct Backing {
+    /// What outlives the process.
+    pub store: Store,
+    /// The state directory, where the control socket comes; none without it.
+    pub state_directory: Option<PathBuf>,
+    /// The configuration file, to be read again by a reload.
+    pub file: Option<PathBuf>,
+    /// Called with `log.level` of each configuration that a reload puts in force.
+    pub set_log_level: Box<dyn Fn(tracing::Level) + Send + Sync>,
+}
+
+impl Backing {
+    /// Nothing that outlives the process, and no way to reload.
+    pub fn in_memory() -> Self {
+        Self {
+            store: Store::in_memory(),
+            state_directory: None,
+            file: None,
+            set_log_level: Box::new(|_| {}),
+        }
+    }
+}
+
+impl fmt::Debug for Backing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backing").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
 /// A relay whose listeners are bound.
-#[derive(Debug)]
 pub struct App {
     relay: Arc<Relay>,
-    sockets: Vec<(Bound, Arc<Listener>, TcpListener)>,
+    tokens: Tokens,
+    passwords: Arc<Passwords>,
+    store: Store,
+    /// The accounts of the configuration in force.
+    directory: watch::Sender<Arc<Directory>>,
+    sockets: Sockets,
+    control: Option<UnixListener>,
     grace: Duration,
+    file: Option<PathBuf>,
+    fixed: Fixed,
+    set_log_level: Box<dyn Fn(tracing::Level) + Send + Sync>,
+    reloads: (mpsc::Sender<Reload>, mpsc::Receiver<Reload>),
     shutdown: Shutdown,
 }
 
@@ -41,7 +99,13 @@ pub struct Bound {
     pub address: SocketAddr,
 }
 
-/// Why a relay does not start.
+impl Bound {
+    fn new(settings: &ListenerSettings, address: SocketAddr) -> Self {
+        Self { listener: settings.name.clone(), protocol: settings.protocol, address }
+    }
+}
+
+/// Why a relay does not start, or does not take another configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// An address cannot be listened on.
@@ -52,41 +116,75 @@ pub enum StartError {
         /// What is wrong.
         source: ListenError,
     },
-    /// The relay cannot be made.
+    /// An address cannot be listened on beside another one of this relay.
+    #[error(
+        "listeners.{listener}.address: port {port} is in use by this relay under another address: \
+         restart it instead"
+    )]
+    Overlap {
+        /// The listener's name in the file.
+        listener: String,
+        /// The port that both have.
+        port: u16,
+    },
+    /// TLS towards a provider cannot be set up.
     #[error(transparent)]
-    Relay(#[from] RelayError),
+    Tls(#[from] TlsError),
+    /// Local passwords cannot be kept secret.
+    #[error(transparent)]
+    Random(#[from] RandomError),
 }
 
 impl App {
-    /// Makes the relay and binds every address of `config`.
+    /// Makes the relay and binds every address of `config`, and the control socket.
     ///
     /// # Errors
-    /// When an address is taken or the relay cannot be made.
-    pub fn bind(config: Config) -> Result<Self, StartError> {
+    /// When an address is taken or the relay cannot be made. Without a control socket it goes on.
+    pub fn bind(config: Config, backing: Backing) -> Result<Self, StartError> {
+        let Backing { store, state_directory, file, set_log_level } = backing;
+        let (wanted, fixed) = (wanted(&config), Fixed::of(&config));
         let Config { listeners, accounts, mut limits, grace, .. } = config;
-        limits.sessions = raise_descriptor_limit(limits.sessions);
+        limits.sessions = descriptors::raise_limit(limits.sessions);
         let shutdown = Shutdown::default();
-        let relay = Arc::new(Relay::new(&accounts, limits, shutdown.clone())?);
-        let mut sockets = Vec::new();
-        for settings in listeners {
-            let (name, protocol) = (settings.name.clone(), settings.protocol);
-            let refused = |source| StartError::Listen { listener: name.clone(), source };
-            let addresses = settings.addresses.clone();
-            let listener = Arc::new(Listener::new(&relay, settings, &accounts));
-            for address in addresses {
-                for socket in address.bind().map_err(refused)? {
-                    let Ok(address) = socket.local_addr() else { continue };
-                    let bound = Bound { listener: name.clone(), protocol, address };
-                    sockets.push((bound, Arc::clone(&listener), socket));
-                }
-            }
-        }
-        Ok(Self { relay, sockets, grace, shutdown })
+        let service = Arc::new(Service::new(accounts, &listeners, limits)?);
+        let passwords = Arc::new(Passwords::new(store.clone())?);
+        let tokens = Tokens::new(store.clone());
+        tokens.want(wanted);
+        let relay = Arc::new(Relay::new(
+            Arc::clone(&passwords),
+            tokens.clone(),
+            Arc::clone(&service),
+            shutdown.clone(),
+        ));
+
+        let mut sockets = Sockets::default();
+        let plan = sockets.plan(&listeners)?;
+        sockets.follow(plan, &listeners_of(&relay, &service, listeners));
+        let control = state_directory.and_then(|directory| {
+            control::bind(&directory).map_err(|error| tell_of_no_control(&directory, &error)).ok()
+        });
+        let app = Self {
+            relay,
+            tokens,
+            passwords,
+            store,
+            directory: watch::Sender::new(Arc::clone(service.directory())),
+            sockets,
+            control,
+            grace,
+            file,
+            fixed,
+            set_log_level,
+            reloads: mpsc::channel(RELOADS_WAITING_MAX),
+            shutdown,
+        };
+        app.tell_of_lacks();
+        Ok(app)
     }
 
     /// Every bound address, in the file's order.
     pub fn bound(&self) -> impl Iterator<Item = &Bound> {
-        self.sockets.iter().map(|(bound, ..)| bound)
+        self.sockets.bound()
     }
 
     /// How to stop it.
@@ -94,23 +192,76 @@ impl App {
         self.shutdown.clone()
     }
 
+    /// How to let it read its configuration file again.
+    pub fn reloads(&self) -> mpsc::Sender<Reload> {
+        self.reloads.0.clone()
+    }
+
+    /// What whoever runs it acts on.
+    pub fn operator(&self) -> Operator {
+        let drain = self.shutdown.drain.clone();
+        let not_ready = move || {
+            let draining = drain.is_cancelled().then(|| "it is shutting down".to_owned());
+            draining.into_iter().collect()
+        };
+        let serving = Serving { reload: self.reloads(), not_ready: Arc::new(not_ready) };
+        Operator {
+            tokens: self.tokens.clone(),
+            passwords: Arc::clone(&self.passwords),
+            store: self.store.clone(),
+            directory: self.directory.subscribe(),
+            serving: Some(serving),
+        }
+    }
+
     /// Serves until [`Shutdown::drain`], then lets signed-in sessions finish for the grace time or
     /// until [`Shutdown::cut`].
-    pub async fn run(self) {
-        for (bound, listener, socket) in self.sockets {
-            info!(
-                listener = bound.listener,
-                protocol = bound.protocol.name(),
-                address = %bound.address,
-                "listening"
-            );
-            tokio::spawn(listener.serve(socket));
+    pub async fn run(mut self) {
+        self.sockets.serve();
+        let control = self.control.take().map(|socket| {
+            tokio::spawn(control::serve(socket, self.operator(), self.shutdown.drain.clone()))
+        });
+        let tokens = self.tokens.clone();
+        let keeping = tokio::spawn(async move { tokens.keep().await });
+
+        self.serve_orders().await;
+        self.sockets.close();
+        self.drain().await;
+        keeping.abort();
+        if let Some(control) = control {
+            control.abort();
         }
-        let Shutdown { drain, cut } = self.shutdown;
-        drain.cancelled().await;
+        info!("stopped");
+    }
+
+    /// Reloads when it is told to, until the drain begins.
+    async fn serve_orders(&mut self) {
+        let drain = self.shutdown.drain.clone();
+        loop {
+            let order = tokio::select! {
+                biased;
+                () = drain.cancelled() => break,
+                order = self.reloads.1.recv() => order,
+            };
+            let Some(order) = order else { break };
+            let outcome = tokio::select! {
+                biased;
+                () = drain.cancelled() => Err("the relay is shutting down".to_owned()),
+                outcome = self.reload() => outcome,
+            };
+            // Whoever gave the order may have gone.
+            let _ = order.send(outcome);
+        }
+        // Who still waits hears that nobody reloads any more.
+        self.reloads.1.close();
+        while self.reloads.1.try_recv().is_ok() {}
+    }
+
+    async fn drain(&self) {
         let sessions = self.relay.sessions();
         sessions.close();
         info!(sessions = sessions.len(), grace = ?self.grace, "draining");
+        let cut = &self.shutdown.cut;
         tokio::select! {
             () = sessions.wait() => {}
             () = tokio::time::sleep(self.grace) => {}
@@ -123,56 +274,81 @@ impl App {
                 warn!(sessions = sessions.len(), "sessions did not close in time");
             }
         }
-        info!("stopped");
     }
-}
 
-/// Makes room for the descriptors of all sessions, two each, as far as the system allows; gives how
-/// many sessions have room. Who comes beyond them is told so, while one that is accepted without a
-/// descriptor for its provider could not even be signed in.
-fn raise_descriptor_limit(sessions: usize) -> usize {
-    let wanted = u64::try_from(sessions)
-        .unwrap_or(u64::MAX)
-        .saturating_mul(2)
-        .saturating_add(DESCRIPTORS_BESIDE_SESSIONS);
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current.is_none_or(|current| current >= wanted) {
-        return sessions;
-    }
-    let granted = maximum.map_or(wanted, |maximum| maximum.min(wanted));
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: Some(granted), maximum });
-    let has = getrlimit(Resource::Nofile).current.unwrap_or(wanted);
-    if raised.is_ok() && has >= wanted {
-        return sessions;
-    }
-    let room = sessions_with_room(has).min(sessions);
-    warn!(
-        wanted,
-        has,
-        sessions = room,
-        "too few descriptors for `limits.sessions`, so fewer are served: raise the hard limit \
-         (ulimit -Hn, LimitNOFILE=) or lower `limits.sessions`"
-    );
-    room
-}
-
-/// How many sessions `descriptors` are enough for. Where they are very few, half are for sessions.
-fn sessions_with_room(descriptors: u64) -> usize {
-    let beside = DESCRIPTORS_BESIDE_SESSIONS.min(descriptors / 2);
-    let sessions = (descriptors - beside) / 2;
-    usize::try_from(sessions.max(1)).unwrap_or(usize::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sessions_leave_descriptors_for_the_rest() {
-        for (descriptors, sessions) in
-            [(20_256, 10_000), (1_024, 384), (512, 128), (64, 16), (3, 1), (0, 1)]
-        {
-            assert_eq!(sessions_with_room(descriptors), sessions, "of {descriptors}");
+    /// Says which accounts nobody can use yet, and what to run.
+    fn tell_of_lacks(&self) {
+        for account in self.directory.borrow().accounts() {
+            let name = &account.name;
+            let has_password = !matches!(account.local_password, LocalPassword::None);
+            if !has_password && !self.passwords.any_made_for(name) {
+                let hint = match name {
+                    AccountPattern::Exact(name) => format!("mailbearer password {name}"),
+                    AccountPattern::Domain(domain) => format!("mailbearer password NAME@{domain}"),
+                };
+                warn!(account = %name, hint, "nobody can sign in, there is no local password");
+            }
+            if self.tokens.status(&account.grant).state == TokenState::ConsentNeeded {
+                let hint = format!("mailbearer authorize {name}");
+                warn!(account = %name, hint, "consent is needed before anybody can sign in");
+            }
         }
     }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").field("sockets", &self.sockets).finish_non_exhaustive()
+    }
+}
+
+/// The listeners of `service`.
+fn listeners_of(
+    relay: &Arc<Relay>,
+    service: &Arc<Service>,
+    settings: Vec<ListenerSettings>,
+) -> Vec<Arc<Listener>> {
+    let listeners = settings.into_iter().map(|it| Listener::new(relay, service, it));
+    listeners.map(Arc::new).collect()
+}
+
+fn tell_of_no_control(directory: &Path, error: &io::Error) {
+    warn!(
+        directory = %directory.display(),
+        error = error.to_string(),
+        "there is no control socket, so commands cannot reach this relay: make the state \
+         directory writable for this user"
+    );
+}
+
+/// The grants of a configuration, each with the scope sets that sessions will ask of it.
+fn wanted(config: &Config) -> Vec<Wanted> {
+    let mut wanted: BTreeMap<&GrantId, Wanted> = BTreeMap::new();
+    for account in &config.accounts {
+        let grant = &account.grant;
+        let of_grant = wanted
+            .entry(&grant.id)
+            .or_insert_with(|| Wanted { grant: Arc::clone(grant), scopes: Vec::new() });
+        for protocol in [Protocol::Submission, Protocol::Imap] {
+            let scopes = account.scopes.get(protocol);
+            let has_host = account.provider.hosts.get(protocol).is_some();
+            if (has_host || is_led_elsewhere(config, account, protocol))
+                && !of_grant.scopes.contains(scopes)
+            {
+                of_grant.scopes.push(scopes.clone());
+            }
+        }
+    }
+    wanted.into_values().collect()
+}
+
+/// Whether a listener has an upstream of its own for the account.
+fn is_led_elsewhere(config: &Config, account: &AccountSettings, protocol: Protocol) -> bool {
+    config.listeners.iter().any(|listener| {
+        let served = listener
+            .accounts
+            .as_ref()
+            .is_none_or(|patterns| patterns.iter().any(|it| it.overlaps(&account.name)));
+        listener.protocol == protocol && listener.upstream.is_some() && served
+    })
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use mailbearer::app::App;
+use mailbearer::app::{App, Backing};
 use mailbearer::config::{Config, Secrets};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -44,7 +44,7 @@ pub(crate) async fn serve(dir: &Path) {
         "#
     );
     std::fs::write(&file, text).unwrap();
-    let app = App::bind(Config::load(&file, Secrets::Verify).unwrap()).unwrap();
+    let app = App::bind(Config::load(&file, Secrets::Verify).unwrap(), Backing::in_memory()).unwrap();
     println!("{}", app.bound().next().unwrap().address.port());
     app.run().await;
 }

@@ -55,6 +55,13 @@ impl Directory {
         Some(Account { name, settings })
     }
 
+    /// Every account, in the order of their names: exact ones first, then wildcards.
+    pub fn accounts(&self) -> Vec<&Arc<AccountSettings>> {
+        let mut accounts: Vec<_> = self.exact.values().chain(self.domains.values()).collect();
+        accounts.sort_by(|one, other| one.name.cmp(&other.name));
+        accounts
+    }
+
     /// The PHC string that stands in where an account has none or there is no account: the first
     /// of the file. `None` when the file has none at all.
     pub(super) fn decoy(&self) -> Option<&SecretString> {
@@ -141,6 +148,13 @@ pub(super) mod tests {
         let account = directory().find(&name("PRINTER"), None).unwrap();
         assert_eq!(account.name().as_str(), "printer");
         assert!(directory().find(&name("printer2"), None).is_none());
+    }
+
+    #[test]
+    fn accounts_are_in_the_order_of_their_names() {
+        let names: Vec<_> =
+            directory().accounts().iter().map(|account| account.name.to_string()).collect();
+        assert_eq!(names, ["printer", "shared@contoso.com", "*@contoso.com"]);
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! Accounts: who may sign in, with which local password, and as which mailbox that is.
 
 pub mod directory;
+mod made;
 pub mod password;
 
 use std::sync::Arc;
 
 use crate::names::{AccountPattern, Username};
 use crate::provider::{Grant, PerProtocol, Provider};
-use crate::secret::{SecretSource, SecretString};
+use crate::secret::{ExposeSecret as _, SecretSource, SecretString};
 
 /// One `[accounts.…]` table.
 #[derive(Debug, Clone)]
@@ -38,4 +39,17 @@ pub enum LocalPassword {
     Any,
     /// None in the file: only one that was made by `mailbearer password`.
     None,
+}
+
+impl LocalPassword {
+    /// Whether both let in who shows the same. What stands in a file of its own is not looked at:
+    /// it is the same where the file is.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Hash(one), Self::Hash(other)) => one.expose_secret() == other.expose_secret(),
+            (Self::Plain(one), Self::Plain(other)) => one.is_same_as(other),
+            (Self::Any, Self::Any) | (Self::None, Self::None) => true,
+            (Self::Hash(_) | Self::Plain(_) | Self::Any | Self::None, _) => false,
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! In:     a claim, what the listener allows, and whether the peer is on this machine.
 //! Out:    the account, or one refusal for everything that is wrong with the claim.
+//! Order:  made passwords first, for they cost one HMAC; then what the file says of the account.
 //! Limits: as many Argon2 computations at once as the machine has cores, `QUEUE_LEN_MAX` waiting;
 //!         `REMEMBERED_MAX` passwords remembered, the oldest forgotten first.
 //!
@@ -11,6 +12,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
+use std::net::IpAddr;
 use std::num::NonZero;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,13 +21,18 @@ use argon2::{Argon2, PasswordVerifier as _};
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::LocalPassword;
 use super::directory::{Account, Directory};
-use crate::names::AccountPattern;
+use super::made::MadePasswords;
+pub use super::made::{Made, MakeError, RandomError};
+use crate::names::{AccountPattern, Username};
 use crate::proto::Claim;
+use crate::provider::Protocol;
 use crate::secret::{ExposeSecret as _, SecretSource};
+use crate::store::{Store, StoreError, StoredPassword};
 
 /// Claims that may wait for a core. At 50 ms each on two cores the last one waits 1.6 s.
 const QUEUE_LEN_MAX: usize = 64;
@@ -35,12 +42,78 @@ const REMEMBERED_MAX: usize = 10_000;
 
 /// A client that showed the right local password. Made by [`Passwords::sign_in`] alone.
 #[derive(Debug, Clone)]
-pub struct SignedIn(Account);
+pub struct SignedIn {
+    account: Account,
+    /// Cancelled when the made password that it showed is revoked. `None` for one of the file.
+    revoked: Option<CancellationToken>,
+}
 
 impl SignedIn {
     /// The account that it may use.
     pub fn account(&self) -> &Account {
-        &self.0
+        &self.account
+    }
+
+    /// Waits until the password that it showed is revoked. One of the file never is, but by
+    /// another file: see [`Self::ended_by`].
+    pub async fn revoked(&self) {
+        match &self.revoked {
+            Some(revoked) => revoked.cancelled().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Why the client must go where the accounts are `directory` now, and its listener allows
+    /// `accounts`; `None` if it may stay.
+    pub fn ended_by(
+        &self,
+        directory: &Directory,
+        accounts: Option<&[AccountPattern]>,
+    ) -> Option<AccessEnd> {
+        let Some(account) = directory.find(self.account.name(), accounts) else {
+            return Some(AccessEnd::AccountRemoved);
+        };
+        let [before, now] = [&self.account, &account].map(|it| &it.settings().local_password);
+        let stays = match &self.revoked {
+            Some(revoked) => !revoked.is_cancelled(),
+            None => before.is_same_as(now),
+        };
+        (!stays).then_some(AccessEnd::Revoked)
+    }
+}
+
+/// Why a client that has signed in may no longer use its account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccessEnd {
+    /// There is no such account any more, or not for its listener.
+    AccountRemoved,
+    /// The password that it showed is good no more.
+    Revoked,
+}
+
+/// Where a claim comes from.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin<'a> {
+    /// The accounts that the listener allows; `None` is all.
+    pub accounts: Option<&'a [AccountPattern]>,
+    /// What is spoken there.
+    pub protocol: Protocol,
+    /// On which machine the client is.
+    pub peer: Peer,
+}
+
+/// On which machine a client is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// On this one: it came from a loopback address.
+    ThisMachine,
+    /// On any.
+    Elsewhere,
+}
+
+impl From<IpAddr> for Peer {
+    fn from(address: IpAddr) -> Self {
+        if address.to_canonical().is_loopback() { Self::ThisMachine } else { Self::Elsewhere }
     }
 }
 
@@ -58,13 +131,9 @@ pub enum LocalRefusal {
     Unreadable,
 }
 
-/// The machine yields no random numbers, so nothing can be kept secret on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the system yields no random numbers: let this process read /dev/urandom")]
-pub struct RandomError;
-
-/// Verifies local passwords, and remembers those that were right.
+/// Verifies local passwords, remembers those of the file that were right, and makes others.
 pub struct Passwords {
+    made: MadePasswords,
     verify: Verify,
     /// Drawn at start and never written anywhere.
     key: hmac::Key,
@@ -79,18 +148,19 @@ pub struct Passwords {
 type Verify = Arc<dyn Fn(&str, &[u8]) -> bool + Send + Sync>;
 
 impl Passwords {
-    /// With an empty memory.
+    /// Those that `store` keeps, and an empty memory for those of the file.
     ///
     /// # Errors
     /// When the system yields no random numbers.
-    pub fn new() -> Result<Self, RandomError> {
+    pub fn new(store: Store) -> Result<Self, RandomError> {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        Self::with(Arc::new(verify_argon2), cores)
+        Self::with(store, Arc::new(verify_argon2), cores)
     }
 
-    fn with(verify: Verify, cores: usize) -> Result<Self, RandomError> {
+    fn with(store: Store, verify: Verify, cores: usize) -> Result<Self, RandomError> {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new());
         Ok(Self {
+            made: MadePasswords::new(store),
             verify,
             key: key.map_err(|_| RandomError)?,
             remembered: Mutex::default(),
@@ -99,17 +169,59 @@ impl Passwords {
         })
     }
 
-    /// Judges `claim`, made to a listener that allows `accounts`.
+    /// Makes a password of `name` and keeps it. Blocks for as long as the disk takes.
+    ///
+    /// With a `label` it is one more, good for `protocols`, or for submission where there are
+    /// none. Without, it is the main one: good for every protocol, and the one before is revoked.
+    ///
+    /// # Errors
+    /// When nothing was made, and the one before is as good as it was.
+    pub fn make(
+        &self,
+        name: &Username,
+        label: Option<&str>,
+        protocols: &[Protocol],
+    ) -> Result<Made, MakeError> {
+        self.made.make(name, label, protocols)
+    }
+
+    /// The made passwords of `name`: the main one first, then by label.
+    pub fn list(&self, name: &Username) -> Vec<StoredPassword> {
+        self.made.list(name)
+    }
+
+    /// Revokes the made password of `name` with that label, or the main one; gives whether there
+    /// was one. Sessions that signed in by it end. Blocks for as long as the disk takes.
+    ///
+    /// # Errors
+    /// When it cannot be written; then it is as good as it was.
+    pub fn revoke(&self, name: &Username, label: Option<&str>) -> Result<bool, StoreError> {
+        self.made.revoke(name, label)
+    }
+
+    /// Whether a password was made for any name that `pattern` covers.
+    pub fn any_made_for(&self, pattern: &AccountPattern) -> bool {
+        self.made.any_of(pattern)
+    }
+
+    /// Judges `claim`, which comes from `origin`.
     ///
     /// # Errors
     /// When the claim is not accepted. The caller answers after the same time whatever the reason.
     pub async fn sign_in(
         &self,
         directory: &Directory,
-        accounts: Option<&[AccountPattern]>,
+        origin: Origin<'_>,
         claim: &Claim,
     ) -> Result<SignedIn, LocalRefusal> {
-        let account = directory.find(&claim.username, accounts);
+        let account = directory.find(&claim.username, origin.accounts);
+        // Looked up whether there is such an account or not.
+        let password = claim.password.expose_secret();
+        let revoked = self.made.verify(&claim.username, origin.protocol, password);
+        if let (Some(account), Some(_)) = (&account, &revoked) {
+            return Ok(SignedIn { account: account.clone(), revoked });
+        }
+
         let own_hash =
             account.as_ref().and_then(|account| match &account.settings().local_password {
                 LocalPassword::Hash(hash) => Some(hash),
@@ -121,10 +233,11 @@ impl Passwords {
         let at_once = match account.as_ref().map(|account| &account.settings().local_password) {
             Some(LocalPassword::Hash(_)) => self.remembers(&tag),
             Some(LocalPassword::Plain(source)) => self.matches(source, claim).await?,
-            Some(LocalPassword::Any | LocalPassword::None) | None => false,
+            Some(LocalPassword::Any) => origin.peer == Peer::ThisMachine,
+            Some(LocalPassword::None) | None => false,
         };
         if let (true, Some(account)) = (at_once, &account) {
-            return Ok(SignedIn(account.clone()));
+            return Ok(SignedIn { account: account.clone(), revoked: None });
         }
 
         let Some(hash) = hash else { return Err(LocalRefusal::Wrong) };
@@ -132,7 +245,7 @@ impl Passwords {
         match account {
             Some(account) if right && own_hash.is_some() => {
                 self.remember(tag);
-                Ok(SignedIn(account))
+                Ok(SignedIn { account, revoked: None })
             }
             Some(_) | None => Err(LocalRefusal::Wrong),
         }

@@ -1,16 +1,20 @@
-//! `mailbearer serve`: runs the relay until SIGTERM or SIGINT.
+//! `mailbearer serve`: runs the relay until SIGTERM or SIGINT; SIGHUP reloads.
 
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use super::{Exit, check, tell};
-use crate::app::App;
+use crate::app::{App, Backing};
 use crate::config::{Config, Problem, Secrets};
-use crate::logging;
+use crate::logging::{self, LogLevel};
 use crate::relay::Shutdown;
+use crate::store::{Store, StoreError};
+use crate::web::operator::Reload;
 
 /// Runs the relay of the configuration file `named`, or of the one that is found.
 pub(super) fn run(named: Option<PathBuf>) -> Exit {
@@ -18,34 +22,66 @@ pub(super) fn run(named: Option<PathBuf>) -> Exit {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
     };
-    logging::init(&config.log);
+    let level = logging::init(&config.log);
     for warning in &config.warnings {
         let file = path.display().to_string();
         let Problem { line, key, message: problem, help: hint } = warning;
         warn!(file, line, key, problem, hint, "configuration");
     }
-    match serve(config) {
+    match serve(config, path, level) {
         Ok(()) => Exit::Done,
-        Err(problem) => {
+        Err(Failure { exit, problem }) => {
             tell(problem);
-            Exit::Failed
+            exit
         }
+    }
+}
+
+/// Why nothing is served.
+struct Failure {
+    exit: Exit,
+    /// A sentence for the user.
+    problem: String,
+}
+
+impl From<String> for Failure {
+    fn from(problem: String) -> Self {
+        Self { exit: Exit::Failed, problem }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let exit = match error {
+            StoreError::InUse { .. } => Exit::TryLater,
+            StoreError::Unusable { .. } => Exit::Config,
+            StoreError::NotOwner { .. } | StoreError::Io { .. } => Exit::Failed,
+        };
+        Self { exit, problem: error.to_string() }
     }
 }
 
 /// Serves until the signals say otherwise.
 ///
 /// # Errors
-/// When the runtime, the listeners or the signals cannot be set up: a sentence for the user.
-fn serve(config: Config) -> Result<(), String> {
+/// When the store, the runtime, the listeners or the signals cannot be set up.
+fn serve(config: Config, file: PathBuf, level: LogLevel) -> Result<(), Failure> {
+    let store = open_store()?;
+    let backing = Backing {
+        store,
+        state_directory: config.store.path.parent().map(Path::to_owned),
+        file: Some(file),
+        set_log_level: Box::new(move |to| level.set(to)),
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("no threads can be started ({error})"))?;
     runtime.block_on(async {
-        let app = App::bind(config).map_err(|error| error.to_string())?;
-        let signals = stop_on_signals(app.shutdown())
-            .map_err(|error| format!("signals cannot be received ({error})"))?;
+        let app = App::bind(config, backing).map_err(|error| error.to_string())?;
+        let no_signals = |error| format!("signals cannot be received ({error})");
+        let stops = stop_on_signals(app.shutdown()).map_err(no_signals)?;
+        let reloads = reload_on_signal(app.reloads()).map_err(no_signals)?;
         let mut lines = String::new();
         for bound in app.bound() {
             lines += &format!("listening on {} ({})\n", bound.address, bound.listener);
@@ -53,13 +89,19 @@ fn serve(config: Config) -> Result<(), String> {
         // Who closed standard output does not want to know.
         let _ = io::stdout().lock().write_all(lines.as_bytes());
         app.run().await;
-        signals.abort();
+        stops.abort();
+        reloads.abort();
         Ok(())
     })
 }
 
+/// Opens the store.
+fn open_store() -> Result<Store, StoreError> {
+    Ok(Store::in_memory())
+}
+
 /// The first SIGTERM or SIGINT drains, the second one ends every session.
-fn stop_on_signals(shutdown: Shutdown) -> io::Result<tokio::task::JoinHandle<()>> {
+fn stop_on_signals(shutdown: Shutdown) -> io::Result<JoinHandle<()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(tokio::spawn(async move {
@@ -70,6 +112,21 @@ fn stop_on_signals(shutdown: Shutdown) -> io::Result<tokio::task::JoinHandle<()>
             };
             info!(signal = name, what, "signal received");
             token.cancel();
+        }
+    }))
+}
+
+/// SIGHUP lets the relay read its configuration file again; the log tells what comes of it.
+fn reload_on_signal(reloads: mpsc::Sender<Reload>) -> io::Result<JoinHandle<()>> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            info!(signal = "SIGHUP", what = "reload", "signal received");
+            let (order, outcome) = oneshot::channel();
+            // In a shutdown nobody takes it, and nothing is to be done.
+            if reloads.send(order).await.is_ok() {
+                let _ = outcome.await;
+            }
         }
     }))
 }

@@ -13,6 +13,9 @@ const BACKLOG: i32 = 4_096;
 /// How often `localhost:0` tries to find one port that is free on both loopback addresses.
 const LOCALHOST_TRIES: usize = 16;
 
+/// The addresses of `localhost`.
+const LOCALHOST: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+
 /// One entry of a listener's `address`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ListenAddress {
@@ -30,36 +33,71 @@ pub struct ListenError {
     source: io::Error,
 }
 
+impl ListenError {
+    /// Whether somebody listens there already.
+    pub fn is_in_use(&self) -> bool {
+        self.source.kind() == io::ErrorKind::AddrInUse
+    }
+}
+
 impl ListenAddress {
-    /// Binds it. `localhost` gives one or two sockets, since a machine may lack IPv6.
+    /// Binds it, but for the addresses `held` by this process already. `localhost` gives up to two
+    /// sockets, since a machine may lack IPv6.
     ///
     /// # Errors
     /// When the address is taken, not this machine's, or not permitted.
-    pub fn bind(self) -> Result<Vec<TcpListener>, ListenError> {
+    pub fn bind(self, held: &[SocketAddr]) -> Result<Vec<TcpListener>, ListenError> {
         match self {
+            Self::Socket(address) if held.contains(&address) => Ok(Vec::new()),
             Self::Socket(address) => Ok(vec![bind(address)?]),
             Self::Localhost(0) => {
                 for _ in 1..LOCALHOST_TRIES {
-                    if let Ok(listeners) = bind_localhost(0) {
+                    if let Ok(listeners) = bind_localhost(0, &[]) {
                         return Ok(listeners);
                     }
                 }
-                bind_localhost(0)
+                bind_localhost(0, &[])
             }
-            Self::Localhost(port) => bind_localhost(port),
+            Self::Localhost(port) => bind_localhost(port, held),
+        }
+    }
+
+    /// Whether it is `address`, or has it among its two. Never with port 0, which is any.
+    pub fn is_at(self, address: SocketAddr) -> bool {
+        match self {
+            Self::Socket(socket) => socket == address && socket.port() != 0,
+            Self::Localhost(port) => {
+                port != 0 && LOCALHOST.map(|ip| SocketAddr::new(ip, port)).contains(&address)
+            }
+        }
+    }
+
+    /// Its port; 0 is any that is free.
+    pub fn port(self) -> u16 {
+        match self {
+            Self::Localhost(port) => port,
+            Self::Socket(address) => address.port(),
         }
     }
 }
 
-fn bind_localhost(port: u16) -> Result<Vec<TcpListener>, ListenError> {
-    let v4 = bind(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))?;
-    let port = v4.local_addr().map_or(port, |address| address.port());
-    let v6 = SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), port);
-    match bind(v6) {
-        Ok(v6) => Ok(vec![v4, v6]),
-        Err(error) if lacks_ipv6(&error.source) => Ok(vec![v4]),
-        Err(error) => Err(error),
+fn bind_localhost(port: u16, held: &[SocketAddr]) -> Result<Vec<TcpListener>, ListenError> {
+    let [v4, v6] = LOCALHOST;
+    let mut listeners = Vec::new();
+    let v4 = SocketAddr::new(v4, port);
+    if !held.contains(&v4) {
+        listeners.push(bind(v4)?);
     }
+    let bound = listeners.first().and_then(|v4| v4.local_addr().ok());
+    let v6 = SocketAddr::new(v6, bound.map_or(port, |address| address.port()));
+    if !held.contains(&v6) {
+        match bind(v6) {
+            Ok(v6) => listeners.push(v6),
+            Err(error) if lacks_ipv6(&error.source) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(listeners)
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
@@ -104,7 +142,7 @@ mod tests {
 
     #[tokio::test]
     async fn localhost_gives_one_port_on_both_loopbacks() {
-        let listeners = ListenAddress::Localhost(0).bind().unwrap();
+        let listeners = ListenAddress::Localhost(0).bind(&[]).unwrap();
         let ports: Vec<u16> =
             listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect();
         assert!(ports.iter().all(|port| *port == ports[0] && *port != 0), "{ports:?}");
@@ -114,8 +152,20 @@ mod tests {
     async fn a_port_that_is_taken_is_told_with_what_to_do() {
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap();
-        let error = ListenAddress::Socket(address).bind().unwrap_err().to_string();
+        let error = ListenAddress::Socket(address).bind(&[]).unwrap_err().to_string();
         assert!(error.starts_with(&address.to_string()), "{error}");
         assert!(error.contains("another program has this port"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn addresses_that_are_held_already_are_not_bound_again() {
+        let v4 = ListenAddress::Socket("127.0.0.1:0".parse().unwrap()).bind(&[]).unwrap();
+        let held = v4[0].local_addr().unwrap();
+        let entry = ListenAddress::Localhost(held.port());
+        assert!(entry.is_at(held) && ListenAddress::Socket(held).is_at(held));
+        assert!(ListenAddress::Socket(held).bind(&[held]).unwrap().is_empty());
+        let rest = entry.bind(&[held]).unwrap();
+        assert!(rest.iter().all(|it| it.local_addr().unwrap().is_ipv6()), "{rest:?}");
+        assert!(entry.bind(&[]).is_err(), "it is taken");
     }
 }

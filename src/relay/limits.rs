@@ -3,33 +3,48 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
+use super::Limits;
 use crate::proto::Farewell;
 
-/// The counters of one relay.
+/// The counters of one relay. Cloning shares them.
+#[derive(Debug, Clone)]
+pub(crate) struct SessionLimits(Arc<Mutex<Counts>>);
+
 #[derive(Debug)]
-pub(crate) struct SessionLimits {
-    sessions: Arc<Semaphore>,
-    peers: Arc<Peers>,
+struct Counts {
+    sessions_max: usize,
+    per_peer_max: usize,
+    sessions: usize,
+    /// Sessions that have not signed in, by address; none stands at zero, so there are at most as
+    /// many addresses as sessions.
+    strangers: HashMap<IpAddr, usize>,
 }
 
 /// A session's place; dropping it frees it.
 #[derive(Debug)]
 pub(crate) struct Place {
-    _session: OwnedSemaphorePermit,
-    /// The place among its address' sessions, until it has signed in.
-    stranger: Option<Stranger>,
+    limits: SessionLimits,
+    /// The address among whose sessions it counts, until it has signed in.
+    stranger: Option<IpAddr>,
 }
 
 impl SessionLimits {
-    pub(crate) fn new(sessions: usize, sessions_per_peer: usize) -> Self {
-        Self {
-            sessions: Arc::new(Semaphore::new(sessions.min(Semaphore::MAX_PERMITS))),
-            peers: Arc::new(Peers { per_peer: sessions_per_peer, counts: Mutex::default() }),
-        }
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self(Arc::new(Mutex::new(Counts {
+            sessions_max: limits.sessions,
+            per_peer_max: limits.sessions_per_peer,
+            sessions: 0,
+            strangers: HashMap::new(),
+        })))
+    }
+
+    /// Keeps to other limits from now on. Sessions beyond them go on.
+    pub(crate) fn change(&self, limits: &Limits) {
+        let mut counts = self.lock();
+        counts.sessions_max = limits.sessions;
+        counts.per_peer_max = limits.sessions_per_peer;
     }
 
     /// A place for a session from `peer`.
@@ -37,55 +52,49 @@ impl SessionLimits {
     /// # Errors
     /// What to tell the client when there is none.
     pub(crate) fn admit(&self, peer: IpAddr) -> Result<Place, Farewell> {
-        let stranger = self.peers.admit(peer.to_canonical()).ok_or(Farewell::TooManyFromPeer)?;
-        let session = Arc::clone(&self.sessions)
-            .try_acquire_owned()
-            .map_err(|_| Farewell::TooManySessions)?;
-        Ok(Place { _session: session, stranger: Some(stranger) })
+        let peer = peer.to_canonical();
+        let mut counts = self.lock();
+        let strangers = counts.strangers.get(&peer).copied().unwrap_or_default();
+        if strangers >= counts.per_peer_max {
+            return Err(Farewell::TooManyFromPeer);
+        }
+        if counts.sessions >= counts.sessions_max {
+            return Err(Farewell::TooManySessions);
+        }
+        counts.sessions += 1;
+        counts.strangers.insert(peer, strangers + 1);
+        Ok(Place { limits: self.clone(), stranger: Some(peer) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Counts {
+    fn remove_stranger(&mut self, peer: IpAddr) {
+        if let Some(count) = self.strangers.get_mut(&peer) {
+            *count -= 1;
+            if *count == 0 {
+                self.strangers.remove(&peer);
+            }
+        }
     }
 }
 
 impl Place {
     /// Says that the session has signed in: it no longer counts against its address.
     pub(crate) fn signed_in(&mut self) {
-        self.stranger = None;
-    }
-}
-
-#[derive(Debug)]
-struct Peers {
-    per_peer: usize,
-    /// Addresses with at least one session; bounded by the number of sessions.
-    counts: Mutex<HashMap<IpAddr, usize>>,
-}
-
-impl Peers {
-    fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<Stranger> {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(peer).or_default();
-        if *count >= self.per_peer {
-            return None;
+        if let Some(peer) = self.stranger.take() {
+            self.limits.lock().remove_stranger(peer);
         }
-        *count += 1;
-        Some(Stranger { peers: Arc::clone(self), peer })
     }
 }
 
-#[derive(Debug)]
-struct Stranger {
-    peers: Arc<Peers>,
-    peer: IpAddr,
-}
-
-impl Drop for Stranger {
+impl Drop for Place {
     fn drop(&mut self) {
-        let mut counts = self.peers.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.peer) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.peer);
-            }
-        }
+        self.signed_in();
+        self.limits.lock().sessions -= 1;
     }
 }
 
@@ -96,9 +105,17 @@ mod tests {
     const ALICE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
     const BOB: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
 
+    fn settings(sessions: usize, sessions_per_peer: usize) -> Limits {
+        Limits { sessions, sessions_per_peer, ..Limits::default() }
+    }
+
+    fn limits(sessions: usize, sessions_per_peer: usize) -> SessionLimits {
+        SessionLimits::new(&settings(sessions, sessions_per_peer))
+    }
+
     #[test]
     fn one_address_cannot_take_every_place() {
-        let limits = SessionLimits::new(10, 2);
+        let limits = limits(10, 2);
         let mut first = limits.admit(ALICE).unwrap();
         let second = limits.admit(ALICE).unwrap();
         assert_eq!(limits.admit(ALICE).unwrap_err(), Farewell::TooManyFromPeer);
@@ -112,12 +129,26 @@ mod tests {
 
     #[test]
     fn a_place_is_free_again_when_its_session_ends() {
-        let limits = SessionLimits::new(2, 10);
+        let limits = limits(2, 10);
         let mut places = vec![limits.admit(ALICE).unwrap(), limits.admit(BOB).unwrap()];
         assert_eq!(limits.admit(BOB).unwrap_err(), Farewell::TooManySessions);
         places.pop();
         drop(limits.admit(BOB).unwrap());
         drop(places);
-        assert!(limits.peers.counts.lock().unwrap().is_empty(), "no address is remembered");
+        assert!(limits.lock().strangers.is_empty(), "no address is remembered");
+    }
+
+    #[test]
+    fn changed_limits_hold_at_once_and_end_no_session() {
+        let limits = limits(2, 10);
+        let places = [limits.admit(ALICE).unwrap(), limits.admit(BOB).unwrap()];
+        limits.change(&settings(3, 1));
+        assert_eq!(limits.admit(BOB).unwrap_err(), Farewell::TooManyFromPeer);
+        limits.change(&settings(3, 2));
+        let third = limits.admit(BOB).unwrap();
+        limits.change(&settings(1, 2));
+        assert_eq!(limits.admit(ALICE).unwrap_err(), Farewell::TooManySessions);
+        drop((places, third));
+        assert!(limits.admit(ALICE).is_ok());
     }
 }

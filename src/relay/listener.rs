@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, error_span, field, warn};
 
 use super::protocol::{Imap, MailProtocol, Submission};
-use super::{ListenerSettings, Relay, session};
-use crate::account::AccountSettings;
+use super::{ListenerSettings, Relay, Service, session};
+use crate::account::password::{AccessEnd, SignedIn};
 use crate::names::AccountPattern;
 use crate::proto::imap::NonSyncLiterals;
 use crate::proto::smtp::Extensions;
@@ -22,24 +24,21 @@ use crate::provider::{MailHost, Protocol};
 /// one is free when a session ends.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// One listener of a relay.
+/// One listener of a relay, as one configuration has it.
 #[derive(Debug)]
 pub struct Listener {
     settings: ListenerSettings,
     relay: Arc<Relay>,
+    service: Arc<Service>,
     /// The servers that its clients may reach.
     reachable: Vec<MailHost>,
 }
 
 impl Listener {
-    /// A listener of `relay`, whose accounts are `accounts`.
-    pub fn new(
-        relay: &Arc<Relay>,
-        settings: ListenerSettings,
-        accounts: &[AccountSettings],
-    ) -> Self {
+    /// A listener of `relay` for the accounts of `service`.
+    pub fn new(relay: &Arc<Relay>, service: &Arc<Service>, settings: ListenerSettings) -> Self {
         let mut reachable = Vec::new();
-        for account in accounts {
+        for account in service.directory().accounts() {
             let served = settings.accounts.as_ref().is_none_or(|patterns| {
                 patterns.iter().any(|pattern| pattern.overlaps(&account.name))
             });
@@ -55,37 +54,8 @@ impl Listener {
                 }
             }
         }
-        Self { settings, relay: Arc::clone(relay), reachable }
-    }
-
-    /// Accepts connections of `socket` until the relay drains.
-    pub async fn serve(self: Arc<Self>, socket: TcpListener) {
-        let mut accepts = true;
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                () = self.relay.drain().cancelled() => return,
-                accepted = socket.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, peer)) => {
-                    accepts = true;
-                    self.start(stream, peer);
-                }
-                Err(error) => {
-                    // Said once, not ten times a second until it is over.
-                    if std::mem::take(&mut accepts) {
-                        warn!(
-                            listener = self.settings.name,
-                            error = error.to_string(),
-                            "no connection can be accepted; raise the descriptor limit \
-                             (ulimit -n) or lower `limits.sessions`"
-                        );
-                    }
-                    sleep(ACCEPT_RETRY).await;
-                }
-            }
-        }
+        let (relay, service) = (Arc::clone(relay), Arc::clone(service));
+        Self { settings, relay, service, reachable }
     }
 
     fn start(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
@@ -122,12 +92,33 @@ impl Listener {
             %peer,
             account = field::Empty,
         );
-        let session = session::run::<P, TcpStream>(Arc::clone(self), stream, place);
+        let session = session::run::<P, TcpStream>(Arc::clone(self), stream, address.into(), place);
         self.relay.sessions().spawn(session.instrument(span));
+    }
+
+    /// Its table in the file.
+    pub fn settings(&self) -> &ListenerSettings {
+        &self.settings
     }
 
     pub(crate) fn relay(&self) -> &Relay {
         &self.relay
+    }
+
+    pub(crate) fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// Why the client must go by the configuration `now` in force. Where that has no such listener
+    /// any more, it is let in as it was.
+    pub(crate) fn access_end(&self, access: &SignedIn, now: &Service) -> Option<AccessEnd> {
+        let allowed = now.allowed(&self.settings.name).unwrap_or(self.accounts());
+        access.ended_by(now.directory(), allowed)
+    }
+
+    /// Whether the client is let in by the configuration that is in force.
+    pub(crate) fn admits_still(&self, access: &SignedIn) -> bool {
+        self.access_end(access, &self.relay.service().borrow()).is_none()
     }
 
     pub(crate) fn accounts(&self) -> Option<&[AccountPattern]> {
@@ -146,6 +137,41 @@ impl Listener {
     /// Whether CAPABILITY shows LITERAL+ here now.
     pub(crate) fn literals(&self) -> NonSyncLiterals {
         self.relay.records().literals(&self.reachable)
+    }
+}
+
+/// Accepts connections of `socket` until `stop`, each for the listener that `current` names then.
+pub async fn serve(
+    current: watch::Receiver<Arc<Listener>>,
+    socket: TcpListener,
+    stop: CancellationToken,
+) {
+    let mut accepts = true;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            accepted = socket.accept() => accepted,
+        };
+        let listener = Arc::clone(&current.borrow());
+        match accepted {
+            Ok((stream, peer)) => {
+                accepts = true;
+                listener.start(stream, peer);
+            }
+            Err(error) => {
+                // Said once, not ten times a second until it is over.
+                if std::mem::take(&mut accepts) {
+                    warn!(
+                        listener = listener.settings.name,
+                        error = error.to_string(),
+                        "no connection can be accepted; raise the descriptor limit \
+                         (ulimit -n) or lower `limits.sessions`"
+                    );
+                }
+                sleep(ACCEPT_RETRY).await;
+            }
+        }
     }
 }
 

@@ -1,16 +1,18 @@
 //! The relay: sessions from accept to close.
 
+mod diagnosis;
 mod downstream;
 mod limits;
 pub mod listener;
 mod outcome;
 mod protocol;
 mod records;
+mod service;
 mod session;
 mod splice;
 mod upstream;
+mod verdict;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,22 +20,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use rustls::ClientConfig;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::account::AccountSettings;
-use crate::account::directory::Directory;
-use crate::account::password::{LocalRefusal, Passwords, RandomError, SignedIn};
+use crate::account::password::Passwords;
 use crate::names::AccountPattern;
 use crate::net::listen::ListenAddress;
-use crate::net::tls::{self, TlsError};
 use crate::oauth::Tokens;
-use crate::proto::{Claim, Farewell};
-use crate::provider::{MailHost, Protocol, Provider};
-use crate::store::Store;
+use crate::proto::Farewell;
+use crate::provider::{MailHost, Protocol};
 use limits::{Place, SessionLimits};
 use records::Records;
+pub use service::Service;
 
 /// One `[listeners.…]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,14 +84,12 @@ pub struct Shutdown {
     pub cut: CancellationToken,
 }
 
-/// What all sessions share.
+/// What lives as long as the process, whatever configuration is in force.
 pub struct Relay {
-    directory: Directory,
-    passwords: Passwords,
+    passwords: Arc<Passwords>,
     tokens: Tokens,
-    /// TLS towards the provider of every account, by its name.
-    tls: HashMap<String, Arc<ClientConfig>>,
-    limits: Limits,
+    /// The configuration in force. Sessions that have signed in watch it.
+    service: watch::Sender<Arc<Service>>,
     places: SessionLimits,
     records: Records,
     sessions: TaskTracker,
@@ -100,52 +97,37 @@ pub struct Relay {
     last_id: AtomicU64,
 }
 
-/// Why there is no relay.
-#[derive(Debug, thiserror::Error)]
-pub enum RelayError {
-    /// TLS towards a provider cannot be set up.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// Local passwords cannot be kept secret.
-    #[error(transparent)]
-    Random(#[from] RandomError),
-}
-
 impl fmt::Debug for Relay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Relay").field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("Relay").field("service", &self.service.borrow()).finish_non_exhaustive()
     }
 }
 
 impl Relay {
-    /// A relay for `accounts`.
-    ///
-    /// # Errors
-    /// When a provider's `ca_file` cannot be used, or there are no certificates to trust at all, or
-    /// no random numbers.
+    /// A relay that begins with `service`.
     pub fn new(
-        accounts: &[AccountSettings],
-        limits: Limits,
+        passwords: Arc<Passwords>,
+        tokens: Tokens,
+        service: Arc<Service>,
         shutdown: Shutdown,
-    ) -> Result<Self, RelayError> {
-        let mut tls = HashMap::new();
-        for AccountSettings { provider, .. } in accounts {
-            if !tls.contains_key(&provider.name) {
-                tls.insert(provider.name.clone(), tls::trust(provider.ca_file.as_deref())?);
-            }
-        }
-        Ok(Self {
-            directory: Directory::new(accounts.to_vec()),
-            passwords: Passwords::new()?,
-            tokens: Tokens::new(Store::in_memory()),
-            tls,
-            places: SessionLimits::new(limits.sessions, limits.sessions_per_peer),
-            limits,
+    ) -> Self {
+        Self {
+            passwords,
+            tokens,
+            places: SessionLimits::new(service.limits()),
+            service: watch::Sender::new(service),
             records: Records::default(),
             sessions: TaskTracker::new(),
             shutdown,
             last_id: AtomicU64::new(0),
-        })
+        }
+    }
+
+    /// Puts another configuration in force. Sessions go on as they began, but those whose account
+    /// or password it no longer has, which end.
+    pub fn change(&self, service: Arc<Service>) {
+        self.places.change(service.limits());
+        self.service.send_replace(service);
     }
 
     /// The sessions that run.
@@ -153,20 +135,9 @@ impl Relay {
         &self.sessions
     }
 
-    async fn sign_in(
-        &self,
-        accounts: Option<&[AccountPattern]>,
-        claim: &Claim,
-    ) -> Result<SignedIn, LocalRefusal> {
-        self.passwords.sign_in(&self.directory, accounts, claim).await
-    }
-
-    #[expect(
-        clippy::expect_used,
-        reason = "accounts come from the settings that `new` went through"
-    )]
-    fn tls(&self, provider: &Provider) -> Arc<ClientConfig> {
-        Arc::clone(self.tls.get(&provider.name).expect("every account's provider has its TLS"))
+    /// The configuration in force, to be watched.
+    fn service(&self) -> watch::Receiver<Arc<Service>> {
+        self.service.subscribe()
     }
 
     fn admit(&self, peer: IpAddr) -> Result<Place, Farewell> {
@@ -178,12 +149,12 @@ impl Relay {
         format!("{:04x}", self.last_id.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
-    fn tokens(&self) -> &Tokens {
-        &self.tokens
+    fn passwords(&self) -> &Passwords {
+        &self.passwords
     }
 
-    fn limits(&self) -> &Limits {
-        &self.limits
+    fn tokens(&self) -> &Tokens {
+        &self.tokens
     }
 
     fn records(&self) -> &Records {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tracing::info;
 
 use super::splice::{End, Spliced};
+use crate::account::password::AccessEnd;
 use crate::proto::CloseReason;
 
 /// A side of a session.
@@ -42,6 +43,10 @@ pub(crate) enum Reason {
     Idle,
     /// The relay is shutting down.
     Draining,
+    /// The local password that the client showed was revoked.
+    Revoked,
+    /// The configuration no longer has the account, or not for the listener.
+    AccountRemoved,
 }
 
 impl Reason {
@@ -57,6 +62,8 @@ impl Reason {
             Self::Broke => "broke",
             Self::Idle => "idle-timeout",
             Self::Draining => "draining",
+            Self::Revoked => "revoked",
+            Self::AccountRemoved => "account-removed",
         }
     }
 }
@@ -88,6 +95,15 @@ impl From<CloseReason> for Reason {
     }
 }
 
+impl From<AccessEnd> for Reason {
+    fn from(end: AccessEnd) -> Self {
+        match end {
+            AccessEnd::AccountRemoved => Self::AccountRemoved,
+            AccessEnd::Revoked => Self::Revoked,
+        }
+    }
+}
+
 /// What a session leaves behind.
 #[derive(Debug)]
 pub(crate) struct Outcome {
@@ -113,7 +129,9 @@ impl Outcome {
             | Reason::Closed
             | Reason::Broke
             | Reason::Idle
-            | Reason::Draining => Side::Relay,
+            | Reason::Draining
+            | Reason::Revoked
+            | Reason::AccountRemoved => Side::Relay,
         };
         Self { reason, side, error: None, up_bytes: 0, down_bytes: 0 }
     }
@@ -138,7 +156,7 @@ impl From<Spliced> for Outcome {
             End::Closed(side) => (Reason::Closed, side, None),
             End::Broke(side, kind) => (Reason::Broke, side, Some(kind)),
             End::Idle => (Reason::Idle, Side::Relay, None),
-            End::Cut => (Reason::Draining, Side::Relay, None),
+            End::Cut(reason) => (reason, Side::Relay, None),
         };
         Self { reason, side, error, up_bytes: spliced.up_bytes, down_bytes: spliced.down_bytes }
     }

@@ -3,46 +3,40 @@
 //! Nothing is dialled and no token asked for before the local password was right.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep_until};
-use tracing::{Span, info, warn};
+use tokio::time::Instant;
 
 use super::downstream::{Client, close};
 use super::limits::Place;
 use super::listener::Listener;
-use super::outcome::Outcome;
-use super::protocol::{MailProtocol, Welcome};
+use super::outcome::{Outcome, Reason};
+use super::protocol::MailProtocol;
 use super::splice::{End, Start, splice};
-use super::upstream::{self, Destination, SignedIn, UpstreamStream};
-use crate::account::password::LocalRefusal;
-use crate::proto::{AwaitVerdict as _, Claim, Downstream as _, Step};
-use crate::refusal::{Refusal, Unavailable};
+use super::upstream::UpstreamStream;
+use super::verdict::{Accepted, verdict};
+use crate::account::password::{Peer, SignedIn};
+use crate::proto::{AwaitVerdict as _, Downstream as _, Step};
 
-/// When every refused local sign-in is answered, counted from its arrival: neither guessing fast
-/// nor measuring the time teaches anything.
-const REFUSAL_DELAY: Duration = Duration::from_secs(1);
-
-/// Serves one client. `place` is freed when the session is over.
-pub(crate) async fn run<P, S>(listener: Arc<Listener>, stream: S, mut place: Place)
+/// Serves one client on `peer`. `place` is freed when the session is over.
+pub(crate) async fn run<P, S>(listener: Arc<Listener>, stream: S, peer: Peer, mut place: Place)
 where
     P: MailProtocol,
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let started = Instant::now();
     let relay = listener.relay();
-    let client = Client::new(stream, relay.limits().sign_in_timeout, relay.drain().clone());
-    let outcome = match sign_in::<P, S>(&listener, client).await {
-        Ok(mut session) => {
+    let sign_in_timeout = listener.service().limits().sign_in_timeout;
+    let client = Client::new(stream, sign_in_timeout, relay.drain().clone());
+    let outcome = match sign_in::<P, S>(&listener, peer, client).await {
+        Ok(Session { mut client, mut upstream, start, access }) => {
             place.signed_in();
-            let cut = relay.cut().cancelled();
-            let spliced =
-                splice(&mut session.client, &mut session.upstream, session.start, cut).await;
-            // Once cut off, nobody is waited for: a supervisor may be about to kill us.
-            if !matches!(spliced.end, End::Cut) {
-                tokio::join!(close(&mut session.client), close(&mut session.upstream));
+            let cut = until_cut(&listener, &access);
+            let spliced = splice(&mut client, &mut upstream, start, cut).await;
+            // In a shutdown nobody is waited for: a supervisor may be about to kill us.
+            if !matches!(spliced.end, End::Cut(Reason::Draining)) {
+                tokio::join!(close(&mut client), close(&mut upstream));
             }
             Outcome::from(spliced)
         }
@@ -56,9 +50,33 @@ struct Session<S> {
     client: S,
     upstream: UpstreamStream,
     start: Start,
+    access: SignedIn,
 }
 
-async fn sign_in<P, S>(listener: &Listener, mut client: Client<S>) -> Result<Session<S>, Outcome>
+/// Waits until the session has to end, whatever its two sides do; gives why.
+async fn until_cut(listener: &Listener, access: &SignedIn) -> Reason {
+    let relay = listener.relay();
+    let mut service = relay.service();
+    loop {
+        // First as things are: they may have changed while the provider was signed in to.
+        if let Some(end) = listener.access_end(access, &service.borrow_and_update()) {
+            return end.into();
+        }
+        tokio::select! {
+            biased;
+            () = relay.cut().cancelled() => return Reason::Draining,
+            () = access.revoked() => return Reason::Revoked,
+            // Its sender lives as long as the relay, so this is no error.
+            _ = service.changed() => {}
+        }
+    }
+}
+
+async fn sign_in<P, S>(
+    listener: &Listener,
+    peer: Peer,
+    mut client: Client<S>,
+) -> Result<Session<S>, Outcome>
 where
     P: MailProtocol,
     S: AsyncRead + AsyncWrite + Unpin,
@@ -73,10 +91,10 @@ where
         };
         // Boxed, so that a session holds what only the verdict needs while it awaits it alone:
         // neither a stranger that waits nor the long part afterwards.
-        match client.hold(Box::pin(verdict::<P>(listener, &claim))).await {
-            Ok(Ok(upstream)) => {
-                awaiting.accept(&upstream.welcome, client.output());
-                return Ok(session::<P, S>(client, upstream, listener));
+        match client.hold(Box::pin(verdict::<P>(listener, peer, &claim))).await {
+            Ok(Ok(accepted)) => {
+                awaiting.accept(&accepted.upstream.welcome, client.output());
+                return Ok(session::<P, S>(client, accepted, listener));
             }
             Ok(Err(refusal)) => step = awaiting.refuse(&refusal, client.output()),
             Err(ended) => break ended,
@@ -87,7 +105,7 @@ where
 
 fn session<P, S>(
     client: Client<S>,
-    upstream: SignedIn<Welcome<P>>,
+    Accepted { access, upstream }: Accepted<P>,
     listener: &Listener,
 ) -> Session<S>
 where
@@ -99,9 +117,9 @@ where
         up,
         down: joined(verdict, &upstream.input.into_leftover()),
         client_closed,
-        idle_timeout: listener.relay().limits().idle_timeout,
+        idle_timeout: listener.service().limits().idle_timeout,
     };
-    Session { client, upstream: upstream.stream, start }
+    Session { client, upstream: upstream.stream, start, access }
 }
 
 fn joined(first: Bytes, second: &Bytes) -> Bytes {
@@ -111,74 +129,6 @@ fn joined(first: Bytes, second: &Bytes) -> Bytes {
     let mut both = BytesMut::from(first);
     both.extend_from_slice(second);
     both.freeze()
-}
-
-/// Whether the claim holds; if so the provider's side is signed in.
-async fn verdict<P: MailProtocol>(
-    listener: &Listener,
-    claim: &Claim,
-) -> Result<SignedIn<Welcome<P>>, Refusal> {
-    let received = Instant::now();
-    let relay = listener.relay();
-    let signed_in = match relay.sign_in(listener.accounts(), claim).await {
-        Ok(signed_in) => signed_in,
-        Err(LocalRefusal::Busy) => return Err(unjudged(claim, Unavailable::Overloaded)),
-        Err(LocalRefusal::Unreadable) => {
-            return Err(unjudged(claim, Unavailable::LocalPassword));
-        }
-        Err(LocalRefusal::Wrong) => {
-            let refusal = Refusal::WrongPassword;
-            warn!(account = claim.username.as_str(), refusal = refusal.kind(), "refused");
-            sleep_until(received + REFUSAL_DELAY).await;
-            return Err(refusal);
-        }
-    };
-    let account = signed_in.account();
-    let provider = &account.settings().provider;
-    let Some(host) = listener.upstream().or(provider.hosts.get(P::PROTOCOL).as_ref()) else {
-        warn!(
-            account = account.name().as_str(),
-            provider = provider.name,
-            "refused: the provider has no server for this protocol; add one, or keep the account \
-             off this listener by its `accounts`"
-        );
-        return Err(Refusal::Unavailable(Unavailable::Upstream));
-    };
-    let destination = Destination {
-        host,
-        tls: relay.tls(provider),
-        mailbox: account.mailbox(P::PROTOCOL),
-        mechanism: provider.mechanism,
-    };
-    let machine = P::upstream(host.tls, provider.mechanism);
-    let scopes = account.settings().scopes.get(P::PROTOCOL);
-    let token = async {
-        let token = relay.tokens().access_token(&account.settings().grant, scopes).await;
-        token.map(|token| token.access_token)
-    };
-    match upstream::sign_in(&destination, machine, token).await {
-        Ok(signed_in) => {
-            P::learn(relay.records(), host, &signed_in.welcome);
-            let upstream_ms = u64::try_from(received.elapsed().as_millis()).unwrap_or(u64::MAX);
-            // Once in a session: a field that is recorded again would stand twice in the text.
-            Span::current().record("account", account.name().as_str());
-            info!(provider = provider.name, upstream = %host, upstream_ms, "signed in");
-            Ok(signed_in)
-        }
-        Err(error) => {
-            let refusal = error.refusal(account.name());
-            let (account, cause) = (account.name().as_str(), error.to_string());
-            warn!(account, refusal = refusal.kind(), cause, "refused");
-            Err(refusal)
-        }
-    }
-}
-
-/// The refusal of a claim that could not be judged.
-fn unjudged(claim: &Claim, unavailable: Unavailable) -> Refusal {
-    let refusal = Refusal::Unavailable(unavailable);
-    warn!(account = claim.username.as_str(), refusal = refusal.kind(), "refused");
-    refusal
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::outcome::Side;
+use super::outcome::{Reason, Side};
 use crate::net::buffer::{Filled, poll_fill, with_buffer};
 
 /// How long the upstream must be silent before a client's close is passed on.
@@ -62,8 +62,8 @@ pub(crate) enum End {
     Idle,
     /// This side broke.
     Broke(Side, io::ErrorKind),
-    /// It was cut off.
-    Cut,
+    /// It was cut off, for this reason.
+    Cut(Reason),
 }
 
 /// Copies both ways until the session is over or `cut` is ready. Neither side is closed here.
@@ -71,7 +71,7 @@ pub(crate) async fn splice<D, U>(
     client: &mut D,
     upstream: &mut U,
     start: Start,
-    cut: impl Future<Output = ()>,
+    cut: impl Future<Output = Reason>,
 ) -> Spliced
 where
     D: AsyncRead + AsyncWrite + Unpin,
@@ -92,8 +92,8 @@ where
     let mut timer = pin!(sleep_until(session.next_due().0));
     let mut cut = pin!(cut);
     let end = poll_fn(|cx| {
-        if cut.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(End::Cut);
+        if let Poll::Ready(reason) = cut.as_mut().poll(cx) {
+            return Poll::Ready(End::Cut(reason));
         }
         if let Poll::Ready(end) = session.poll_bytes(cx, client, upstream) {
             return Poll::Ready(end);

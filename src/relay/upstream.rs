@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
+use super::diagnosis::{Diagnosis, Remedy};
 use crate::names::Username;
 use crate::net::buffer::{READ_LEN, read_piece};
 use crate::net::connect::{ConnectError, connect};
@@ -73,38 +74,76 @@ pub(crate) enum SignInError {
     #[error("{host} cannot be used: {fault}")]
     Fault { host: String, fault: UpstreamFault },
     /// No answer in time.
-    #[error("{host} did not finish the sign-in in {SIGN_IN_TIMEOUT:?}")]
+    #[error("{host} did not finish the sign-in in time")]
     TimedOut { host: String },
     /// The server refuses the token.
-    #[error("{host} refuses the sign-in as {mailbox:?}: {}{}", .refusal.reply, status(.refusal))]
+    #[error("{host} refuses the sign-in as {mailbox:?}: {}", told(.refusal))]
     Refused { host: String, mailbox: Username, refusal: UpstreamRefusal },
 }
 
-fn status(refusal: &UpstreamRefusal) -> String {
-    match &refusal.challenge_status {
-        Some(status) => format!(" (status {status})"),
-        None => String::new(),
+/// The reply, with what is known about it.
+fn told(refusal: &UpstreamRefusal) -> String {
+    let mut told = refusal.reply.clone();
+    if let Some(status) = &refusal.challenge_status {
+        told += &format!(" (status {status})");
+    }
+    if let Some(diagnosis) = diagnosis(refusal) {
+        told += &format!("; {}", diagnosis.cause);
+    }
+    told
+}
+
+/// What a refusal means, if it is final.
+fn diagnosis(refusal: &UpstreamRefusal) -> Option<&'static Diagnosis> {
+    match refusal.lasting {
+        Lasting::Permanent => Some(Diagnosis::of(&refusal.reply)),
+        Lasting::Temporary => None,
     }
 }
 
 impl SignInError {
     /// What the client hears.
     pub(crate) fn refusal(&self, account: &Username) -> Refusal {
-        match self {
-            Self::Token(error) => error.refusal(account),
-            Self::Refused { refusal, .. } if refusal.lasting == Lasting::Permanent => {
-                Refusal::UpstreamRefused {
-                    reply: refusal.reply.clone(),
-                    cause: "the provider refuses this mailbox to mailbearer, see its log"
-                        .to_owned(),
-                }
+        match (self, self.diagnosis()) {
+            (Self::Token(error), _) => error.refusal(account),
+            (Self::Refused { refusal, .. }, Some(diagnosis))
+                if diagnosis.remedy != Remedy::Time =>
+            {
+                let (reply, cause) = (refusal.reply.clone(), diagnosis.cause.to_owned());
+                Refusal::UpstreamRefused { reply, cause }
             }
-            Self::Connect(_)
+            (
+                Self::Connect(_)
+                | Self::Tls(_)
+                | Self::Broke { .. }
+                | Self::Fault { .. }
+                | Self::TimedOut { .. }
+                | Self::Refused { .. },
+                _,
+            ) => Refusal::Unavailable(Unavailable::Upstream),
+        }
+    }
+
+    /// What to do about a refusal that is final.
+    pub(crate) fn fix(&self) -> Option<&'static str> {
+        self.diagnosis().map(|diagnosis| diagnosis.fix)
+    }
+
+    /// Whether the same sign-in with a newer token may be accepted.
+    pub(crate) fn may_be_mended_by_a_token(&self) -> bool {
+        self.diagnosis().is_some_and(|diagnosis| diagnosis.remedy == Remedy::Token)
+    }
+
+    /// What a refusal that is final means; `None` of everything else.
+    fn diagnosis(&self) -> Option<&'static Diagnosis> {
+        match self {
+            Self::Refused { refusal, .. } => diagnosis(refusal),
+            Self::Token(_)
+            | Self::Connect(_)
             | Self::Tls(_)
             | Self::Broke { .. }
             | Self::Fault { .. }
-            | Self::TimedOut { .. }
-            | Self::Refused { .. } => Refusal::Unavailable(Unavailable::Upstream),
+            | Self::TimedOut { .. } => None,
         }
     }
 }

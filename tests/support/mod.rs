@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use mailbearer::app::{App, Bound};
+use mailbearer::app::{App, Backing, Bound};
 use mailbearer::config::{Config, Secrets};
 use mailbearer::names::{AccountPattern, Username};
 use mailbearer::provider::{MailHost, Mechanism, PerProtocol, UpstreamTls};
@@ -82,7 +82,7 @@ impl Rig {
         let provider = provider(settings.tls).await;
         let dir = tempfile::tempdir().unwrap();
         let file = write_config(dir.path(), &settings, &provider);
-        let app = App::bind(Config::load(&file, Secrets::Verify).unwrap()).unwrap();
+        let app = App::bind(Config::load(&file, Secrets::Verify).unwrap(), Backing::in_memory()).unwrap();
         let bound: Vec<_> = app.bound().cloned().collect();
         let [submission, imap, ..] = &bound[..] else { panic!("{bound:?}") };
         let (submission, imap) = (submission.address, imap.address);

@@ -10,6 +10,10 @@ use crate::account::AccountSettings;
 use crate::account::directory::tests::{name, settings};
 use crate::secret::{SecretSlice, SecretString};
 
+/// A submission listener for every account, and a client on another machine.
+const ANYWHERE: Origin<'static> =
+    Origin { accounts: None, protocol: Protocol::Submission, peer: Peer::Elsewhere };
+
 fn claim(username: &str, password: &str) -> Claim {
     Claim { username: name(username), password: SecretSlice::from(password.as_bytes().to_vec()) }
 }
@@ -38,7 +42,7 @@ fn counting() -> (Passwords, Arc<AtomicUsize>) {
         counted.fetch_add(1, Ordering::SeqCst);
         verify_argon2(hash, password)
     };
-    (Passwords::with(Arc::new(verify), 1).unwrap(), count)
+    (Passwords::with(Store::in_memory(), Arc::new(verify), 1).unwrap(), count)
 }
 
 async fn sign_in(
@@ -48,13 +52,13 @@ async fn sign_in(
     password: &str,
 ) -> Result<String, LocalRefusal> {
     let claim = claim(username, password);
-    let outcome = passwords.sign_in(directory, None, &claim).await;
+    let outcome = passwords.sign_in(directory, ANYWHERE, &claim).await;
     outcome.map(|signed_in| signed_in.account().name().to_string())
 }
 
 #[tokio::test]
 async fn right_password_opens_its_account_and_no_other() {
-    let passwords = Passwords::new().unwrap();
+    let passwords = Passwords::new(Store::in_memory()).unwrap();
     let directory = Directory::new(vec![
         hashed("alice@contoso.com", "one"),
         settings("bob@contoso.com", hash(Algorithm::Argon2i, "two")),
@@ -77,7 +81,7 @@ async fn right_password_opens_its_account_and_no_other() {
 
 #[tokio::test]
 async fn user_name_ignores_case_and_a_wildcard_gives_the_concrete_one() {
-    let passwords = Passwords::new().unwrap();
+    let passwords = Passwords::new(Store::in_memory()).unwrap();
     let directory = Directory::new(vec![
         hashed("*@contoso.com", "for all"),
         hashed("alice@contoso.com", "for alice"),
@@ -92,21 +96,22 @@ async fn user_name_ignores_case_and_a_wildcard_gives_the_concrete_one() {
 
 #[tokio::test]
 async fn right_password_is_wrong_where_the_listener_does_not_allow_the_account() {
-    let passwords = Passwords::new().unwrap();
+    let passwords = Passwords::new(Store::in_memory()).unwrap();
     let directory = Directory::new(vec![hashed("*@contoso.com", "right")]);
     let allowed = [AccountPattern::parse("alice@contoso.com").unwrap()];
+    let at = Origin { accounts: Some(&allowed), ..ANYWHERE };
     for (username, accepted) in [("alice@contoso.com", true), ("bob@contoso.com", false)] {
         let claim = claim(username, "right");
         // Remembered from another listener, it still counts only where it is allowed.
-        passwords.sign_in(&directory, None, &claim).await.unwrap();
-        let outcome = passwords.sign_in(&directory, Some(&allowed), &claim);
+        passwords.sign_in(&directory, ANYWHERE, &claim).await.unwrap();
+        let outcome = passwords.sign_in(&directory, at, &claim);
         assert_eq!(outcome.await.is_ok(), accepted, "{username}");
     }
 }
 
 #[tokio::test]
 async fn account_without_password_accepts_none() {
-    let passwords = Passwords::new().unwrap();
+    let passwords = Passwords::new(Store::in_memory()).unwrap();
     let directory = Directory::new(vec![settings("alice", LocalPassword::None), plain("bob", "")]);
     for username in ["alice", "bob"] {
         let outcome = sign_in(&passwords, &directory, username, "").await;
@@ -172,7 +177,7 @@ async fn full_queue_is_busy_for_known_and_unknown_names_alike() {
         let _ = gate.lock().unwrap().recv();
         verify_argon2(hash, password)
     };
-    let passwords = Arc::new(Passwords::with(Arc::new(verify), 1).unwrap());
+    let passwords = Arc::new(Passwords::with(Store::in_memory(), Arc::new(verify), 1).unwrap());
     let directory = Arc::new(Directory::new(vec![
         hashed("alice", "right"),
         plain("bob", "right"),
@@ -212,7 +217,7 @@ async fn plain_password_is_read_anew_when_its_file_changes() {
     let path = dir.path().join("password");
     let source = SecretSource::File(path.clone());
     let directory = Directory::new(vec![settings("alice", LocalPassword::Plain(source))]);
-    let passwords = Passwords::new().unwrap();
+    let passwords = Passwords::new(Store::in_memory()).unwrap();
     let outcome = sign_in(&passwords, &directory, "alice", "first").await;
     assert_eq!(outcome, Err(LocalRefusal::Unreadable), "the file is missing");
     for (password, other) in [("first", "second"), ("second", "first")] {
@@ -247,4 +252,103 @@ fn unreadable_hash_matches_nothing() {
     for bad in ["", "right", "$argon2id$", "$2b$12$abc", "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ"] {
         assert!(!verify_argon2(bad, b"right") && !verify_argon2(bad, b""), "{bad}");
     }
+}
+
+#[tokio::test]
+async fn made_password_is_accepted_beside_the_one_of_the_file_and_costs_no_verification() {
+    let (passwords, count) = counting();
+    let directory = Directory::new(vec![
+        hashed("alice", "of the file"),
+        settings("bob", LocalPassword::None),
+        settings("*@contoso.com", LocalPassword::None),
+    ]);
+    for username in ["alice", "bob", "carol@contoso.com"] {
+        let made = passwords.make(&name(username), None, &[]).unwrap();
+        let password = made.password.expose_secret();
+        sign_in(&passwords, &directory, username, password).await.unwrap();
+        let outcome = sign_in(&passwords, &directory, "nobody", password).await;
+        assert_eq!(outcome, Err(LocalRefusal::Wrong));
+    }
+    assert_eq!(count.load(Ordering::SeqCst), 3, "one for each that is wrong");
+    sign_in(&passwords, &directory, "alice", "of the file").await.unwrap();
+}
+
+#[tokio::test]
+async fn made_password_is_wrong_for_a_name_that_the_file_no_longer_has() {
+    let passwords = Passwords::new(Store::in_memory()).unwrap();
+    let made = passwords.make(&name("alice"), None, &[]).unwrap();
+    let directory = Directory::new(vec![hashed("bob", "right")]);
+    let outcome = sign_in(&passwords, &directory, "alice", made.password.expose_secret()).await;
+    assert_eq!(outcome, Err(LocalRefusal::Wrong));
+}
+
+#[tokio::test]
+async fn labelled_password_is_wrong_for_another_protocol_and_costs_what_a_wrong_one_costs() {
+    let (passwords, count) = counting();
+    let directory = Directory::new(vec![hashed("alice", "right")]);
+    let made = passwords.make(&name("alice"), Some("scanner"), &[]).unwrap();
+    let claim = claim("alice", made.password.expose_secret());
+    for (protocol, accepted, verifications) in
+        [(Protocol::Submission, true, 0), (Protocol::Imap, false, 1)]
+    {
+        let at = Origin { protocol, ..ANYWHERE };
+        let outcome = passwords.sign_in(&directory, at, &claim).await;
+        assert_eq!(outcome.is_ok(), accepted, "{protocol}");
+        assert_eq!(count.load(Ordering::SeqCst), verifications, "{protocol}");
+    }
+}
+
+#[tokio::test]
+async fn any_password_does_from_this_machine_alone() {
+    let (passwords, count) = counting();
+    let directory =
+        Directory::new(vec![settings("alice", LocalPassword::Any), hashed("bob", "right")]);
+    for (address, accepted) in [
+        ("127.0.0.1", true),
+        ("127.8.0.1", true),
+        ("::1", true),
+        ("::ffff:127.0.0.1", true),
+        ("192.0.2.1", false),
+        ("0.0.0.0", false),
+        ("::ffff:192.0.2.1", false),
+    ] {
+        let peer = Peer::from(address.parse::<IpAddr>().unwrap());
+        let at = Origin { peer, ..ANYWHERE };
+        for password in ["", "whatever"] {
+            let outcome = passwords.sign_in(&directory, at, &claim("alice", password)).await;
+            assert_eq!(outcome.is_ok(), accepted, "{address}");
+        }
+        let outcome = passwords.sign_in(&directory, at, &claim("bob", "whatever")).await;
+        assert!(outcome.is_err(), "{address}");
+    }
+    assert_eq!(count.load(Ordering::SeqCst), 3 * 2 + 7, "a refused one costs a verification");
+}
+
+#[tokio::test]
+async fn client_may_stay_while_its_account_and_its_password_do() {
+    let passwords = Passwords::new(Store::in_memory()).unwrap();
+    let before = Directory::new(vec![hashed("alice", "right"), plain("bob", "right")]);
+    let signed_in = async |username: &str, password: &str| {
+        passwords.sign_in(&before, ANYWHERE, &claim(username, password)).await.unwrap()
+    };
+    let alice = signed_in("alice", "right").await;
+    let bob = signed_in("bob", "right").await;
+    let made = passwords.make(&name("alice"), None, &[]).unwrap();
+    let alice_made = signed_in("alice", made.password.expose_secret()).await;
+
+    let others = [AccountPattern::parse("bob").unwrap()];
+    assert_eq!(alice.ended_by(&before, None), None);
+    assert_eq!(alice.ended_by(&before, Some(&others)), Some(AccessEnd::AccountRemoved));
+    assert_eq!(bob.ended_by(&before, Some(&others)), None);
+
+    let after = Directory::new(vec![hashed("alice", "new")]);
+    assert_eq!(alice.ended_by(&after, None), Some(AccessEnd::Revoked));
+    assert_eq!(alice_made.ended_by(&after, None), None, "a made one is not the file's");
+    assert_eq!(bob.ended_by(&after, None), Some(AccessEnd::AccountRemoved));
+    let plain_after = Directory::new(vec![plain("bob", "new")]);
+    assert_eq!(bob.ended_by(&plain_after, None), Some(AccessEnd::Revoked));
+
+    assert_eq!(passwords.revoke(&name("alice"), None), Ok(true));
+    alice_made.revoked().await;
+    assert_eq!(alice_made.ended_by(&before, None), Some(AccessEnd::Revoked));
 }

@@ -16,7 +16,7 @@ use tempfile::NamedTempFile;
 use self::client::Heard;
 use super::{DemoArgs, Exit, print as say, tell};
 use crate::account::{AccountSettings, LocalPassword};
-use crate::app::App;
+use crate::app::{App, Backing};
 use crate::config::{Config, LogFormat, LogSettings};
 use crate::logging;
 use crate::names::{AccountPattern, Username};
@@ -74,7 +74,8 @@ async fn demo(arguments: DemoArgs) -> Result<()> {
     }
     let mut ca_file = NamedTempFile::new().map_err(|error| no_file(&error))?;
     ca_file.write_all(provider.ca_pem().as_bytes()).map_err(|error| no_file(&error))?;
-    let app = App::bind(config(&provider, &ca_file)?).map_err(|error| error.to_string())?;
+    let app = App::bind(config(&provider, &ca_file)?, Backing::in_memory())
+        .map_err(|error| error.to_string())?;
     let address = |protocol| {
         let bound = app.bound().find(|bound| bound.protocol == protocol);
         bound.map(|bound| bound.address).ok_or("a listener is missing")

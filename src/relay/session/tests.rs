@@ -1,19 +1,24 @@
 //! What a session promises about time, on in-memory pipes with a paused clock.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::slice;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::task::JoinHandle;
-use tokio::time::{Duration, Instant, sleep};
+use tokio::time::{Instant, sleep};
 
 use super::*;
+use crate::account::password::Passwords;
 use crate::account::{AccountSettings, LocalPassword};
 use crate::names::AccountPattern;
+use crate::oauth::Tokens;
 use crate::provider::{Grant, GrantId, GrantKind, Mechanism, PerProtocol, Provider};
 use crate::relay::protocol::{Imap, Submission};
-use crate::relay::{Limits, ListenerSettings, Relay, Shutdown};
+use crate::relay::{Limits, ListenerSettings, Relay, Service, Shutdown};
 use crate::secret::{SecretSource, SecretString};
+use crate::store::Store;
 
 /// `\0alice@example.com\0wrong`, and the same of an account that does not exist.
 const WRONG_PASSWORD: &str = "AUTH PLAIN AGFsaWNlQGV4YW1wbGUuY29tAHdyb25n\r\n";
@@ -67,8 +72,6 @@ fn connect_until<P: MailProtocol>(
     shutdown: Shutdown,
     local_password: LocalPassword,
 ) -> (DuplexStream, JoinHandle<()>) {
-    let accounts = [alice(local_password)];
-    let relay = Relay::new(&accounts, Limits::default(), shutdown).unwrap();
     let settings = ListenerSettings {
         name: "test".to_owned(),
         protocol: P::PROTOCOL,
@@ -77,12 +80,18 @@ fn connect_until<P: MailProtocol>(
         accounts: None,
         upstream: None,
     };
-    let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let accounts = vec![alice(local_password)];
+    let service = Service::new(accounts, slice::from_ref(&settings), Limits::default()).unwrap();
+    let service = Arc::new(service);
+    let store = Store::in_memory();
+    let passwords = Arc::new(Passwords::new(store.clone()).unwrap());
+    let relay = Relay::new(passwords, Tokens::new(store), Arc::clone(&service), shutdown);
     let relay = Arc::new(relay);
+    let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let place = relay.admit(peer).unwrap();
-    let listener = Arc::new(Listener::new(&relay, settings, &accounts));
+    let listener = Arc::new(Listener::new(&relay, &service, settings));
     let (client, stream) = duplex(4_096);
-    let session = run::<P, DuplexStream>(listener, stream, place);
+    let session = run::<P, DuplexStream>(listener, stream, peer.into(), place);
     (client, tokio::spawn(session))
 }
 

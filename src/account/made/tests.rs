@@ -1,0 +1,161 @@
+//! What made passwords promise, whatever the store does with them.
+
+use std::collections::HashMap;
+
+use super::*;
+use crate::account::directory::tests::name;
+
+fn made() -> MadePasswords {
+    MadePasswords::new(Store::in_memory())
+}
+
+fn make(made: &MadePasswords, username: &str, label: Option<&str>) -> String {
+    let made = made.make(&name(username), label, &[]).unwrap();
+    made.password.expose_secret().to_owned()
+}
+
+/// Whether the password is good for submission and for IMAP.
+fn good_for(made: &MadePasswords, username: &str, password: &str) -> [bool; 2] {
+    EVERY_PROTOCOL
+        .map(|protocol| made.verify(&name(username), protocol, password.as_bytes()).is_some())
+}
+
+#[test]
+fn a_password_opens_its_name_in_any_case_and_no_other() {
+    let made = made();
+    let password = make(&made, "Alice@Contoso.com", None);
+    assert_eq!(good_for(&made, "ALICE@contoso.com", &password), [true, true]);
+    assert_eq!(good_for(&made, "bob@contoso.com", &password), [false, false]);
+    for other in ["", &password[1..], &password.to_uppercase(), &format!("{password} ")] {
+        assert_eq!(good_for(&made, "alice@contoso.com", other), [false, false], "{other}");
+    }
+    // The bytes of name and password in another division.
+    let (first, rest) = password.split_at(1);
+    assert_eq!(good_for(&made, &format!("alice@contoso.com{first}"), rest), [false, false]);
+}
+
+#[test]
+fn a_password_has_twenty_letters_that_are_not_mistaken() {
+    let made = made();
+    let one = make(&made, "alice", Some("one"));
+    let other = make(&made, "alice", Some("other"));
+    assert_ne!(one, other);
+    for password in [one, other] {
+        assert_eq!(password.len(), 20);
+        assert!(password.bytes().all(|byte| ALPHABET.contains(&byte)), "{password}");
+    }
+    assert_eq!(ALPHABET.len(), 31);
+    assert!(!ALPHABET.iter().any(|letter| b"01ilo".contains(letter)));
+}
+
+#[test]
+fn each_letter_is_drawn_with_the_same_chance() {
+    let mut counts = HashMap::new();
+    for letter in (0..=u8::MAX).filter_map(letter) {
+        *counts.entry(letter).or_insert(0) += 1;
+    }
+    assert_eq!(counts.len(), 31);
+    assert!(counts.values().all(|count| *count == 8), "{counts:?}");
+}
+
+#[test]
+fn a_labelled_password_is_for_submission_unless_said_otherwise() {
+    let made = made();
+    let scanner = make(&made, "alice", Some("scanner"));
+    assert_eq!(good_for(&made, "alice", &scanner), [true, false]);
+    let reader = made.make(&name("alice"), Some("reader"), &[Protocol::Imap]).unwrap();
+    assert_eq!(good_for(&made, "alice", reader.password.expose_secret()), [false, true]);
+}
+
+#[test]
+fn the_main_password_is_replaced_and_labelled_ones_stay() {
+    let made = made();
+    let scanner = make(&made, "alice", Some("scanner"));
+    let first = made.make(&name("alice"), None, &[]).unwrap();
+    assert!(!first.replaced);
+    let first = first.password.expose_secret();
+    let revoked = made.verify(&name("alice"), Protocol::Imap, first.as_bytes()).unwrap();
+    let second = made.make(&name("ALICE"), None, &[]).unwrap();
+    assert!(second.replaced && revoked.is_cancelled());
+    assert_eq!(good_for(&made, "alice", first), [false, false]);
+    assert_eq!(good_for(&made, "alice", second.password.expose_secret()), [true, true]);
+    assert_eq!(good_for(&made, "alice", &scanner), [true, false]);
+}
+
+#[test]
+fn a_label_is_one_for_its_name_whatever_the_case() {
+    let made = made();
+    make(&made, "alice", Some("Scanner 2"));
+    make(&made, "bob", Some("scanner 2"));
+    let again = made.make(&name("Alice"), Some("SCANNER 2"), &[]);
+    let taken = MakeError::LabelTaken { name: name("alice"), label: "SCANNER 2".into() };
+    assert_eq!(again.unwrap_err(), taken);
+}
+
+#[test]
+fn a_label_is_plain() {
+    let made = made();
+    let longest = "x".repeat(64);
+    for good in ["a", "2nd floor", "hp-4.1_b", &longest] {
+        make(&made, "alice", Some(good));
+    }
+    let too_long = "x".repeat(65);
+    for bad in ["", " ", " a", "a ", "a\tb", "ä", "a/b", "a\"", "$a", &too_long] {
+        let error = made.make(&name("alice"), Some(bad), &[]).unwrap_err();
+        assert_eq!(error, MakeError::Label, "{bad:?}");
+    }
+}
+
+#[test]
+fn a_revoked_password_is_wrong_and_its_sessions_are_told() {
+    let made = made();
+    let [main, scanner] = [None, Some("scanner")].map(|label| make(&made, "alice", label));
+    let verify = |password: &str| {
+        made.verify(&name("alice"), Protocol::Submission, password.as_bytes()).unwrap()
+    };
+    let (of_main, of_scanner) = (verify(&main), verify(&scanner));
+    assert_eq!(made.revoke(&name("alice"), Some("fax")), Ok(false));
+    assert_eq!(made.revoke(&name("bob"), None), Ok(false));
+    assert_eq!(made.revoke(&name("Alice"), Some("SCANNER")), Ok(true));
+    assert!(of_scanner.is_cancelled() && !of_main.is_cancelled());
+    assert_eq!(good_for(&made, "alice", &scanner), [false, false]);
+    assert_eq!(made.revoke(&name("alice"), None), Ok(true));
+    assert!(of_main.is_cancelled());
+    assert_eq!(made.list(&name("alice")), []);
+}
+
+#[test]
+fn a_hundred_passwords_are_enough_for_one_name() {
+    let made = made();
+    for number in 0..99 {
+        make(&made, "alice", Some(&number.to_string()));
+    }
+    make(&made, "alice", None);
+    make(&made, "alice", None); // takes the place of the one before
+    let error = made.make(&name("alice"), Some("one more"), &[]).unwrap_err();
+    assert_eq!(error, MakeError::TooMany { name: name("alice") });
+    make(&made, "bob", None);
+}
+
+#[test]
+fn passwords_are_listed_by_label_without_the_passwords() {
+    let made = made();
+    for label in [Some("scanner"), None, Some("fax")] {
+        make(&made, "Alice", label);
+    }
+    make(&made, "bob", None);
+    let list = made.list(&name("ALICE"));
+    let labels: Vec<_> = list.iter().map(|it| it.label.as_deref()).collect();
+    assert_eq!(labels, [None, Some("fax"), Some("scanner")]);
+    assert!(list.iter().all(|it| it.name == name("alice")));
+}
+
+#[test]
+fn passwords_are_good_again_after_a_restart() {
+    let store = Store::in_memory();
+    let password = make(&MadePasswords::new(store.clone()), "alice", None);
+    let restarted = MadePasswords::new(store);
+    assert_eq!(good_for(&restarted, "alice", &password), [true, true]);
+    assert!(restarted.any_of(&AccountPattern::parse("alice").unwrap()));
+    assert!(!restarted.any_of(&AccountPattern::parse("*@contoso.com").unwrap()));
+}

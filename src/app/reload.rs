@@ -1,0 +1,107 @@
+//! A reload: another configuration put in force, all of it or nothing.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use super::{App, descriptors, listeners_of, wanted};
+use crate::config::{Config, LogFormat};
+use crate::relay::Service;
+use crate::store::{KeySource, StoreSettings};
+
+impl App {
+    /// Reads the configuration file again and puts it in force; gives its warnings.
+    ///
+    /// # Errors
+    /// Why everything is as it was, for people.
+    pub(super) async fn reload(&mut self) -> Result<Vec<String>, String> {
+        let outcome = self.try_reload().await;
+        match &outcome {
+            Ok(warnings) => {
+                for warning in warnings {
+                    warn!(warning, "configuration");
+                }
+                info!(listeners = self.bound().count(), "configuration reloaded");
+            }
+            Err(problem) => warn!(problem, "configuration not reloaded, the old one stays"),
+        }
+        outcome
+    }
+
+    async fn try_reload(&mut self) -> Result<Vec<String>, String> {
+        let file = self.file.clone().ok_or("this relay has no configuration file")?;
+        let in_force = self.fixed.clone();
+        // Reads files: the configuration, its secrets, certificates.
+        let prepared = tokio::task::spawn_blocking(move || prepare(&file, &in_force)).await;
+        let Prepared { config, service, warnings } =
+            prepared.map_err(|_| "the relay is shutting down")??;
+        let plan = self.sockets.plan(&config.listeners).map_err(|error| error.to_string())?;
+
+        // From here on nothing can fail.
+        self.tokens.want(wanted(&config));
+        let listeners = listeners_of(&self.relay, &service, config.listeners);
+        self.directory.send_replace(Arc::clone(service.directory()));
+        self.relay.change(service);
+        self.sockets.follow(plan, &listeners);
+        self.sockets.serve();
+        self.grace = config.grace;
+        (self.set_log_level)(config.log.level);
+        self.tell_of_lacks();
+        Ok(warnings)
+    }
+}
+
+/// What no reload changes.
+#[derive(Debug, Clone)]
+pub(super) struct Fixed {
+    store: StoreSettings,
+    log_format: LogFormat,
+}
+
+impl Fixed {
+    pub(super) fn of(config: &Config) -> Self {
+        Self { store: config.store.clone(), log_format: config.log.format }
+    }
+
+    /// Which key `config` changes all the same.
+    fn changed_by(&self, config: &Config) -> Option<&'static str> {
+        if self.store.path != config.store.path {
+            return Some("store.path");
+        }
+        let same_key = match (&self.store.key, &config.store.key) {
+            (KeySource::Made(one), KeySource::Made(other)) => one == other,
+            (KeySource::Given(one), KeySource::Given(other)) => one.is_same_as(other),
+            (KeySource::Made(_), KeySource::Given(_))
+            | (KeySource::Given(_), KeySource::Made(_)) => false,
+        };
+        if !same_key {
+            return Some("store.key");
+        }
+        (self.log_format != config.log.format).then_some("log.format")
+    }
+}
+
+/// A configuration that can be put in force.
+struct Prepared {
+    config: Config,
+    service: Arc<Service>,
+    warnings: Vec<String>,
+}
+
+fn prepare(file: &Path, in_force: &Fixed) -> Result<Prepared, String> {
+    let mut config = Config::load(file, Secrets::Verify).map_err(|error| error.to_string())?;
+    if let Some(key) = in_force.changed_by(&config) {
+        return Err(format!(
+            "{}: `{key}` is not what the relay was started with\n  restart it, or put the old \
+             value back",
+            file.display()
+        ));
+    }
+    config.limits.sessions = descriptors::raise_limit(config.limits.sessions);
+    let accounts = config.accounts.clone();
+    let service = Service::new(accounts, &config.listeners, config.limits.clone())
+        .map_err(|error| error.to_string())?;
+    let warnings = config.warnings.iter().map(|it| it.in_file(file).to_string()).collect();
+    Ok(Prepared { config, service: Arc::new(service), warnings })
+}
