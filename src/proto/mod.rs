@@ -223,6 +223,17 @@ pub enum UpstreamFault {
     },
 }
 
+/// What to run so that `account` can be used again.
+///
+/// Clients show this to people, who paste it into a shell. So a name that is more than letters,
+/// digits and `@._+-`, or that looks like an option, is left for them to fill in.
+pub fn authorize_command(account: &Username) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"@._+-".contains(&byte);
+    let name = account.as_str();
+    let is_fit = name.bytes().all(is_plain) && !name.starts_with('-');
+    format!("mailbearer authorize {}", if is_fit { name } else { "ACCOUNT" })
+}
+
 /// Renders a reply of an upstream for logs and clients: printable ASCII, anything else as `?`,
 /// blanks at both ends removed, at most `len_max` bytes.
 pub fn printable(bytes: &[u8], len_max: usize) -> String {
@@ -230,4 +241,22 @@ pub fn printable(bytes: &[u8], len_max: usize) -> String {
     shown
         .map(|&byte| if byte == b' ' || byte.is_ascii_graphic() { char::from(byte) } else { '?' })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_to_run_holds_no_name_that_a_shell_or_a_line_would_take_amiss() {
+        let command = |name: &str| authorize_command(&Username::parse(name).unwrap());
+        for name in ["alice@contoso.com", "Printer_2", "a.b+c-d@x.example"] {
+            assert_eq!(command(name), format!("mailbearer authorize {name}"));
+        }
+        for name in
+            ["m\u{fc}ller@contoso.com", "$(id)@contoso.com", "a`b", "a b", "-x", "\u{202e}a"]
+        {
+            assert_eq!(command(name), "mailbearer authorize ACCOUNT", "{name}");
+        }
+    }
 }

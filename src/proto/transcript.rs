@@ -26,6 +26,7 @@ use crate::secret::{AccessToken, ExposeSecret as _};
 fn refusal(kind: &str) -> Refusal {
     let all = [
         Refusal::WrongPassword,
+        Refusal::ConsentNeeded { account: Username::parse("alice@example.com").unwrap() },
         Refusal::GrantRefused { account: Username::parse("alice@example.com").unwrap() },
         Refusal::Unavailable(Unavailable::TokenEndpoint),
         Refusal::Unavailable(Unavailable::Upstream),

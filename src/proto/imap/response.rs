@@ -4,8 +4,7 @@
 //! Out:    lines without CRLF: printable ASCII that holds nothing a client sent but its tag.
 
 use super::command::{Fault, Tag};
-use crate::names::Username;
-use crate::proto::printable;
+use crate::proto::{authorize_command, printable};
 use crate::refusal::Refusal;
 
 /// Longest part of a reply that comes from elsewhere, in bytes: an upstream's reply, its cause.
@@ -74,9 +73,8 @@ pub(super) fn refusal(tag: &Tag, refusal: &Refusal) -> String {
             format!("{tag} NO [AUTHENTICATIONFAILED] user name or password is wrong")
         }
         Refusal::ConsentNeeded { account } => format!(
-            "{tag} NO [CONTACTADMIN] this account has to be authorized again: run `mailbearer \
-             authorize {}`",
-            printable(account.as_str().as_bytes(), Username::LEN_MAX)
+            "{tag} NO [CONTACTADMIN] this account has to be authorized, run: {}",
+            authorize_command(account)
         ),
         Refusal::GrantRefused { .. } => format!(
             "{tag} NO [CONTACTADMIN] the provider gives no access to this account: the reason \

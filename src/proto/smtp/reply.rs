@@ -6,8 +6,7 @@
 
 use bytes::Bytes;
 
-use crate::names::Username;
-use crate::proto::{Farewell, Input, Line, UpstreamFault, printable};
+use crate::proto::{Farewell, Input, Line, UpstreamFault, authorize_command, printable};
 use crate::refusal::Refusal;
 
 // Our replies, each named for what it says. None holds anything that a peer sent.
@@ -52,10 +51,9 @@ pub(super) fn refusal(refusal: &Refusal) -> String {
         Refusal::WrongPassword => {
             "535 5.7.8 the user name or the local password is wrong".to_owned()
         }
-        // What to run names the account where it is fit for a line of SMTP.
         Refusal::ConsentNeeded { account } => format!(
-            "454 4.7.0 this account has to be authorized again: run `mailbearer authorize {}`",
-            printable(account.as_str().as_bytes(), Username::LEN_MAX)
+            "454 4.7.0 this account has to be authorized, run: {}",
+            authorize_command(account)
         ),
         // The account's name stays out: it may be no ASCII, and the client knows it.
         Refusal::GrantRefused { account: _ } => {
@@ -329,6 +327,17 @@ mod tests {
         let line = refusal(&Refusal::GrantRefused { account });
         assert!(line.starts_with("454 4.7.0 ") && line.is_ascii(), "{line}");
         assert!(line.contains("log") && !line.contains("password"), "{line}");
+    }
+
+    #[test]
+    fn a_grant_without_consent_is_told_as_temporary_with_what_to_run() {
+        let line =
+            |name| refusal(&Refusal::ConsentNeeded { account: Username::parse(name).unwrap() });
+        let told = "454 4.7.0 this account has to be authorized, run: mailbearer authorize";
+        assert_eq!(line("alice@example.com"), format!("{told} alice@example.com"));
+        assert_eq!(line("m\u{fc}ller@example.com"), format!("{told} ACCOUNT"));
+        let longest = line(&"x".repeat(Username::LEN_MAX));
+        assert!(longest.len() <= OWN_LINE_LEN_MAX, "{longest}");
     }
 
     #[test]

@@ -120,6 +120,19 @@ fn what_is_pipelined_behind_auth_is_answered_when_it_is_refused() {
 }
 
 #[test]
+fn an_account_without_consent_is_told_what_to_run_and_never_of_a_wrong_password() {
+    play(
+        "C: AUTH PLAIN AGFsaWNlAHB3
+         ?: alice pw
+         !: refuse consent-needed
+         S: 454 4.7.0 this account has to be authorized, run: mailbearer authorize alice@example.com
+         C: QUIT
+         S: 221 2.0.0 goodbye
+         X: Quit",
+    );
+}
+
+#[test]
 fn each_refusal_has_its_own_reply_and_the_next_try_is_heard() {
     play(
         "C: AUTH PLAIN AGFsaWNlAHB3

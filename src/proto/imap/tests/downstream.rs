@@ -343,6 +343,10 @@ fn a_refusal_is_rendered_by_its_kind_and_the_session_goes_on() {
          ?: alice secret
          !: refuse grant-refused
          S: a2 NO [CONTACTADMIN] the provider gives no access to this account: the reason and what to run are in mailbearer's log
+         C: a4 LOGIN alice secret
+         ?: alice secret
+         !: refuse consent-needed
+         S: a4 NO [CONTACTADMIN] this account has to be authorized, run: mailbearer authorize alice@example.com
          C: a3 LOGIN alice secret
          ?: alice secret
          !: refuse token-endpoint-unavailable
