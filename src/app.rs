@@ -228,6 +228,8 @@ impl App {
         self.sockets.close();
         self.drain().await;
         keeping.abort();
+        // A refresh token that is being answered now would be lost with the process.
+        self.tokens.settled().await;
         if let Some(control) = control {
             control.abort();
         }
@@ -352,3 +354,6 @@ fn is_led_elsewhere(config: &Config, account: &AccountSettings, protocol: Protoc
         listener.protocol == protocol && listener.upstream.is_some() && served
     })
 }
+
+#[cfg(test)]
+mod tests;

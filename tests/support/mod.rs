@@ -15,7 +15,9 @@ use mailbearer::names::{AccountPattern, Username};
 use mailbearer::provider::{MailHost, Mechanism, PerProtocol, UpstreamTls};
 use mailbearer::relay::Shutdown;
 use mailbearer::sandbox::{DEFAULT_SCOPE, Sandbox, SandboxSettings};
+use mailbearer::web::operator::Operator;
 use tempfile::TempDir;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 pub use client::Client;
@@ -68,6 +70,10 @@ pub struct Rig {
     pub imap: SocketAddr,
     bound: Vec<Bound>,
     pub shutdown: Shutdown,
+    /// What whoever runs the relay acts on.
+    pub operator: Operator,
+    /// The configuration file.
+    pub file: PathBuf,
     running: JoinHandle<()>,
     dir: TempDir,
 }
@@ -82,13 +88,14 @@ impl Rig {
         let provider = provider(settings.tls).await;
         let dir = tempfile::tempdir().unwrap();
         let file = write_config(dir.path(), &settings, &provider);
-        let app = App::bind(Config::load(&file, Secrets::Verify).unwrap(), Backing::in_memory()).unwrap();
+        let backing = Backing { file: Some(file.clone()), ..Backing::in_memory() };
+        let app = App::bind(Config::load(&file, Secrets::Verify).unwrap(), backing).unwrap();
         let bound: Vec<_> = app.bound().cloned().collect();
         let [submission, imap, ..] = &bound[..] else { panic!("{bound:?}") };
         let (submission, imap) = (submission.address, imap.address);
-        let shutdown = app.shutdown();
+        let (shutdown, operator) = (app.shutdown(), app.operator());
         let running = tokio::spawn(app.run());
-        Self { provider, submission, imap, bound, shutdown, running, dir }
+        Self { provider, submission, imap, bound, shutdown, operator, file, running, dir }
     }
 
     /// Where the listener of this name listens.
@@ -120,6 +127,16 @@ impl Rig {
         std::fs::write(self.dir.path().join("password"), password).unwrap();
     }
 
+    /// Rewrites the configuration file and lets the relay read it again.
+    pub async fn reload(&self, change: impl FnOnce(String) -> String) -> Result<(), String> {
+        let text = std::fs::read_to_string(&self.file).unwrap();
+        std::fs::write(&self.file, change(text)).unwrap();
+        let (order, outcome) = oneshot::channel();
+        let serving = self.operator.serving.as_ref().unwrap();
+        serving.reload.send(order).await.unwrap();
+        outcome.await.unwrap().map(drop)
+    }
+
     /// A submission session that is signed in.
     pub async fn signed_in(&self) -> Client {
         let mut client = Client::connect(self.submission).await;
@@ -127,6 +144,15 @@ impl Rig {
         client.send("EHLO client.example").await;
         client.expect_after("250 ").await;
         client.ask(AUTH_PLAIN, "235 ").await;
+        client
+    }
+
+    /// An IMAP session that is signed in.
+    pub async fn signed_in_by_imap(&self, name: &str, password: &str) -> Client {
+        let mut client = Client::connect(self.imap).await;
+        client.expect("* OK").await;
+        client.send(&format!("a LOGIN {name} {password}")).await;
+        client.expect_after("a OK").await;
         client
     }
 

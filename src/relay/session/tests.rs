@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::*;
 use crate::account::password::Passwords;
 use crate::account::{AccountSettings, LocalPassword};
-use crate::names::AccountPattern;
+use crate::names::{AccountPattern, Username};
 use crate::oauth::Tokens;
 use crate::provider::{Grant, GrantId, GrantKind, Mechanism, PerProtocol, Provider};
 use crate::relay::protocol::{Imap, Submission};
@@ -85,6 +85,10 @@ fn connect_until<P: MailProtocol>(
     let service = Arc::new(service);
     let store = Store::in_memory();
     let passwords = Arc::new(Passwords::new(store.clone()).unwrap());
+    // Each account has a made password besides, and so has one that does not exist.
+    for name in ["alice@example.com", "nobody@example.com"] {
+        passwords.make(&Username::parse(name).unwrap(), None, &[]).unwrap();
+    }
     let relay = Relay::new(passwords, Tokens::new(store), Arc::clone(&service), shutdown);
     let relay = Arc::new(relay);
     let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -113,6 +117,7 @@ async fn a_wrong_password_and_an_unknown_account_are_answered_alike_after_one_se
         (hashed(), WRONG_PASSWORD),
         (hashed(), UNKNOWN_ACCOUNT),
         (LocalPassword::None, WRONG_PASSWORD),
+        (LocalPassword::None, UNKNOWN_ACCOUNT),
     ] {
         let (mut client, _session) = connect::<Submission>(password);
         line(&mut client).await;

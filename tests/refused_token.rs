@@ -1,0 +1,87 @@
+//! What a client hears when the provider refuses a token: the outcome of one more try, or the
+//! provider's own reply where no token would help.
+
+mod support;
+
+use mailbearer::provider::Protocol;
+use mailbearer::sandbox::{Action, Step, Times};
+use support::{ALICE, AUTH_PLAIN, Client, PASSWORD, Rig};
+
+/// Signs in by SMTP after the provider's `actions`, one for each connection; gives the reply.
+async fn submission_reply(rig: &Rig, actions: &[Action]) -> String {
+    for action in actions {
+        let step = Step::Token;
+        rig.provider.script().on(Protocol::Submission, step, Times::Next(1), action.clone());
+    }
+    let mut client = Client::connect(rig.submission).await;
+    client.expect("220 ").await;
+    client.send(AUTH_PLAIN).await;
+    client.line().await
+}
+
+/// The same by IMAP; gives the tagged reply.
+async fn imap_reply(rig: &Rig, action: Action) -> String {
+    rig.provider.script().on(Protocol::Imap, Step::Token, Times::Next(1), action);
+    let mut client = Client::connect(rig.imap).await;
+    client.expect("* OK").await;
+    client.send(&format!("a LOGIN {ALICE} {PASSWORD}")).await;
+    client.expect_after("a ").await.pop().unwrap()
+}
+
+#[tokio::test]
+async fn a_refused_token_is_renewed_once_and_the_client_hears_of_the_outcome_alone() {
+    let rig = Rig::start().await;
+    let reply = submission_reply(&rig, &[Action::RefuseToken]).await;
+    assert!(reply.starts_with("235"), "{reply}");
+    assert_eq!((rig.provider.token_requests(), rig.provider.smtp_connections()), (2, 2));
+    let reply = imap_reply(&rig, Action::RefuseToken).await;
+    assert!(reply.starts_with("a OK"), "{reply}");
+    assert_eq!(rig.provider.imap_connections(), 2);
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_again_is_not_renewed_again() {
+    let rig = Rig::start().await;
+    let reply = submission_reply(&rig, &[Action::RefuseToken, Action::RefuseToken]).await;
+    assert!(reply.starts_with("535 5.7.3 ") && reply.contains("; the token"), "{reply}");
+    assert_eq!((rig.provider.token_requests(), rig.provider.smtp_connections()), (2, 2));
+}
+
+#[tokio::test]
+async fn the_outcome_of_the_second_try_counts() {
+    let rig = Rig::start().await;
+    let busy = Action::Reply("454 4.7.0 busy\r\n".into());
+    let reply = submission_reply(&rig, &[Action::RefuseToken, busy]).await;
+    assert!(reply.starts_with("454 4.7.0 "), "{reply}");
+}
+
+#[tokio::test]
+async fn a_reply_that_no_token_mends_is_told_at_once() {
+    let rig = Rig::start().await;
+    let disabled = "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled \
+                    for the Tenant.\r\n";
+    for (said, heard) in [
+        (disabled, "535 5.7.139 Auth"),
+        ("454 4.7.0 later\r\n", "454 "),
+        ("421 4.3.2 busy\r\n", "454 "),
+    ] {
+        let connections = rig.provider.smtp_connections();
+        let reply = submission_reply(&rig, &[Action::Reply(said.into())]).await;
+        assert!(reply.starts_with(heard), "{said}: {reply}");
+        assert_eq!(rig.provider.smtp_connections(), connections + 1, "{said}");
+    }
+    for (said, heard) in [
+        ("{tag} NO [UNAVAILABLE] later\r\n", "a NO [UNAVAILABLE] "),
+        (
+            "{tag} NO [ALERT] Too many simultaneous connections. (Failure)\r\n",
+            "a NO [UNAVAILABLE] ",
+        ),
+        ("* BYE going down\r\n", "a NO [UNAVAILABLE] "),
+    ] {
+        let connections = rig.provider.imap_connections();
+        let reply = imap_reply(&rig, Action::ReplyThenClose(said.into())).await;
+        assert!(reply.starts_with(heard), "{said}: {reply}");
+        assert_eq!(rig.provider.imap_connections(), connections + 1, "{said}");
+    }
+    assert_eq!(rig.provider.token_requests(), 1);
+}
