@@ -1,5 +1,7 @@
 //! What local passwords do for running sessions, and what wrong ones do not.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use mailbearer::names::Username;

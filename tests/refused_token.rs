@@ -1,6 +1,8 @@
 //! What a client hears when the provider refuses a token: the outcome of one more try, or the
 //! provider's own reply where no token would help.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use mailbearer::provider::Protocol;
