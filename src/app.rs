@@ -5,8 +5,8 @@ mod control;
 mod descriptors;
 mod reload;
 mod sockets;
+mod wanted;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -20,15 +20,16 @@ use tracing::{info, warn};
 
 use self::reload::Fixed;
 use self::sockets::Sockets;
+use self::wanted::wanted;
+use crate::account::LocalPassword;
 use crate::account::directory::Directory;
 use crate::account::password::{Passwords, RandomError};
-use crate::account::{AccountSettings, LocalPassword};
 use crate::config::Config;
 use crate::names::AccountPattern;
 use crate::net::listen::ListenError;
 use crate::net::tls::TlsError;
-use crate::oauth::{TokenState, Tokens, Wanted};
-use crate::provider::{GrantId, Protocol};
+use crate::oauth::{TokenState, Tokens};
+use crate::provider::Protocol;
 use crate::relay::listener::Listener;
 use crate::relay::{ListenerSettings, Relay, Service, Shutdown};
 use crate::store::Store;
@@ -321,38 +322,6 @@ fn tell_of_no_control(directory: &Path, error: &io::Error) {
         "there is no control socket, so commands cannot reach this relay: make the state \
          directory writable for this user"
     );
-}
-
-/// The grants of a configuration, each with the scope sets that sessions will ask of it.
-fn wanted(config: &Config) -> Vec<Wanted> {
-    let mut wanted: BTreeMap<&GrantId, Wanted> = BTreeMap::new();
-    for account in &config.accounts {
-        let grant = &account.grant;
-        let of_grant = wanted
-            .entry(&grant.id)
-            .or_insert_with(|| Wanted { grant: Arc::clone(grant), scopes: Vec::new() });
-        for protocol in [Protocol::Submission, Protocol::Imap] {
-            let scopes = account.scopes.get(protocol);
-            let has_host = account.provider.hosts.get(protocol).is_some();
-            if (has_host || is_led_elsewhere(config, account, protocol))
-                && !of_grant.scopes.contains(scopes)
-            {
-                of_grant.scopes.push(scopes.clone());
-            }
-        }
-    }
-    wanted.into_values().collect()
-}
-
-/// Whether a listener has an upstream of its own for the account.
-fn is_led_elsewhere(config: &Config, account: &AccountSettings, protocol: Protocol) -> bool {
-    config.listeners.iter().any(|listener| {
-        let served = listener
-            .accounts
-            .as_ref()
-            .is_none_or(|patterns| patterns.iter().any(|it| it.overlaps(&account.name)));
-        listener.protocol == protocol && listener.upstream.is_some() && served
-    })
 }
 
 #[cfg(test)]

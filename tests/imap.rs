@@ -98,7 +98,7 @@ async fn what_may_pass_at_the_provider_is_unavailable_and_never_a_wrong_password
 #[tokio::test]
 async fn a_token_that_the_provider_refuses_is_no_wrong_password_and_shows_no_challenge() {
     let rig = Rig::start().await;
-    rig.provider.script().on(Protocol::Imap, Step::Token, Times::Next(1), Action::RefuseToken);
+    rig.provider.script().on(Protocol::Imap, Step::Token, Times::Always, Action::RefuseToken);
     let mut client = greeted(&rig).await;
     client.ask(&format!("a LOGIN {ALICE} {PASSWORD}"), "a NO [AUTHORIZATIONFAILED]").await;
 }

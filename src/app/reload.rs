@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use super::{App, descriptors, listeners_of, wanted};
+use super::wanted::wanted;
+use super::{App, descriptors, listeners_of};
 use crate::config::{Config, LogFormat};
 use crate::relay::Service;
 use crate::store::{KeySource, StoreSettings};
