@@ -2,17 +2,37 @@
 //! later the page.
 //!
 //! In a running relay it acts on what the relay uses. A command without one makes its own, of the
-//! store that it has opened itself.
+//! store that it has opened itself; that store ends with the command, so nothing may be left in
+//! its memory alone.
+
+mod error;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tracing::info;
 
-use crate::account::directory::Directory;
-use crate::account::password::Passwords;
-use crate::oauth::Tokens;
-use crate::store::Store;
+pub use self::error::{Class, OperatorError};
+use super::accounts::AccountRow;
+use crate::account::AccountSettings;
+use crate::account::directory::{Account, Directory};
+use crate::account::password::{Made, Passwords};
+use crate::names::Username;
+use crate::oauth::{Revoked, Tokens};
+use crate::provider::{PerProtocol, Protocol};
+use crate::secret::{AccessToken, RefreshToken};
+use crate::store::{Health, Store, StoredPassword};
+
+/// How like a name has to be to be offered in place of one that is not there (Jaro-Winkler; 1 is
+/// the same).
+const LIKENESS_MIN: f64 = 0.75;
+
+/// How long a command without a relay waits before each further try to write what it has in memory
+/// alone: long enough for somebody's rotation of logs to free a disk, short enough to sit through.
+const SAVE_PAUSES: [Duration; 4] =
+    [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 
 /// The parts that an operator acts on.
 #[derive(Debug, Clone)]
@@ -47,3 +67,243 @@ impl fmt::Debug for Serving {
 /// An order to read the configuration again. What comes of it: the warnings of the new one, or
 /// why the old one stays, in the words of `check`.
 pub type Reload = oneshot::Sender<Result<Vec<String>, String>>;
+
+/// A refresh token that somebody brings for an account.
+#[derive(Debug, Clone)]
+pub struct Consent {
+    /// The token itself.
+    pub refresh_token: RefreshToken,
+    /// Who may have consented besides the account and its mailboxes.
+    pub users: Vec<Username>,
+}
+
+/// Something that was had, and what is wrong if a refresh token is in memory alone since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Obtained<T> {
+    /// What was asked for.
+    pub it: T,
+    /// What is wrong with the store and what to do.
+    pub unsaved: Option<String>,
+}
+
+impl Operator {
+    /// Every account of the file, in the order of their names.
+    ///
+    /// # Errors
+    /// When the program ends.
+    pub async fn accounts(&self) -> Result<Vec<AccountRow>, OperatorError> {
+        let operator = self.clone();
+        let rows = blocking(move || {
+            let directory = Arc::clone(&operator.directory.borrow());
+            let unsaved = operator.unsaved();
+            let row = |account: &Arc<AccountSettings>| {
+                let status = operator.tokens.status(&account.grant);
+                AccountRow::new(account, status, unsaved.clone())
+            };
+            directory.accounts().into_iter().map(row).collect()
+        });
+        rows.await
+    }
+
+    /// Makes a local password for `name`, an account or an address that a wildcard covers: in
+    /// place of its main one, or one more, which `label` tells from the others.
+    ///
+    /// # Errors
+    /// When there is no such account, the label cannot be or is taken, or nothing can be written.
+    pub async fn make_password(
+        &self,
+        name: &Username,
+        label: Option<String>,
+        protocols: Vec<Protocol>,
+    ) -> Result<Made, OperatorError> {
+        let account = self.account(name)?.name().clone();
+        let passwords = Arc::clone(&self.passwords);
+        let (name, named) = (account.clone(), label.clone());
+        let made = blocking(move || passwords.make(&name, named.as_deref(), &protocols)).await??;
+        let replaced = made.replaced;
+        info!(account = account.as_str(), label, replaced, "local password made");
+        Ok(made)
+    }
+
+    /// The local passwords that were made for `name`. One that is no account any more may still
+    /// have some.
+    ///
+    /// # Errors
+    /// When there are none and there is no such account.
+    pub async fn passwords(&self, name: &Username) -> Result<Vec<StoredPassword>, OperatorError> {
+        let (kept, whose) = (Arc::clone(&self.passwords), name.clone());
+        let passwords = blocking(move || kept.list(&whose)).await?;
+        if passwords.is_empty() {
+            self.account(name)?;
+        }
+        Ok(passwords)
+    }
+
+    /// Ends the local password of `name` that has `label`.
+    ///
+    /// # Errors
+    /// When there is none, or that cannot be written.
+    pub async fn revoke_password(
+        &self,
+        name: &Username,
+        label: Option<String>,
+    ) -> Result<(), OperatorError> {
+        let passwords = Arc::clone(&self.passwords);
+        let (whose, labelled) = (name.clone(), label.clone());
+        if !blocking(move || passwords.revoke(&whose, labelled.as_deref())).await?? {
+            return Err(OperatorError::NoSuchPassword { name: name.clone(), label });
+        }
+        info!(account = name.as_str(), label, "local password revoked");
+        Ok(())
+    }
+
+    /// An access token of the account `name` for `protocol`, or for the first that its provider
+    /// has a server for.
+    ///
+    /// # Errors
+    /// When there is no such account, or no token.
+    pub async fn token(
+        &self,
+        name: &Username,
+        protocol: Option<Protocol>,
+    ) -> Result<Obtained<AccessToken>, OperatorError> {
+        let account = self.account(name)?;
+        let settings = account.settings();
+        let scopes = settings.scopes.get(protocol.unwrap_or_else(|| first_protocol(&account)));
+        let token = self.tokens.access_token(&settings.grant, scopes).await?;
+        Ok(Obtained { it: token.access_token, unsaved: self.settle().await })
+    }
+
+    /// Uses the refresh token of `consent` once, and keeps what comes of it as the consent of the
+    /// account `name`. Gives who consented, if the provider told.
+    ///
+    /// In a running relay a refresh token that cannot be written now is used from memory, and
+    /// writing it is tried again; a command alone has no later.
+    ///
+    /// # Errors
+    /// When there is no such account, its grant is no person's, the provider gives no token for it,
+    /// or somebody else consented: then what was kept before is as it was. Also when it could not
+    /// be kept.
+    pub async fn authorize(
+        &self,
+        name: &Username,
+        consent: Consent,
+    ) -> Result<Obtained<Option<Username>>, OperatorError> {
+        let account = self.consenting(name)?;
+        let settings = account.settings();
+        let scopes = settings.scopes.get(first_protocol(&account));
+        let Consent { refresh_token, users } = consent;
+        let mailboxes = [Protocol::Submission, Protocol::Imap]
+            .map(|protocol| account.mailbox(protocol).clone());
+        let mut expected = vec![account.name().clone()];
+        for user in mailboxes.into_iter().chain(users) {
+            if !expected.iter().any(|known| known.folded() == user.folded()) {
+                expected.push(user);
+            }
+        }
+        let grant = &settings.grant;
+        let authorized = self.tokens.authorize(grant, scopes, refresh_token, &expected).await?;
+        let unsaved = if authorized.unsaved.is_some() { self.settle().await } else { None };
+        if let (Some(problem), None) = (&unsaved, &self.serving) {
+            return Err(OperatorError::NotKept { problem: problem.clone() });
+        }
+        let user = authorized.user.as_ref().map(Username::as_str);
+        info!(account = account.name().as_str(), user, "consent kept");
+        Ok(Obtained { it: authorized.user, unsaved })
+    }
+
+    /// Gives the consent of the account `name` back and forgets it.
+    ///
+    /// # Errors
+    /// When there is no such account, its grant is no person's, or the provider did not take the
+    /// consent back; then it is still kept.
+    pub async fn revoke(&self, name: &Username) -> Result<Obtained<Revoked>, OperatorError> {
+        let account = self.consenting(name)?;
+        let it = self.tokens.revoke(&account.settings().grant).await?;
+        Ok(Obtained { it, unsaved: self.settle().await })
+    }
+
+    /// Has the configuration read again; gives the warnings of the new one.
+    ///
+    /// # Errors
+    /// When no relay runs, or something is wrong with the new one, so that the old one stays.
+    pub async fn reload(&self) -> Result<Vec<String>, OperatorError> {
+        let serving = self.serving.as_ref().ok_or(OperatorError::NotServing)?;
+        let (order, outcome) = oneshot::channel();
+        serving.reload.send(order).await.map_err(|_| OperatorError::BrokenOff)?;
+        outcome.await.map_err(|_| OperatorError::BrokenOff)?.map_err(OperatorError::Reload)
+    }
+
+    /// Why the relay is not ready, each in a sentence; nothing if it is.
+    ///
+    /// # Errors
+    /// When no relay runs.
+    pub fn health(&self) -> Result<Vec<String>, OperatorError> {
+        let serving = self.serving.as_ref().ok_or(OperatorError::NotServing)?;
+        Ok((serving.not_ready)())
+    }
+
+    fn account(&self, name: &Username) -> Result<Account, OperatorError> {
+        let directory = Arc::clone(&self.directory.borrow());
+        directory.find(name, None).ok_or_else(|| {
+            let typed = name.folded();
+            let names = directory.accounts().into_iter().map(|account| account.name.to_string());
+            let near = names
+                .map(|name| (strsim::jaro_winkler(typed.as_str(), &name), name))
+                .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
+                .max_by(|(one, _), (other, _)| one.total_cmp(other))
+                .map(|(_, name)| name);
+            OperatorError::NoSuchAccount { name: name.clone(), near }
+        })
+    }
+
+    /// The account `name` if its grant is a person's consent.
+    fn consenting(&self, name: &Username) -> Result<Account, OperatorError> {
+        let account = self.account(name)?;
+        let grant = account.settings().grant.kind;
+        if grant.is_kept() {
+            Ok(account)
+        } else {
+            Err(OperatorError::NoConsent { account: account.name().clone(), grant })
+        }
+    }
+
+    fn unsaved(&self) -> Option<String> {
+        match self.store.health() {
+            Health::Saved => None,
+            Health::Unsaved { problem } => Some(problem),
+        }
+    }
+
+    /// What is wrong if something is in memory alone. Without a relay, which would go on trying,
+    /// it is tried for some seconds to write it.
+    async fn settle(&self) -> Option<String> {
+        let mut unsaved = self.unsaved();
+        if self.serving.is_some() {
+            return unsaved;
+        }
+        for pause in SAVE_PAUSES {
+            unsaved.as_ref()?;
+            tokio::time::sleep(pause).await;
+            let store = self.store.clone();
+            let _ = blocking(move || store.save()).await; // told by the store's health
+            unsaved = self.unsaved();
+        }
+        unsaved
+    }
+}
+
+/// The first protocol that the account's provider has a server for.
+fn first_protocol(account: &Account) -> Protocol {
+    match account.settings().provider.hosts {
+        PerProtocol { submission: None, imap: Some(_) } => Protocol::Imap,
+        PerProtocol { .. } => Protocol::Submission,
+    }
+}
+
+/// Runs what waits for the disk where it holds up nobody.
+async fn blocking<T: Send + 'static>(
+    run: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, OperatorError> {
+    tokio::task::spawn_blocking(run).await.map_err(|_| OperatorError::BrokenOff)
+}

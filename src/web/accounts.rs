@@ -1,0 +1,96 @@
+//! What `accounts` tells of each account: a row for people, an object for programs.
+//!
+//! The names of the members are relied on by scripts; times are RFC 3339, UTC, or null.
+
+use serde::{Deserialize, Serialize};
+
+use super::moment::Moment;
+use crate::account::AccountSettings;
+use crate::oauth::{GrantStatus, ProviderError, TokenError};
+
+/// One account of the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountRow {
+    /// Its name in the file, folded: `alice@contoso.com`, `*@contoso.com`.
+    pub account: String,
+    /// The provider's name in the file.
+    pub provider: String,
+    /// How its tokens are had: `authorization-code`, …
+    pub grant: String,
+    /// What a sign-in would find: `ready`, `not asked yet`, `consent needed` or `failing`.
+    pub token: String,
+    /// Who consented, if the provider told.
+    pub user: Option<String>,
+    /// When the access token in memory ends.
+    pub access_token_ends_at: Option<Moment>,
+    /// When the person consented.
+    pub consented_at: Option<Moment>,
+    /// When the refresh token was last used.
+    pub refreshed_at: Option<Moment>,
+    /// When the consent dies if nobody uses it, by what is known.
+    pub dies_at: Option<Moment>,
+    /// When the application's secret or certificate ends. Not known by this version.
+    pub credential_ends_at: Option<Moment>,
+    /// Why the newest refresh token is in memory alone and lost if the program ends, if it is.
+    pub unsaved: Option<String>,
+    /// What went wrong last, and has not gone right since.
+    pub last_error: Option<LastError>,
+}
+
+/// A [`TokenError`] in an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastError {
+    /// Who has to do something: `temporary` (nobody), `consent`, `admin` or `configuration`.
+    pub kind: String,
+    /// What happened.
+    pub cause: String,
+    /// What to do.
+    pub fix: String,
+    /// `error` as the endpoint said it.
+    pub error: Option<String>,
+    /// Entra's code, the digits behind AADSTS.
+    pub aadsts: Option<u32>,
+    /// `trace_id`, for Microsoft's support.
+    pub trace_id: Option<String>,
+    /// `correlation_id`, for Microsoft's support.
+    pub correlation_id: Option<String>,
+}
+
+impl AccountRow {
+    /// The row of `account`, whose grant is as `status` says. `unsaved` is the store's complaint.
+    pub(super) fn new(
+        account: &AccountSettings,
+        status: GrantStatus,
+        unsaved: Option<String>,
+    ) -> Self {
+        Self {
+            account: account.name.to_string(),
+            provider: account.provider.name.clone(),
+            grant: account.grant.kind.name().to_owned(),
+            token: status.state.name().to_owned(),
+            user: status.user.map(|user| user.to_string()),
+            access_token_ends_at: status.access_token_ends_at.map(Moment::new),
+            consented_at: status.consented_at.map(Moment::new),
+            refreshed_at: status.refreshed_at.map(Moment::new),
+            dies_at: status.dies_at.map(Moment::new),
+            credential_ends_at: None,
+            unsaved: unsaved.filter(|_| status.is_unsaved),
+            last_error: status.last_error.as_ref().map(LastError::new),
+        }
+    }
+}
+
+impl LastError {
+    fn new(error: &TokenError) -> Self {
+        let said = error.said.as_deref();
+        Self {
+            kind: error.kind.name().to_owned(),
+            cause: error.cause.clone(),
+            fix: error.fix.clone(),
+            error: said.map(|said| said.error().to_owned()),
+            aadsts: said.and_then(ProviderError::aadsts),
+            trace_id: said.and_then(ProviderError::trace_id).map(str::to_owned),
+            correlation_id: said.and_then(ProviderError::correlation_id).map(str::to_owned),
+        }
+    }
+}

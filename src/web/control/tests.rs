@@ -1,0 +1,351 @@
+//! Requests and answers of the control socket's router.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Json;
+use axum::body::{Body, to_bytes};
+use axum::http::Request;
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
+use tower::ServiceExt as _;
+
+use super::*;
+use crate::account::directory::Directory;
+use crate::account::password::Passwords;
+use crate::account::{AccountSettings, LocalPassword};
+use crate::names::{AccountPattern, Username};
+use crate::oauth::Tokens;
+use crate::provider::{
+    Grant, GrantId, GrantKind, MailHost, Mechanism, PerProtocol, Provider, UpstreamTls,
+};
+use crate::secret::{SecretSource, SecretString};
+use crate::store::Store;
+use crate::web::operator::{Class, Serving};
+
+/// An account of `corp`, whose tokens come from `token_endpoint`.
+fn account(name: &str, kind: GrantKind, token_endpoint: &str) -> AccountSettings {
+    let host =
+        |port| Some(MailHost { host: "mail.example".to_owned(), port, tls: UpstreamTls::Implicit });
+    let id = match kind {
+        GrantKind::AuthorizationCode => GrantId::Account(Username::parse(name).unwrap()),
+        GrantKind::ClientCredentials => GrantId::Application {
+            provider: "corp".to_owned(),
+            tenant: None,
+            client_id: "app".to_owned(),
+        },
+    };
+    AccountSettings {
+        name: AccountPattern::parse(name).unwrap(),
+        provider: Arc::new(Provider {
+            name: "corp".to_owned(),
+            hosts: PerProtocol { submission: host(465), imap: host(993) },
+            mechanism: Mechanism::Xoauth2,
+            ca_file: None,
+            declared_ehlo: &[],
+        }),
+        grant: Arc::new(Grant {
+            id,
+            kind,
+            token_endpoint: token_endpoint.to_owned(),
+            revocation_endpoint: None,
+            client_id: "app".to_owned(),
+            client_secret: Some(SecretSource::Value(SecretString::from("planted-secret"))),
+            ca_file: None,
+            refresh_idle: None,
+        }),
+        scopes: PerProtocol { submission: vec!["send".to_owned()], imap: vec!["read".to_owned()] },
+        local_password: LocalPassword::None,
+        mailbox: PerProtocol::default(),
+    }
+}
+
+/// Of a person, of an application, and of all others of a domain.
+pub(crate) fn accounts(token_endpoint: &str) -> Vec<AccountSettings> {
+    vec![
+        account("alice@contoso.com", GrantKind::AuthorizationCode, token_endpoint),
+        account("app@contoso.com", GrantKind::ClientCredentials, token_endpoint),
+        account("*@fabrikam.com", GrantKind::ClientCredentials, token_endpoint),
+    ]
+}
+
+pub(crate) fn operator(accounts: Vec<AccountSettings>, serving: Option<Serving>) -> Operator {
+    let store = Store::in_memory();
+    Operator {
+        tokens: Tokens::new(store.clone()),
+        passwords: Arc::new(Passwords::new(store.clone()).unwrap()),
+        store,
+        directory: watch::channel(Arc::new(Directory::new(accounts))).1,
+        serving,
+    }
+}
+
+/// The router of a command for accounts whose token endpoint is never asked.
+fn alone() -> Router {
+    router(operator(accounts("http://127.0.0.1:9/token"), None))
+}
+
+/// Sends `body` to `path`; gives status and answer.
+async fn send(router: &Router, path: &str, body: impl Into<Body>) -> (u16, Value) {
+    let request = Request::post(path).body(body.into()).unwrap();
+    let response = router.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+    let status = response.status().as_u16();
+    let body = to_bytes(response.into_body(), ASK_LEN_MAX).await.unwrap();
+    (status, serde_json::from_slice(&body).unwrap())
+}
+
+async fn ask(router: &Router, path: &str, body: Value) -> Value {
+    let (status, answer) = send(router, path, body.to_string()).await;
+    assert_eq!(status, 200, "{answer}");
+    answer
+}
+
+async fn refused(router: &Router, path: &str, body: Value) -> Failure {
+    let (status, answer) = send(router, path, body.to_string()).await;
+    assert!(status >= 400, "{answer}");
+    serde_json::from_value(answer).unwrap()
+}
+
+/// What a token endpoint was sent, request by request.
+type Heard = Arc<Mutex<Vec<String>>>;
+
+/// A token endpoint on loopback that gives each request a token.
+async fn token_endpoint() -> (String, Heard) {
+    let heard = Heard::default();
+    let hears = Arc::clone(&heard);
+    let answer = move |body: String| {
+        hears.lock().unwrap().push(body);
+        async {
+            Json(json!({
+                "access_token": "fresh-token",
+                "refresh_token": "next-refresh-token",
+                "token_type": "Bearer",
+                "expires_in": 3600,
+            }))
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/token", listener.local_addr().unwrap());
+    let router = Router::new().route("/token", post(answer));
+    tokio::spawn(axum::serve(listener, router).into_future());
+    (url, heard)
+}
+
+#[tokio::test]
+async fn accounts_are_objects_with_stable_names() {
+    let rows = ask(&alone(), "/accounts", json!({})).await;
+    let names: Vec<_> = rows.as_array().unwrap().iter().map(|row| &row["account"]).collect();
+    assert_eq!(names, ["alice@contoso.com", "app@contoso.com", "*@fabrikam.com"]);
+    let keys: Vec<_> = rows[0].as_object().unwrap().keys().collect();
+    assert_eq!(
+        keys,
+        [
+            "access_token_ends_at",
+            "account",
+            "consented_at",
+            "credential_ends_at",
+            "dies_at",
+            "grant",
+            "last_error",
+            "provider",
+            "refreshed_at",
+            "token",
+            "unsaved",
+            "user",
+        ]
+    );
+    assert_eq!(rows[0]["grant"], "authorization-code");
+    assert_eq!(rows[0]["credential_ends_at"], Value::Null);
+}
+
+#[tokio::test]
+async fn password_is_made_listed_replaced_and_revoked() {
+    let router = alone();
+    let made =
+        ask(&router, "/passwords/make", json!({"name": "Alice@Contoso.com", "protocols": []}));
+    let made = made.await;
+    assert_eq!(made["protocols"], json!(["submission", "imap"]));
+    assert_eq!(made["replaced"], false);
+    let body = json!({"name": "alice@contoso.com", "label": "scanner", "protocols": []});
+    let scanner = ask(&router, "/passwords/make", body.clone()).await;
+    assert_eq!(scanner["protocols"], json!(["submission"]), "a label's is good for sending");
+    assert_ne!(scanner["password"], made["password"]);
+    let taken = refused(&router, "/passwords/make", body).await;
+    assert_eq!(taken.exit, Class::Failed, "no script breaks a device by repeating itself");
+    let again = json!({"name": "alice@contoso.com", "protocols": ["imap"]});
+    assert_eq!(ask(&router, "/passwords/make", again).await["replaced"], true);
+
+    let of_alice = json!({"name": "alice@contoso.com"});
+    let list = ask(&router, "/passwords", of_alice.clone()).await;
+    let labels: Vec<_> = list.as_array().unwrap().iter().map(|row| &row["label"]).collect();
+    assert_eq!(labels, [&Value::Null, &json!("scanner")]);
+    assert!(!list.to_string().contains(made["password"].as_str().unwrap()));
+
+    let scanner = json!({"name": "ALICE@contoso.com", "label": "scanner"});
+    assert_eq!(ask(&router, "/passwords/revoke", scanner.clone()).await, Value::Null);
+    let again = refused(&router, "/passwords/revoke", scanner).await;
+    assert_eq!(again.exit, Class::Failed);
+    assert_eq!(again.error, "ALICE@contoso.com has no local password labelled \"scanner\"");
+    assert_eq!(ask(&router, "/passwords", of_alice).await.as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn password_is_made_for_an_address_that_a_wildcard_covers() {
+    let body = json!({"name": "bob@fabrikam.com", "protocols": ["imap", "submission", "imap"]});
+    let made = ask(&alone(), "/passwords/make", body).await;
+    assert_eq!(made["protocols"], json!(["submission", "imap"]));
+}
+
+#[tokio::test]
+async fn password_is_refused_when_name_label_or_protocol_cannot_be() {
+    let router = alone();
+    for (body, expected) in [
+        (json!({"name": "a\nb", "protocols": []}), "a user name is"),
+        (json!({"name": "", "protocols": []}), "a user name is"),
+        (json!({"name": "app@contoso.com", "label": "", "protocols": []}), "a label is"),
+        (json!({"name": "app@contoso.com", "label": "a\u{1b}[1m", "protocols": []}), "a label is"),
+        (
+            json!({"name": "app@contoso.com", "label": "x".repeat(65), "protocols": []}),
+            "a label is",
+        ),
+        (json!({"name": "app@contoso.com", "protocols": ["pop3"]}), "this relay knows no such"),
+    ] {
+        let failure = refused(&router, "/passwords/make", body).await;
+        assert!(failure.error.starts_with(expected), "{failure}");
+        assert_eq!(failure.exit, Class::Usage);
+    }
+    assert_eq!(ask(&router, "/passwords", json!({"name": "app@contoso.com"})).await, json!([]));
+}
+
+#[tokio::test]
+async fn unknown_account_is_told_with_the_nearest_name() {
+    let router = alone();
+    for (path, mut body) in [
+        ("/passwords/make", json!({"protocols": []})),
+        ("/passwords", json!({})),
+        ("/token", json!({})),
+        ("/authorize", json!({"refresh_token": "planted", "users": []})),
+        ("/revoke", json!({})),
+    ] {
+        for key in ["name", "account"] {
+            body[key] = json!("alcie@contoso.com");
+        }
+        let failure = refused(&router, path, body).await;
+        assert_eq!(
+            failure.error,
+            "no such account: alcie@contoso.com; the nearest is alice@contoso.com"
+        );
+        assert!(failure.fix.starts_with("`mailbearer accounts` shows"), "{}", failure.fix);
+        assert_eq!(failure.exit, Class::Usage);
+    }
+}
+
+#[tokio::test]
+async fn token_is_asked_for_the_protocol_that_is_named() {
+    let (url, heard) = token_endpoint().await;
+    let router = router(operator(accounts(&url), None));
+    for (body, scope) in [
+        (json!({"account": "app@contoso.com"}), "scope=send"),
+        (json!({"account": "bob@fabrikam.com", "protocol": "imap"}), "scope=read"),
+    ] {
+        let got = ask(&router, "/token", body).await;
+        assert_eq!(got, json!({"access_token": "fresh-token", "unsaved": null}));
+        assert!(heard.lock().unwrap().pop().unwrap().contains(scope), "{scope}");
+    }
+}
+
+#[tokio::test]
+async fn token_may_come_later_when_its_endpoint_is_down() {
+    // A port of which nobody else can take what was bound and closed just now.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}/token", socket.local_addr().unwrap());
+    let router = router(operator(accounts(&url), None));
+    let failure = refused(&router, "/token", json!({"account": "app@contoso.com"})).await;
+    assert_eq!(failure.exit, Class::TryLater);
+    assert!(failure.error.contains("127.0.0.1"), "{failure}");
+}
+
+#[tokio::test]
+async fn consent_is_refused_where_no_person_gives_one() {
+    let router = alone();
+    let bodies = [
+        ("/authorize", json!({"account": "app@contoso.com", "refresh_token": "r", "users": []})),
+        ("/revoke", json!({"account": "bob@fabrikam.com"})),
+    ];
+    for (path, body) in bodies {
+        let failure = refused(&router, path, body).await;
+        assert_eq!(failure.exit, Class::Usage);
+        assert!(failure.error.ends_with("its grant is client-credentials"), "{failure}");
+    }
+}
+
+#[tokio::test]
+async fn refresh_token_is_in_no_answer() {
+    let (url, _) = token_endpoint().await;
+    let router = router(operator(accounts(&url), None));
+    let planted = "planted-refresh-token";
+    let mut body = json!({"account": "alice@contoso.com", "refresh_token": planted, "users": []});
+    let (_, answer) = send(&router, "/authorize", body.to_string()).await;
+    assert!(!answer.to_string().contains(planted), "{answer}");
+    body["users"] = json!(["a\nb"]);
+    for (path, body) in [
+        ("/authorize", body.to_string()),
+        ("/authorize", json!({"account": planted, "refresh_token": 1}).to_string()),
+        ("/authorize", json!({"account": "alice@contoso.com", "users": planted}).to_string()),
+        ("/authorize", planted.to_owned()),
+        ("/token", format!("{{\"account\": {planted}}}")),
+    ] {
+        let (status, answer) = send(&router, path, body).await;
+        assert_eq!(status, 400, "{answer}");
+        assert!(!answer.to_string().contains(planted), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn refresh_token_of_64_kib_is_taken_whatever_its_characters() {
+    let (url, _) = token_endpoint().await;
+    let router = router(operator(accounts(&url), None));
+    let longest = "\"".repeat(65_536);
+    let body = json!({"account": "alice@contoso.com", "refresh_token": longest, "users": []});
+    ask(&router, "/authorize", body).await;
+    let body = json!({"account": "alice@contoso.com", "refresh_token": "a\u{7}b", "users": []});
+    assert_eq!(refused(&router, "/authorize", body).await.exit, Class::Usage);
+    let (status, answer) = send(&router, "/authorize", vec![b' '; ASK_LEN_MAX + 1]).await;
+    assert_eq!((status, &answer["exit"]), (400, &json!(64)));
+}
+
+#[tokio::test]
+async fn request_that_is_not_known_is_told_to_another_version() {
+    let (status, answer) = send(&alone(), "/later", "{}").await;
+    assert_eq!((status, &answer["exit"]), (400, &json!(64)));
+    assert!(answer["fix"].as_str().unwrap().contains("same version"));
+}
+
+#[tokio::test]
+async fn reload_and_health_fail_when_no_relay_runs() {
+    for path in ["/reload", "/health"] {
+        let failure = refused(&alone(), path, json!({})).await;
+        assert_eq!((failure.error.as_str(), failure.exit), ("no relay runs here", Class::Failed));
+    }
+}
+
+#[tokio::test]
+async fn reload_and_health_tell_what_the_relay_says() {
+    let (reload, mut orders) = mpsc::channel(1);
+    let serving = Serving { reload, not_ready: Arc::new(|| vec!["draining".to_owned()]) };
+    let router = router(operator(accounts("http://127.0.0.1:9/token"), Some(serving)));
+    tokio::spawn(async move {
+        for outcome in [Ok(vec!["odd".to_owned()]), Err("mailbearer.toml:3: wrong".to_owned())] {
+            let order: crate::web::operator::Reload = orders.recv().await.unwrap();
+            order.send(outcome).unwrap();
+        }
+    });
+    assert_eq!(ask(&router, "/health", json!({})).await, json!({"not_ready": ["draining"]}));
+    assert_eq!(ask(&router, "/reload", json!({})).await, json!({"warnings": ["odd"]}));
+    let failure = refused(&router, "/reload", json!({})).await;
+    assert_eq!(failure.exit, Class::Configuration);
+    assert_eq!(failure.error, "mailbearer.toml:3: wrong");
+    let gone = refused(&router, "/reload", json!({})).await;
+    assert_eq!(gone.exit, Class::Failed, "it ends");
+}

@@ -1,0 +1,185 @@
+//! Why an operator's wish is not fulfilled: what is told, what to do, and the class that becomes
+//! the command's exit code.
+
+use crate::account::password::{MakeError, RandomError};
+use crate::names::{Username, UsernameError};
+use crate::oauth::{AuthorizeError, ErrorKind, TokenError};
+use crate::provider::GrantKind;
+use crate::store::StoreError;
+
+/// Why something was not done. Nothing in it is a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OperatorError {
+    /// What was asked cannot be read.
+    #[error("{0}")]
+    Malformed(String),
+    /// A name that nobody can have.
+    #[error(transparent)]
+    Name(#[from] UsernameError),
+    /// The file has no such account.
+    #[error("no such account: {name}{}", nearest(.near.as_deref()))]
+    NoSuchAccount {
+        /// The name that was asked for.
+        name: Username,
+        /// The one that was probably meant.
+        near: Option<String>,
+    },
+    /// No made password has that name and label.
+    #[error("{name} has no local password {}", labelled(.label.as_deref()))]
+    NoSuchPassword {
+        /// Whose it would be.
+        name: Username,
+        /// Its label.
+        label: Option<String>,
+    },
+    /// The account's grant is no person's consent.
+    #[error("{account} needs no consent: its grant is {}", grant.name())]
+    NoConsent {
+        /// Which account.
+        account: Username,
+        /// Its grant.
+        grant: GrantKind,
+    },
+    /// There is no access token.
+    #[error("{}", .0.cause)]
+    Token(#[from] TokenError),
+    /// It is somebody else's consent. Nothing was kept.
+    #[error("{user} consented, not {expected}: nothing is kept of it")]
+    WrongUser {
+        /// Who did.
+        user: Username,
+        /// Who should have, one or several.
+        expected: String,
+    },
+    /// The refresh token was used, and what came of it could not be written.
+    #[error("the consent could not be kept: {problem}")]
+    NotKept {
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// No local password was made.
+    #[error(transparent)]
+    Password(MakeError),
+    /// The system has no random numbers.
+    #[error(transparent)]
+    Random(#[from] RandomError),
+    /// The store cannot be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What only a running relay can do.
+    #[error("no relay runs here")]
+    NotServing,
+    /// The new configuration is not used.
+    #[error("{0}")]
+    Reload(String),
+    /// The program ended while it was at it.
+    #[error("it was broken off before its end")]
+    BrokenOff,
+}
+
+/// How a command that meets an error ends. The numbers are those of BSD's sysexits(3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// The thing asked for failed: 1.
+    Failed,
+    /// It was asked for wrongly: 64.
+    Usage,
+    /// It may work later: 75.
+    TryLater,
+    /// The configuration is wrong: 78.
+    Configuration,
+}
+
+impl OperatorError {
+    /// How a command ends that meets it.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Malformed(_)
+            | Self::Name(_)
+            | Self::Password(MakeError::Label)
+            | Self::NoSuchAccount { .. }
+            | Self::NoConsent { .. } => Class::Usage,
+            Self::Token(error) => match error.kind {
+                ErrorKind::Temporary => Class::TryLater,
+                ErrorKind::Consent | ErrorKind::Admin => Class::Failed,
+                ErrorKind::Configuration => Class::Configuration,
+            },
+            Self::Store(StoreError::InUse { .. }) => Class::TryLater,
+            Self::Reload(_) => Class::Configuration,
+            // A spent refresh token must not be tried again by a script, so this is not 75.
+            Self::NotKept { .. }
+            | Self::NoSuchPassword { .. }
+            | Self::WrongUser { .. }
+            | Self::Password(_)
+            | Self::Random(_)
+            | Self::Store(_)
+            | Self::NotServing
+            | Self::BrokenOff => Class::Failed,
+        }
+    }
+
+    /// What to do, in a clause; empty where the error says it.
+    pub fn fix(&self) -> String {
+        match self {
+            Self::Malformed(_) => {
+                "use the program of the same version as the relay that runs".to_owned()
+            }
+            Self::Name(_)
+            | Self::Password(_)
+            | Self::Random(_)
+            | Self::Store(_)
+            | Self::Reload(_) => String::new(),
+            Self::NoSuchAccount { name, .. } => format!(
+                "`mailbearer accounts` shows those there are; a new one is an \
+                 [accounts.\"{name}\"] in the file, used after `mailbearer reload`"
+            ),
+            Self::NoSuchPassword { name, .. } => {
+                format!("`mailbearer password {name} --list` shows those there are")
+            }
+            Self::NoConsent { account, .. } => {
+                format!("try `mailbearer token {account}` to see whether it works")
+            }
+            Self::Token(error) => error.fix.clone(),
+            Self::WrongUser { user, .. } => format!(
+                "get the refresh token of the right person, or repeat with --as {user} if this \
+                 is the one"
+            ),
+            Self::NotKept { .. } => {
+                "mend that and get a new refresh token: this one may be spent".to_owned()
+            }
+            Self::NotServing => "start `mailbearer serve`".to_owned(),
+            Self::BrokenOff => {
+                "see the relay's log and `mailbearer accounts` before repeating it".to_owned()
+            }
+        }
+    }
+}
+
+impl From<AuthorizeError> for OperatorError {
+    fn from(error: AuthorizeError) -> Self {
+        match error {
+            AuthorizeError::Token(error) => Self::Token(error),
+            AuthorizeError::WrongUser { user, expected } => Self::WrongUser { user, expected },
+        }
+    }
+}
+
+impl From<MakeError> for OperatorError {
+    fn from(error: MakeError) -> Self {
+        match error {
+            MakeError::Random(error) => Self::Random(error),
+            MakeError::Store(error) => Self::Store(error),
+            MakeError::Label | MakeError::LabelTaken { .. } | MakeError::TooMany { .. } => {
+                Self::Password(error)
+            }
+        }
+    }
+}
+
+fn nearest(near: Option<&str>) -> String {
+    near.map_or_else(String::new, |near| format!("; the nearest is {near}"))
+}
+
+fn labelled(label: Option<&str>) -> String {
+    label.map_or_else(|| "without a label".to_owned(), |label| format!("labelled {label:?}"))
+}
