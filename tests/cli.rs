@@ -113,6 +113,18 @@ fn wrong_usage_exits_64_and_help_exits_0() {
         &["chek"],
         &["check", "--wrong"],
         &["password"],
+        &["password", "alice@contoso.com", "--hash"],
+        &["password", "alice@contoso.com", "--protocol", "pop3"],
+        &["password", "alice@contoso.com", "--list", "--label", "scanner"],
+        &["password", "alice@contoso.com", "--list", "--revoke", "scanner"],
+        &["password", "alice@contoso.com", "--json"],
+        &["token"],
+        &["token", "alice@contoso.com", "--protocol", "smtp"],
+        &["authorize"],
+        &["authorize", "alice@contoso.com"],
+        &["authorize", "alice@contoso.com", "--as", "bob@contoso.com"],
+        &["authorize", "alice@contoso.com", "--revoke", "--refresh-token-stdin"],
+        &["accounts", "alice@contoso.com"],
         &["demo", "--once", "--provider-only"],
         &["-c"],
     ] {
@@ -123,7 +135,17 @@ fn wrong_usage_exits_64_and_help_exits_0() {
     for args in [&["--help"][..], &["--version"]] {
         assert_eq!(mailbearer(dir.path(), args, b"").status.code(), Some(0));
     }
-    for command in ["demo", "serve", "check", "password"] {
+    for command in [
+        "demo",
+        "serve",
+        "check",
+        "accounts",
+        "password",
+        "token",
+        "authorize",
+        "reload",
+        "healthcheck",
+    ] {
         let output = mailbearer(dir.path(), &[command, "--help"], b"");
         assert_eq!(output.status.code(), Some(0));
         assert!(text(&output.stdout).contains("Example: "), "{command}");
@@ -203,5 +225,73 @@ fn password_hash_of_nothing_or_of_too_much_exits_64() {
         assert_eq!(output.status.code(), Some(64));
         assert_eq!(text(&output.stdout), "");
         assert!(!text(&output.stderr).contains("xx"));
+    }
+}
+
+#[test]
+fn reload_and_healthcheck_without_a_relay_are_failures_with_a_sentence() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("mailbearer.toml"), CONFIG).unwrap();
+    // Left behind by a relay that was killed.
+    drop(std::os::unix::net::UnixListener::bind(dir.path().join("control.sock")).unwrap());
+    for command in ["reload", "healthcheck"] {
+        let output = mailbearer(dir.path(), &[command], b"");
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(text(&output.stdout), "");
+        let stderr = text(&output.stderr);
+        assert!(stderr.starts_with("no running relay answers at "), "{stderr}");
+        assert!(stderr.contains("\n  start `mailbearer serve`"), "{stderr}");
+    }
+}
+
+#[test]
+fn accounts_without_a_relay_shows_what_the_file_says() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("mailbearer.toml"), CONFIG).unwrap();
+    let output = mailbearer(dir.path(), &["accounts"], b"");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let lines: Vec<_> = text(&output.stdout).lines().collect();
+    assert!(lines[0].starts_with("ACCOUNT            PROVIDER   GRANT               TOKEN"));
+    assert!(lines[1].starts_with("alice@contoso.com  microsoft  client-credentials  "));
+    let output = mailbearer(dir.path(), &["accounts", "--json"], b"");
+    let rows: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(rows[0]["account"], "alice@contoso.com");
+    assert_eq!(rows[0]["access_token_ends_at"], serde_json::Value::Null);
+}
+
+#[test]
+fn an_account_that_the_file_lacks_exits_64_and_the_nearest_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("mailbearer.toml"), CONFIG).unwrap();
+    for args in [
+        &["password", "alcie@contoso.com"][..],
+        &["password", "alcie@contoso.com", "--list"],
+        &["token", "alcie@contoso.com"],
+        &["authorize", "alcie@contoso.com", "--revoke"],
+        &["authorize", "alcie@contoso.com", "--refresh-token-stdin"],
+    ] {
+        let output = mailbearer(dir.path(), args, b"planted-token\n");
+        assert_eq!(output.status.code(), Some(64), "{args:?}");
+        assert_eq!(text(&output.stdout), "");
+        let stderr = text(&output.stderr);
+        let told = "no such account: alcie@contoso.com; the nearest is alice@contoso.com\n";
+        assert!(stderr.starts_with(told) && !stderr.contains("planted"), "{stderr}");
+    }
+}
+
+#[test]
+fn authorize_exits_64_when_nobody_has_to_consent_or_the_token_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("mailbearer.toml"), CONFIG).unwrap();
+    for (token, told) in [
+        (&b"planted-token\n"[..], "alice@contoso.com needs no consent: its grant is"),
+        (b"\n", "standard input holds no refresh token"),
+        (b"planted\ttoken\n", "the refresh token holds other than printable ASCII"),
+    ] {
+        let args = ["authorize", "alice@contoso.com", "--refresh-token-stdin"];
+        let output = mailbearer(dir.path(), &args, token);
+        assert_eq!(output.status.code(), Some(64));
+        let stderr = text(&output.stderr);
+        assert!(stderr.starts_with(told) && !stderr.contains("planted"), "{stderr}");
     }
 }

@@ -3,11 +3,20 @@
 //! Each command is a file that exports `run` and gives an [`Exit`]. Results go to standard output;
 //! whatever went wrong goes to standard error, for people.
 
+mod accounts;
+mod authorize;
 mod check;
+mod columns;
 mod demo;
+mod errand;
 mod exit;
+mod healthcheck;
+mod line;
+mod owner;
 mod password;
+mod reload;
 mod serve;
+mod token;
 
 use std::fmt;
 use std::io::{self, Write as _};
@@ -58,11 +67,80 @@ enum Command {
     /// Reads the secrets that the file names, and asks nothing of the network.
     #[command(after_help = "Example: mailbearer -c mailbearer.toml check")]
     Check,
+    /// Show every account: its grant, its token, and what went wrong last.
+    #[command(after_help = "Example: mailbearer accounts --json")]
+    Accounts(AccountsArgs),
     /// Make a local password: what the mail client shows to mailbearer.
+    ///
+    /// It is printed once, and kept in a form that does not tell it. One without a label is good
+    /// for everything, and replaces the earlier one without a label; one with a label is one more,
+    /// for a device of its own. `--hash` makes nothing: it prints what the configuration file
+    /// wants for a password of your choice.
     #[command(after_help = "\
-Example: printf '%s\\n' 'correct horse battery' | mailbearer password --hash")]
+Example: mailbearer password alice@contoso.com --label scanner
+         printf '%s\\n' 'correct horse battery' | mailbearer password --hash")]
     Password(PasswordArgs),
+    /// Print a fresh access token and nothing else, for programs that speak OAuth themselves.
+    #[command(after_help = "Example: mailbearer token alice@contoso.com --protocol imap")]
+    Token(TokenArgs),
+    /// Keep a person's consent for an account, or give it back.
+    ///
+    /// The refresh token is used once. What comes of it is kept if the person who consented is the
+    /// account, one of its `mailbox` values, or named by --as; a provider that tells no name is
+    /// believed. Otherwise what was kept before stays.
+    #[command(after_help = "\
+Example: mailbearer authorize alice@contoso.com --refresh-token-stdin < refresh-token
+         mailbearer authorize alice@contoso.com --revoke")]
+    Authorize(AuthorizeArgs),
+    /// Have the running relay read its configuration again.
+    ///
+    /// As SIGHUP does: all of it or nothing, and no session ends.
+    #[command(after_help = "Example: mailbearer reload")]
+    Reload,
+    /// Tell whether the running relay is ready, by the exit code: 0 or 1.
+    #[command(after_help = "Example: mailbearer -c /etc/mailbearer/mailbearer.toml healthcheck")]
+    Healthcheck,
 }
+
+/// What `accounts` is asked for.
+#[derive(Debug, Clone, Copy, Args)]
+struct AccountsArgs {
+    /// Print an array of JSON objects; times are RFC 3339, UTC, or null.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `token` is asked for.
+#[derive(Debug, Args)]
+struct TokenArgs {
+    /// The account, or an address that a wildcard covers.
+    account: String,
+    /// What the token is for. Default: submission, or imap where the provider has that alone.
+    #[arg(long, value_name = "PROTOCOL", value_parser = PROTOCOLS)]
+    protocol: Option<String>,
+}
+
+/// What `authorize` is asked for.
+#[derive(Debug, Args)]
+struct AuthorizeArgs {
+    /// The account.
+    account: String,
+    /// Read a refresh token on standard input, one line of up to 65,536 characters.
+    #[arg(long)]
+    refresh_token_stdin: bool,
+    /// Accept the consent of this person too. May be given several times.
+    #[arg(long = "as", value_name = "USER", requires = "refresh_token_stdin")]
+    users: Vec<String>,
+    /// Give the consent back: at the provider if it has an endpoint for that, and here.
+    #[arg(long, conflicts_with = "refresh_token_stdin")]
+    revoke: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The protocols by name.
+const PROTOCOLS: [&str; 2] = ["submission", "imap"];
 
 /// What `demo` is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
@@ -78,11 +156,36 @@ pub struct DemoArgs {
     pub json: bool,
 }
 
-#[derive(Debug, Clone, Copy, Args)]
+/// What `password` is asked for.
+#[derive(Debug, Args)]
 struct PasswordArgs {
+    /// The account, or an address that a wildcard covers.
+    #[arg(required_unless_present = "hash")]
+    name: Option<String>,
+    /// Make one more password, which this label tells from the others.
+    #[arg(long, conflicts_with_all = ["list", "revoke"])]
+    label: Option<String>,
+    /// What the password is good for. May be given several times. Default: everything; with
+    /// --label submission alone.
+    #[arg(
+        long = "protocol",
+        value_name = "PROTOCOL",
+        value_parser = PROTOCOLS,
+        conflicts_with_all = ["list", "revoke"]
+    )]
+    protocols: Vec<String>,
+    /// Show the passwords that were made: label, protocols, and when.
+    #[arg(long)]
+    list: bool,
+    /// Print the list as JSON.
+    #[arg(long, requires = "list")]
+    json: bool,
+    /// End the password with this label; without one, that which has none.
+    #[arg(long, value_name = "LABEL", num_args = 0..=1, conflicts_with = "list")]
+    revoke: Option<Option<String>>,
     /// Read a password on standard input, one line of 1 to 1,024 bytes, and print the hash of it
     /// to write in the file as `local_password`.
-    #[arg(long, required = true)]
+    #[arg(long, exclusive = true)]
     hash: bool,
 }
 
@@ -105,7 +208,13 @@ fn run(cli: Cli) -> Exit {
         Command::Demo(arguments) => demo::run(arguments),
         Command::Serve => serve::run(cli.config),
         Command::Check => check::run(cli.config),
-        Command::Password(PasswordArgs { hash: _ }) => password::run(),
+        Command::Accounts(AccountsArgs { json }) => accounts::run(cli.config, json),
+        Command::Password(PasswordArgs { hash: true, .. }) => password::run(),
+        Command::Password(arguments) => password::made::run(cli.config, arguments),
+        Command::Token(arguments) => token::run(cli.config, arguments),
+        Command::Authorize(arguments) => authorize::run(cli.config, arguments),
+        Command::Reload => reload::run(cli.config),
+        Command::Healthcheck => healthcheck::run(cli.config),
     }
 }
 

@@ -1,6 +1,9 @@
-//! `password --hash`: a local password as the configuration file wants it.
+//! `password`: a local password, made ([`made`]) or hashed.
 //!
+//! `--hash`: a local password as the configuration file wants it.
 //! In:  one line on standard input, 1 to [`PASSWORD_LEN_MAX`] bytes. Out: its Argon2id PHC string.
+
+pub(super) mod made;
 
 use std::io::{self, BufRead, IsTerminal as _};
 
@@ -8,7 +11,7 @@ use argon2::password_hash::PasswordHasher as _;
 use argon2::{Algorithm, Argon2, Params, Version};
 use zeroize::Zeroizing;
 
-use super::{Exit, finish, tell};
+use super::{Exit, finish, line, tell};
 
 /// Longest password, in bytes, the line end not counted.
 const PASSWORD_LEN_MAX: usize = 1024;
@@ -61,16 +64,7 @@ impl PasswordError {
 }
 
 fn read(from: impl BufRead) -> Result<Zeroizing<Vec<u8>>, PasswordError> {
-    // Room for CR, LF and the byte that is too many, reserved so that no copy is left behind.
-    const READ_MAX: u64 = 1024 + 3;
-    let mut line = Zeroizing::new(Vec::with_capacity(2048));
-    from.take(READ_MAX).read_until(b'\n', &mut line)?;
-    if line.last() == Some(&b'\n') {
-        line.pop();
-        if line.last() == Some(&b'\r') {
-            line.pop();
-        }
-    }
+    let line = line::read(from, PASSWORD_LEN_MAX)?;
     if line.is_empty() {
         Err(PasswordError::Empty)
     } else if line.len() > PASSWORD_LEN_MAX {

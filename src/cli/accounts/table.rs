@@ -1,0 +1,188 @@
+//! The table of `accounts`, for people. It has no colours: it reads the same in a pipe.
+
+use std::time::Duration;
+
+use crate::cli::columns::{self, NONE};
+use crate::web::accounts::{AccountRow, LastError};
+use crate::web::moment::Moment;
+
+/// The headings.
+const HEADER: [&str; 8] = [
+    "ACCOUNT",
+    "PROVIDER",
+    "GRANT",
+    "TOKEN",
+    "ACCESS TOKEN ENDS",
+    "GRANT AGE",
+    "DIES UNUSED",
+    "CREDENTIAL ENDS",
+];
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+/// The rows under their headings, as they are at `now`; below a row what is wrong with it.
+pub(super) fn render(rows: &[AccountRow], now: Moment) -> String {
+    let mut cells = vec![HEADER.map(str::to_owned)];
+    cells.extend(rows.iter().map(|row| cells_of(row, now)));
+    let widths = columns::widths(&cells);
+    let mut lines = cells.iter().map(|row| columns::line(row, &widths));
+    let mut table: Vec<String> = lines.next().into_iter().collect();
+    for (row, line) in rows.iter().zip(lines) {
+        table.push(line);
+        table.extend(remarks(row));
+    }
+    table.join("\n")
+}
+
+fn cells_of(row: &AccountRow, now: Moment) -> [String; 8] {
+    let day = |moment: Moment| format!("{} ({})", moment.day(), relative(moment, now));
+    let or_none = |cell: Option<String>| cell.unwrap_or_else(|| NONE.to_owned());
+    [
+        row.account.clone(),
+        row.provider.clone(),
+        row.grant.clone(),
+        row.token.clone(),
+        or_none(row.access_token_ends_at.map(|moment| relative(moment, now))),
+        or_none(row.consented_at.map(|moment| span(between(moment, now)))),
+        or_none(row.dies_at.map(day)),
+        or_none(row.credential_ends_at.map(day)),
+    ]
+}
+
+/// Lines below a row.
+fn remarks(row: &AccountRow) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(error) = &row.last_error {
+        lines.push(format!("  last error: {}{}", error.cause, ids(error)));
+        lines.push(format!("  fix: {}", error.fix));
+    }
+    if let Some(problem) = &row.unsaved {
+        lines.push(format!("  the newest refresh token is in memory alone: {problem}"));
+    }
+    lines
+}
+
+/// By what the provider's support finds a request.
+fn ids(error: &LastError) -> String {
+    let named = [("trace", &error.trace_id), ("correlation", &error.correlation_id)];
+    let ids: Vec<String> = named
+        .into_iter()
+        .filter_map(|(name, id)| id.as_ref().map(|id| format!("{name} id {id}")))
+        .collect();
+    if ids.is_empty() { String::new() } else { format!(" [{}]", ids.join(", ")) }
+}
+
+fn between(earlier: Moment, later: Moment) -> Duration {
+    later.since_1970().saturating_sub(earlier.since_1970())
+}
+
+/// `in 52 min`, `3 days ago`.
+fn relative(moment: Moment, now: Moment) -> String {
+    if moment > now {
+        format!("in {}", span(between(now, moment)))
+    } else {
+        format!("{} ago", span(between(moment, now)))
+    }
+}
+
+/// A time in its largest unit, rounded down: `52 min`, `3 days`.
+fn span(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..MINUTE => format!("{seconds} s"),
+        seconds @ MINUTE..HOUR => format!("{} min", seconds / MINUTE),
+        seconds @ HOUR..DAY => format!("{} h", seconds / HOUR),
+        seconds if seconds < 2 * DAY => "1 day".to_owned(),
+        seconds => format!("{} days", seconds / DAY),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2026-11-22T13:30:00Z.
+    const NOW: u64 = 1_795_354_200;
+
+    fn now() -> Moment {
+        Moment::new(Duration::from_secs(NOW))
+    }
+
+    fn row(account: &str, grant: &str, token: &str) -> AccountRow {
+        AccountRow {
+            account: account.to_owned(),
+            provider: "microsoft".to_owned(),
+            grant: grant.to_owned(),
+            token: token.to_owned(),
+            user: None,
+            access_token_ends_at: None,
+            consented_at: None,
+            refreshed_at: None,
+            dies_at: None,
+            credential_ends_at: None,
+            unsaved: None,
+            last_error: None,
+        }
+    }
+
+    #[test]
+    fn table_shows_each_account_with_what_is_wrong_below_it() {
+        let at = |seconds| Some(Moment::new(Duration::from_secs(seconds)));
+        let alice = AccountRow {
+            access_token_ends_at: at(NOW + 52 * MINUTE + 3),
+            consented_at: at(NOW - 3 * DAY),
+            dies_at: at(NOW + 90 * DAY),
+            unsaved: Some("the disk is full".to_owned()),
+            ..row("alice@contoso.com", "authorization-code", "ready")
+        };
+        let error = LastError {
+            kind: "consent".to_owned(),
+            cause: "login.example says that the consent has ended (invalid_grant)".to_owned(),
+            fix: "run `mailbearer authorize bob`".to_owned(),
+            error: Some("invalid_grant".to_owned()),
+            aadsts: None,
+            trace_id: Some("t-1".to_owned()),
+            correlation_id: Some("c-2".to_owned()),
+        };
+        let bob = AccountRow {
+            consented_at: at(NOW - 400 * DAY),
+            last_error: Some(error),
+            ..row("bob", "authorization-code", "consent needed")
+        };
+        let all = row("*@contoso.com", "client-credentials", "not asked yet");
+        let expected = "\
+ACCOUNT            PROVIDER   GRANT               TOKEN           ACCESS TOKEN ENDS  GRANT AGE  DIES UNUSED              CREDENTIAL ENDS
+alice@contoso.com  microsoft  authorization-code  ready           in 52 min          3 days     2027-02-20 (in 90 days)  —
+  the newest refresh token is in memory alone: the disk is full
+bob                microsoft  authorization-code  consent needed  —                  400 days   —                        —
+  last error: login.example says that the consent has ended (invalid_grant) [trace id t-1, correlation id c-2]
+  fix: run `mailbearer authorize bob`
+*@contoso.com      microsoft  client-credentials  not asked yet   —                  —          —                        —";
+        assert_eq!(render(&[alice, bob, all], now()), expected);
+    }
+
+    #[test]
+    fn times_are_told_in_their_largest_unit() {
+        for (seconds, expected) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (60, "1 min"),
+            (HOUR - 1, "59 min"),
+            (HOUR, "1 h"),
+            (DAY - 1, "23 h"),
+            (DAY, "1 day"),
+            (2 * DAY, "2 days"),
+        ] {
+            assert_eq!(span(Duration::from_secs(seconds)), expected);
+        }
+    }
+
+    #[test]
+    fn moment_is_past_from_its_own_second_on() {
+        let moment = |seconds| Moment::new(Duration::from_secs(seconds));
+        assert_eq!(relative(moment(NOW), now()), "0 s ago");
+        assert_eq!(relative(moment(NOW + 1), now()), "in 1 s");
+        assert_eq!(relative(moment(0), now()), "20779 days ago");
+    }
+}

@@ -1,0 +1,211 @@
+//! Who carries an errand out: the relay behind the control socket, or a router of this process.
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::http::{Request, Response};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustix::process::geteuid;
+use tokio::net::UnixStream;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+use tower::ServiceExt as _;
+
+use super::{Alone, Errand, failure};
+use crate::account::directory::Directory;
+use crate::account::password::Passwords;
+use crate::cli::owner;
+use crate::config::Config;
+use crate::oauth::Tokens;
+use crate::store::{Store, StoreError};
+use crate::web::control::{Failure, SOCKET, router};
+use crate::web::operator::{Class, Operator, OperatorError};
+
+/// How long a relay may take to answer. The longest it does is a token request, of 20 s at most.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Longest answer, in bytes: the rows of some ten thousand accounts.
+const ANSWER_LEN_MAX: usize = 16 * 1024 * 1024;
+
+/// How long a store is waited for that another process has: a command is done in less, and a relay
+/// that starts opens its socket in less.
+const IN_USE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long it is left alone between two tries.
+const IN_USE_PAUSE: Duration = Duration::from_millis(100);
+
+/// Who carries it out.
+#[derive(Debug)]
+pub(super) enum Door {
+    /// The relay.
+    Relay(UnixStream),
+    /// This process.
+    Here(Router),
+}
+
+impl Door {
+    /// Knocks at the socket in the state directory of `config`, the file `path`; opens the store
+    /// where nobody answers.
+    pub(super) async fn find(path: &Path, config: &Config, alone: Alone) -> Result<Self, Failure> {
+        let deadline = Instant::now() + IN_USE_TIMEOUT;
+        let directory = Errand::state_directory(config);
+        loop {
+            let is_busy = match knock(&directory.join(SOCKET)).await {
+                Ok(Some(stream)) => return Ok(Self::Relay(stream)),
+                Ok(None) if alone == Alone::Fail => return Err(no_relay(directory)),
+                Ok(None) => match here(path, config) {
+                    Err(OperatorError::Store(StoreError::InUse { .. })) => false,
+                    Err(error) => return Err(Failure::new(&error)),
+                    Ok(operator) => return Ok(Self::Here(router(operator))),
+                },
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => true,
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    return Err(not_permitted(path, directory));
+                }
+                Err(error) => {
+                    let socket = directory.join(SOCKET);
+                    let error = format!("{} cannot be used ({error})", socket.display());
+                    return Err(failure(error));
+                }
+            };
+            if Instant::now() >= deadline {
+                return Err(in_use(directory, is_busy));
+            }
+            sleep(IN_USE_PAUSE).await;
+        }
+    }
+
+    /// Has `request` answered; gives whether it was done, and the answer.
+    ///
+    /// This process takes the time it takes: whatever it does has its own bounds, and a refresh
+    /// token that is on its way must be awaited.
+    pub(super) async fn send(self, request: Request<Body>) -> Result<(bool, Bytes), Failure> {
+        let stream = match self {
+            Self::Relay(stream) => stream,
+            Self::Here(router) => {
+                let response = router.oneshot(request).await.map_err(|never| match never {})?;
+                return read(response).await.map_err(|error| unanswered(&error));
+            }
+        };
+        let answer = async {
+            let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+            // It ends with the answer, or with the runtime.
+            tokio::spawn(connection);
+            sender.send_request(request).await
+        };
+        let answer = async {
+            let response = answer.await.map_err(|error| unanswered(&error))?;
+            read(response.map(Body::new)).await.map_err(|error| unanswered(&error))
+        };
+        timeout(ANSWER_TIMEOUT, answer).await.map_err(|late| unanswered(&late))?
+    }
+}
+
+async fn read(response: Response<Body>) -> Result<(bool, Bytes), axum::Error> {
+    let is_done = response.status().is_success();
+    Ok((is_done, to_bytes(response.into_body(), ANSWER_LEN_MAX).await?))
+}
+
+/// The relay did not answer to the end.
+fn unanswered(error: &dyn fmt::Display) -> Failure {
+    Failure {
+        error: format!("the running relay gave no answer ({error}), so what it did is not known"),
+        fix: "see its log and `mailbearer accounts` before repeating the command".to_owned(),
+        exit: Class::Failed,
+    }
+}
+
+/// Connects to the socket; `None` where nobody listens.
+async fn knock(socket: &Path) -> io::Result<Option<UnixStream>> {
+    let stream = match UnixStream::connect(socket).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            let nobody = [
+                io::ErrorKind::NotFound,
+                io::ErrorKind::NotADirectory,
+                // Left behind by a relay that was killed.
+                io::ErrorKind::ConnectionRefused,
+                // Its path is too long for a socket, so no relay has made one.
+                io::ErrorKind::InvalidInput,
+            ];
+            return if nobody.contains(&error.kind()) { Ok(None) } else { Err(error) };
+        }
+    };
+    // A password or a refresh token is not told to whomever happens to listen there.
+    let (own, peer) = (geteuid().as_raw(), stream.peer_cred()?.uid());
+    if own != 0 && peer != own && peer != 0 {
+        return Err(io::Error::other("a process of another user listens there"));
+    }
+    Ok(Some(stream))
+}
+
+/// The parts that the errand needs, made in this process.
+fn here(path: &Path, config: &Config) -> Result<Operator, OperatorError> {
+    let store = open(path, config)?;
+    let directory = Arc::new(Directory::new(config.accounts.clone()));
+    // Nobody changes the accounts of a command, so nobody keeps the sending half.
+    let (_, directory) = watch::channel(directory);
+    Ok(Operator {
+        tokens: Tokens::new(store.clone()),
+        passwords: Arc::new(Passwords::new(store.clone())?),
+        store,
+        directory,
+        serving: None,
+    })
+}
+
+/// Opens the store of `config` under its lock.
+fn open(_path: &Path, _config: &Config) -> Result<Store, StoreError> {
+    Ok(Store::in_memory())
+}
+
+fn no_relay(directory: &Path) -> Failure {
+    let directory = absolute(directory);
+    let directory = directory.display();
+    Failure {
+        error: format!("no running relay answers at {directory}/{SOCKET}"),
+        fix: format!(
+            "start `mailbearer serve`; if it runs, it has no control socket because it cannot \
+             write {directory}: mount or make that so that it can"
+        ),
+        exit: Class::Failed,
+    }
+}
+
+fn not_permitted(path: &Path, directory: &Path) -> Failure {
+    let line = owner::command_line(path);
+    let fix = owner::of(directory).map_or_else(
+        || format!("run `{line}` as the user that mailbearer runs as"),
+        |owner| format!("run `sudo -u {} {line}`", owner::quoted(&owner)),
+    );
+    let error = format!("{} belongs to another user", absolute(directory).display());
+    Failure { error, fix, exit: Class::Failed }
+}
+
+fn in_use(directory: &Path, is_busy: bool) -> Failure {
+    let directory = absolute(directory);
+    let directory = directory.display();
+    let (error, fix) = if is_busy {
+        (format!("the relay at {directory}/{SOCKET} is busy"), "try again")
+    } else {
+        (
+            format!("another mailbearer uses {directory} and does not answer at {SOCKET}"),
+            "try again once it has ended or started",
+        )
+    };
+    Failure { error, fix: fix.to_owned(), exit: Class::TryLater }
+}
+
+/// `directory` as it is told: `.` alone says little to whoever reads a log.
+fn absolute(directory: &Path) -> PathBuf {
+    std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned())
+}

@@ -1,0 +1,24 @@
+//! `healthcheck`: whether the running relay is ready, as an exit code, for containers without
+//! other tools.
+
+use std::path::PathBuf;
+
+use super::errand::{Alone, Errand};
+use super::{Exit, finish, tell};
+use crate::web::control::CheckHealth;
+
+/// Asks the relay of the configuration file `named`, or of the one that is found.
+pub(super) fn run(named: Option<PathBuf>) -> Exit {
+    let health =
+        Errand::load(named).and_then(|errand| errand.carry_out(&CheckHealth {}, Alone::Fail));
+    match health {
+        Ok(health) if health.not_ready.is_empty() => finish("ready"),
+        Ok(health) => {
+            for reason in health.not_ready {
+                tell(format_args!("not ready: {reason}"));
+            }
+            Exit::Failed
+        }
+        Err(exit) => exit,
+    }
+}

@@ -1,0 +1,160 @@
+//! `password NAME`: makes a local password, shows which were made, ends one.
+//!
+//! Out: the password alone on standard output, for scripts; on standard error what it is for and
+//!      what to enter in the mail client.
+
+use std::path::PathBuf;
+
+use crate::cli::errand::{Alone, Errand};
+use crate::cli::{Exit, PasswordArgs, columns, finish, tell};
+use crate::names::Username;
+use crate::net::listen::ListenAddress;
+use crate::relay::ListenerSettings;
+use crate::secret::ExposeSecret as _;
+use crate::web::control::{ListPasswords, MakePassword, PasswordRow, RevokePassword};
+
+/// Does it by the configuration file `named`, or by the one that is found.
+pub(in crate::cli) fn run(named: Option<PathBuf>, arguments: PasswordArgs) -> Exit {
+    let PasswordArgs { name, label, protocols, list, json, revoke, hash: _ } = arguments;
+    let name = name.unwrap_or_default();
+    let outcome = Errand::load(named).and_then(|errand| match revoke {
+        _ if list => show(&errand, name, json),
+        Some(label) => end(&errand, RevokePassword { name, label }),
+        None => make(&errand, MakePassword { name, label, protocols }),
+    });
+    outcome.unwrap_or_else(|exit| exit)
+}
+
+fn make(errand: &Errand, ask: MakePassword) -> Result<Exit, Exit> {
+    let made = errand.carry_out(&ask, Alone::DoIt)?;
+    let name = ask.name.to_lowercase();
+    let printed = finish(made.password.0.expose_secret());
+    let label = ask.label.map_or_else(String::new, |label| format!(" ({label})"));
+    let protocols = made.protocols.join(" and ");
+    tell(format_args!("a local password for {name}{label}, good for {protocols}, told this once"));
+    if made.replaced {
+        tell("the one before, without a label as well, stopped working");
+    }
+    tell("enter in the mail client, beside that password:");
+    tell(format_args!("  user name   {name}"));
+    for line in servers(&errand.config().listeners, &name, &made.protocols) {
+        tell(format_args!("  {line}"));
+    }
+    Ok(printed)
+}
+
+fn show(errand: &Errand, name: String, json: bool) -> Result<Exit, Exit> {
+    let rows = errand.carry_out(&ListPasswords { name }, Alone::DoIt)?;
+    if json {
+        return serde_json::to_string_pretty(&rows).map(finish).map_err(|error| {
+            tell(format_args!("the list cannot be written ({error})"));
+            Exit::Failed
+        });
+    }
+    Ok(finish(table(&rows)))
+}
+
+fn end(errand: &Errand, ask: RevokePassword) -> Result<Exit, Exit> {
+    errand.carry_out(&ask, Alone::DoIt)?;
+    let label = ask.label.map_or_else(|| "without a label".to_owned(), |it| format!("{it:?}"));
+    Ok(finish(format_args!("{}: the local password {label} works no more", ask.name)))
+}
+
+/// The rows under their headings.
+fn table(rows: &[PasswordRow]) -> String {
+    if rows.is_empty() {
+        return "no local password was made".to_owned();
+    }
+    let mut lines = vec![["LABEL", "GOOD FOR", "MADE"].map(str::to_owned)];
+    lines.extend(rows.iter().map(|row| {
+        let label = row.label.clone().unwrap_or_else(|| columns::NONE.to_owned());
+        [label, row.protocols.join(", "), row.made_at.day()]
+    }));
+    let widths = columns::widths(&lines);
+    let lines: Vec<_> = lines.iter().map(|line| columns::line(line, &widths)).collect();
+    lines.join("\n")
+}
+
+/// Where the mail client of `name` finds us, a line for each address.
+fn servers(listeners: &[ListenerSettings], name: &str, protocols: &[String]) -> Vec<String> {
+    let Ok(name) = Username::parse(name) else { return Vec::new() };
+    let mut lines = Vec::new();
+    for listener in listeners {
+        let allowed = listener.accounts.as_deref();
+        let is_allowed = allowed.is_none_or(|some| some.iter().any(|it| it.covers(&name)));
+        let protocol = listener.protocol.name();
+        if is_allowed && protocols.iter().any(|good_for| good_for == protocol) {
+            lines.extend(listener.addresses.iter().map(|address| {
+                let (host, port) = match address {
+                    ListenAddress::Localhost(port) => ("localhost".to_owned(), *port),
+                    ListenAddress::Socket(socket) if socket.ip().is_unspecified() => {
+                        ("this machine's name".to_owned(), socket.port())
+                    }
+                    ListenAddress::Socket(socket) => (socket.ip().to_string(), socket.port()),
+                };
+                format!("{protocol:<10}  {host}, port {port}, no encryption")
+            }));
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::names::AccountPattern;
+    use crate::provider::Protocol;
+    use crate::web::moment::Moment;
+
+    fn listener(protocol: Protocol, address: ListenAddress, accounts: &[&str]) -> ListenerSettings {
+        let accounts: Vec<_> =
+            accounts.iter().map(|pattern| AccountPattern::parse(pattern).unwrap()).collect();
+        ListenerSettings {
+            name: "one".to_owned(),
+            protocol,
+            addresses: vec![address],
+            allow: Vec::new(),
+            accounts: (!accounts.is_empty()).then_some(accounts),
+            upstream: None,
+        }
+    }
+
+    #[test]
+    fn servers_are_those_where_the_password_works() {
+        let submission = Protocol::Submission;
+        let everywhere = ListenAddress::Socket("[::]:2587".parse().unwrap());
+        let listeners = [
+            listener(submission, ListenAddress::Localhost(1587), &[]),
+            listener(submission, everywhere, &["*@contoso.com"]),
+            listener(submission, ListenAddress::Localhost(3587), &["bob@contoso.com"]),
+            listener(Protocol::Imap, ListenAddress::Localhost(1143), &[]),
+        ];
+        assert_eq!(
+            servers(&listeners, "alice@contoso.com", &["submission".to_owned()]),
+            [
+                "submission  localhost, port 1587, no encryption",
+                "submission  this machine's name, port 2587, no encryption",
+            ]
+        );
+    }
+
+    #[test]
+    fn list_shows_label_protocols_and_day() {
+        let made_at = Moment::new(Duration::from_secs(1_803_202_200));
+        let row = |label: Option<&str>, protocols: &[&str]| PasswordRow {
+            label: label.map(str::to_owned),
+            protocols: protocols.iter().map(|name| (*name).to_owned()).collect(),
+            made_at,
+        };
+        let rows = [row(None, &["submission", "imap"]), row(Some("scanner"), &["submission"])];
+        assert_eq!(
+            table(&rows),
+            "LABEL    GOOD FOR          MADE\n\
+             —        submission, imap  2027-02-21\n\
+             scanner  submission        2027-02-21"
+        );
+        assert_eq!(table(&[]), "no local password was made");
+    }
+}
