@@ -1,7 +1,6 @@
 //! The composition root: makes a running relay of a configuration. The only file that knows all
 //! parts.
 
-mod control;
 mod descriptors;
 mod reload;
 mod sockets;
@@ -10,15 +9,13 @@ mod wanted;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::net::UnixListener;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, timeout};
 use tracing::{info, warn};
 
-use self::reload::Fixed;
 use self::sockets::Sockets;
 use self::wanted::wanted;
 use crate::account::LocalPassword;
@@ -33,6 +30,7 @@ use crate::provider::Protocol;
 use crate::relay::listener::Listener;
 use crate::relay::{ListenerSettings, Relay, Service, Shutdown};
 use crate::store::Store;
+use crate::web::control::{self, ControlSocket};
 use crate::web::operator::{Operator, Reload, Serving};
 
 /// How long sessions may take to close when they are cut off.
@@ -80,10 +78,11 @@ pub struct App {
     /// The accounts of the configuration in force.
     directory: watch::Sender<Arc<Directory>>,
     sockets: Sockets,
-    control: Option<UnixListener>,
+    control: Option<ControlSocket>,
     grace: Duration,
     file: Option<PathBuf>,
-    fixed: Fixed,
+    /// The configuration that it was started with.
+    started_with: Arc<Config>,
     set_log_level: Box<dyn Fn(tracing::Level) + Send + Sync>,
     reloads: (mpsc::Sender<Reload>, mpsc::Receiver<Reload>),
     shutdown: Shutdown,
@@ -143,7 +142,7 @@ impl App {
     /// When an address is taken or the relay cannot be made. Without a control socket it goes on.
     pub fn bind(config: Config, backing: Backing) -> Result<Self, StartError> {
         let Backing { store, state_directory, file, set_log_level } = backing;
-        let (wanted, fixed) = (wanted(&config), Fixed::of(&config));
+        let (wanted, started_with) = (wanted(&config), Arc::new(config.clone()));
         let Config { listeners, accounts, mut limits, grace, .. } = config;
         limits.sessions = descriptors::raise_limit(limits.sessions);
         let shutdown = Shutdown::default();
@@ -162,7 +161,7 @@ impl App {
         let plan = sockets.plan(&listeners)?;
         sockets.follow(plan, &listeners_of(&relay, &service, listeners));
         let control = state_directory.and_then(|directory| {
-            control::bind(&directory).map_err(|error| tell_of_no_control(&directory, &error)).ok()
+            control::bind(&directory).map_err(|error| tell_of_no_control(&error)).ok()
         });
         let app = Self {
             relay,
@@ -174,7 +173,7 @@ impl App {
             control,
             grace,
             file,
-            fixed,
+            started_with,
             set_log_level,
             reloads: mpsc::channel(RELOADS_WAITING_MAX),
             shutdown,
@@ -219,9 +218,10 @@ impl App {
     /// until [`Shutdown::cut`].
     pub async fn run(mut self) {
         self.sockets.serve();
-        let control = self.control.take().map(|socket| {
-            tokio::spawn(control::serve(socket, self.operator(), self.shutdown.drain.clone()))
-        });
+        let control = self
+            .control
+            .take()
+            .map(|socket| tokio::spawn(socket.serve(self.operator(), self.shutdown.drain.clone())));
         let tokens = self.tokens.clone();
         let keeping = tokio::spawn(async move { tokens.keep().await });
 
@@ -229,11 +229,12 @@ impl App {
         self.sockets.close();
         self.drain().await;
         keeping.abort();
-        // A refresh token that is being answered now would be lost with the process.
-        self.tokens.settled().await;
         if let Some(control) = control {
-            control.abort();
+            // What was asked there ends within the time of a token request.
+            let _ = control.await;
         }
+        // An answer that is under way may hold the only refresh token that is still good.
+        self.tokens.settled().await;
         info!("stopped");
     }
 
@@ -315,12 +316,10 @@ fn listeners_of(
     listeners.map(Arc::new).collect()
 }
 
-fn tell_of_no_control(directory: &Path, error: &io::Error) {
+fn tell_of_no_control(error: &io::Error) {
     warn!(
-        directory = %directory.display(),
         error = error.to_string(),
-        "there is no control socket, so commands cannot reach this relay: make the state \
-         directory writable for this user"
+        "there is no control socket, so commands cannot reach this relay"
     );
 }
 

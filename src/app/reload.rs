@@ -7,9 +7,8 @@ use tracing::{info, warn};
 
 use super::wanted::wanted;
 use super::{App, descriptors, listeners_of};
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, Secrets};
 use crate::relay::Service;
-use crate::store::{KeySource, StoreSettings};
 
 impl App {
     /// Reads the configuration file again and puts it in force; gives its warnings.
@@ -32,9 +31,9 @@ impl App {
 
     async fn try_reload(&mut self) -> Result<Vec<String>, String> {
         let file = self.file.clone().ok_or("this relay has no configuration file")?;
-        let in_force = self.fixed.clone();
+        let started_with = Arc::clone(&self.started_with);
         // Reads files: the configuration, its secrets, certificates.
-        let prepared = tokio::task::spawn_blocking(move || prepare(&file, &in_force)).await;
+        let prepared = tokio::task::spawn_blocking(move || prepare(&file, &started_with)).await;
         let Prepared { config, service, warnings } =
             prepared.map_err(|_| "the relay is shutting down")??;
         let plan = self.sockets.plan(&config.listeners).map_err(|error| error.to_string())?;
@@ -53,36 +52,6 @@ impl App {
     }
 }
 
-/// What no reload changes.
-#[derive(Debug, Clone)]
-pub(super) struct Fixed {
-    store: StoreSettings,
-    log_format: LogFormat,
-}
-
-impl Fixed {
-    pub(super) fn of(config: &Config) -> Self {
-        Self { store: config.store.clone(), log_format: config.log.format }
-    }
-
-    /// Which key `config` changes all the same.
-    fn changed_by(&self, config: &Config) -> Option<&'static str> {
-        if self.store.path != config.store.path {
-            return Some("store.path");
-        }
-        let same_key = match (&self.store.key, &config.store.key) {
-            (KeySource::Made(one), KeySource::Made(other)) => one == other,
-            (KeySource::Given(one), KeySource::Given(other)) => one.is_same_as(other),
-            (KeySource::Made(_), KeySource::Given(_))
-            | (KeySource::Given(_), KeySource::Made(_)) => false,
-        };
-        if !same_key {
-            return Some("store.key");
-        }
-        (self.log_format != config.log.format).then_some("log.format")
-    }
-}
-
 /// A configuration that can be put in force.
 struct Prepared {
     config: Config,
@@ -90,14 +59,11 @@ struct Prepared {
     warnings: Vec<String>,
 }
 
-fn prepare(file: &Path, in_force: &Fixed) -> Result<Prepared, String> {
+fn prepare(file: &Path, started_with: &Config) -> Result<Prepared, String> {
     let mut config = Config::load(file, Secrets::Verify).map_err(|error| error.to_string())?;
-    if let Some(key) = in_force.changed_by(&config) {
-        return Err(format!(
-            "{}: `{key}` is not what the relay was started with\n  restart it, or put the old \
-             value back",
-            file.display()
-        ));
+    let changes = started_with.unreloadable_changes(&config);
+    if !changes.is_empty() {
+        return Err(format!("{}: {}", file.display(), changes.join(", ")));
     }
     config.limits.sessions = descriptors::raise_limit(config.limits.sessions);
     let accounts = config.accounts.clone();

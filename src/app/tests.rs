@@ -7,6 +7,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpStream;
 
 use super::*;
+use crate::config::Secrets;
 
 /// A configuration file whose listeners, each a name, a protocol and an address, are rewritten.
 struct File(TempDir);
@@ -49,7 +50,8 @@ impl File {
     fn serve(&self, listeners: &[(&str, &str, &str)]) -> App {
         self.write(listeners);
         let backing = Backing { file: Some(self.path()), ..Backing::in_memory() };
-        let mut app = App::bind(Config::load(&self.path()).unwrap(), backing).unwrap();
+        let mut app =
+            App::bind(Config::load(&self.path(), Secrets::Verify).unwrap(), backing).unwrap();
         app.sockets.serve();
         app
     }

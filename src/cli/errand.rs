@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use self::door::Door;
 use super::{Exit, check, tell};
-use crate::config::Config;
+use crate::config::{Config, Secrets};
 use crate::web::control::{Ask, Failure};
 use crate::web::operator::Class;
 
@@ -38,7 +38,7 @@ impl Errand {
     /// # Errors
     /// The exit code, when there is no file or it has problems.
     pub(super) fn load(named: Option<PathBuf>) -> Result<Self, Exit> {
-        let (path, config) = check::load(named)?;
+        let (path, config) = check::load(named, Secrets::Leave)?;
         Ok(Self { path, config })
     }
 

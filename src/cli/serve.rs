@@ -1,7 +1,7 @@
 //! `mailbearer serve`: runs the relay until SIGTERM or SIGINT; SIGHUP reloads.
 
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
@@ -13,7 +13,7 @@ use crate::app::{App, Backing};
 use crate::config::{Config, Problem, Secrets};
 use crate::logging::{self, LogLevel};
 use crate::relay::Shutdown;
-use crate::store::{Store, StoreError};
+use crate::store::{Purpose, Store, StoreError};
 use crate::web::operator::Reload;
 
 /// Runs the relay of the configuration file `named`, or of the one that is found.
@@ -66,10 +66,16 @@ impl From<StoreError> for Failure {
 /// # Errors
 /// When the store, the runtime, the listeners or the signals cannot be set up.
 fn serve(config: Config, file: PathBuf, level: LogLevel) -> Result<(), Failure> {
-    let store = open_store()?;
+    let store = Store::open(&config.store, &Purpose::Serve)?;
+    if let Some(problem) = store.warning() {
+        warn!(problem, "the store");
+    }
+    let state_directory = store.control_directory().inspect_err(|problem| {
+        warn!(problem, "there is no control socket, so commands cannot reach this relay");
+    });
     let backing = Backing {
         store,
-        state_directory: config.store.path.parent().map(Path::to_owned),
+        state_directory: state_directory.ok(),
         file: Some(file),
         set_log_level: Box::new(move |to| level.set(to)),
     };
@@ -93,11 +99,6 @@ fn serve(config: Config, file: PathBuf, level: LogLevel) -> Result<(), Failure> 
         reloads.abort();
         Ok(())
     })
-}
-
-/// Opens the store.
-fn open_store() -> Result<Store, StoreError> {
-    Ok(Store::in_memory())
 }
 
 /// The first SIGTERM or SIGINT drains, the second one ends every session.

@@ -26,7 +26,7 @@ use crate::account::password::Passwords;
 use crate::cli::owner;
 use crate::config::Config;
 use crate::oauth::Tokens;
-use crate::store::{Store, StoreError};
+use crate::store::{Purpose, Store, StoreError};
 use crate::web::control::{Failure, SOCKET, router};
 use crate::web::operator::{Class, Operator, OperatorError};
 
@@ -164,8 +164,8 @@ fn here(path: &Path, config: &Config) -> Result<Operator, OperatorError> {
 }
 
 /// Opens the store of `config` under its lock.
-fn open(_path: &Path, _config: &Config) -> Result<Store, StoreError> {
-    Ok(Store::in_memory())
+fn open(path: &Path, config: &Config) -> Result<Store, StoreError> {
+    Store::open(&config.store, &Purpose::Command { line: owner::command_line(path) })
 }
 
 fn no_relay(directory: &Path) -> Failure {

@@ -5,6 +5,7 @@ use std::os::unix::net::UnixListener;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::config::Secrets;
 use crate::web::control::tests::{accounts, operator};
 use crate::web::control::{Ask as _, ShowAccounts, bind};
 
@@ -24,7 +25,7 @@ grant = "client-credentials"
 /// A configuration whose state directory is `directory`.
 fn config(directory: &Path) -> Config {
     let env = |_: &str| Ok(directory.display().to_string());
-    let mut config = Config::parse(FILE, directory, &env).unwrap();
+    let mut config = Config::parse(FILE, directory, &env, Secrets::Leave).unwrap();
     config.store.path = directory.join("mailbearer.redb");
     config
 }
