@@ -72,6 +72,17 @@ struct Claims {
     jti: String,
 }
 
+/// What an `id_token` says (OpenID Connect Core section 2).
+#[derive(Debug, Serialize)]
+struct Identity<'a> {
+    iss: &'a str,
+    aud: &'a str,
+    sub: &'a str,
+    preferred_username: &'a str,
+    iat: u64,
+    exp: u64,
+}
+
 impl Issuer {
     /// Makes a key. Takes some tenths of a second of processor time.
     pub(super) fn new(issuer: String) -> Result<Self, IssuerError> {
@@ -114,8 +125,30 @@ impl Issuer {
             exp: (now + life).as_secs(),
             jti: format!("sandbox-{serial}"),
         };
+        self.sign(&claims)
+    }
+
+    /// Issues an `id_token`, by which the client learns that `user` consented.
+    pub(super) fn issue_id_token(
+        &self,
+        client_id: &str,
+        user: &str,
+        life: Duration,
+    ) -> Result<String, IssuerError> {
+        let now = clock::unix_time();
+        self.sign(&Identity {
+            iss: &self.issuer,
+            aud: client_id,
+            sub: user,
+            preferred_username: user,
+            iat: now.as_secs(),
+            exp: (now + life).as_secs(),
+        })
+    }
+
+    fn sign(&self, claims: &impl Serialize) -> Result<String, IssuerError> {
         let header = Header { kid: Some(KEY_ID.to_owned()), ..Header::new(Algorithm::RS256) };
-        Ok(jsonwebtoken::encode(&header, &claims, &self.signing)?)
+        Ok(jsonwebtoken::encode(&header, claims, &self.signing)?)
     }
 
     /// Whether `token` opens a mailbox by `protocol` now.

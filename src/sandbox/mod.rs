@@ -6,9 +6,11 @@
 //! bounds, and is no server to put on a network.
 
 mod certificates;
+mod consents;
 mod conversation;
 mod data;
 mod date;
+mod fault;
 mod imap;
 mod issuer;
 mod mailboxes;
@@ -32,15 +34,17 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub use self::consents::Rotation;
+pub use self::fault::Fault;
 pub use self::issuer::{AUDIENCE, DEFAULT_SCOPE, TokenFlaw};
 pub use self::mailboxes::{Full, MESSAGE_LEN_MAX, TOTAL_LEN_MAX};
 pub use self::record::{CONNECTIONS_KEPT, ENTRIES_MAX, Entry, LINE_LEN_MAX, Speaker, Transcript};
 pub use self::script::{Action, Script, Step, Times};
 pub use self::server::CONNECTIONS_MAX;
 pub use self::sign_in::{SignIn, SignInRefusal};
-pub use self::token::Fault;
 
 use self::certificates::Certificates;
+use self::consents::Consents;
 use self::issuer::Issuer;
 use self::mailboxes::{Flags, Mailboxes};
 use self::record::Record;
@@ -61,8 +65,12 @@ pub struct SandboxSettings {
     pub tls: PerProtocol<UpstreamTls>,
     /// How long its tokens live; zero for tokens that have expired when they are issued.
     pub token_life: Duration,
-    /// Claim `sub` of the tokens; the client if left out, as for an application.
+    /// Claim `sub` of an application's tokens; the client if left out.
     pub subject: Option<String>,
+    /// What becomes of a refresh token when it is used.
+    pub rotation: Rotation,
+    /// Whether answers to a refresh token have an `id_token` that names who consented.
+    pub tells_user: bool,
     /// What its IMAP server says to an accepted sign-in.
     pub imap_welcome: ImapWelcome,
 }
@@ -79,14 +87,16 @@ pub enum ImapWelcome {
 }
 
 impl SandboxSettings {
-    /// Submission with STARTTLS, implicit TLS for IMAP, tokens for an hour, a bare welcome: as
-    /// Exchange Online is.
+    /// Submission with STARTTLS, implicit TLS for IMAP, tokens for an hour, refresh tokens that
+    /// rotate and leave time for it, a bare welcome: as Exchange Online is.
     pub fn new(mailboxes: Vec<AccountPattern>) -> Self {
         Self {
             mailboxes,
             tls: PerProtocol { submission: UpstreamTls::StartTls, imap: UpstreamTls::Implicit },
             token_life: Duration::from_secs(3600),
             subject: None,
+            rotation: Rotation::Lenient,
+            tells_user: false,
             imap_welcome: ImapWelcome::Bare,
         }
     }
@@ -133,6 +143,8 @@ impl Sandbox {
             client_secret: random_hex::<32>()?,
             subject: settings.subject,
             life: settings.token_life,
+            tells_user: settings.tells_user,
+            consents: Consents::new(settings.rotation).map_err(io::Error::other)?,
             issuer: Arc::clone(&issuer),
             stop: stop.clone(),
             changes: changes.clone(),
@@ -175,6 +187,11 @@ impl Sandbox {
         format!("http://{}/token", self.token_address)
     }
 
+    /// The URL where refresh tokens are given back (RFC 7009).
+    pub fn revocation_endpoint(&self) -> String {
+        format!("http://{}/revoke", self.token_address)
+    }
+
     /// The certificate of its authority, for `ca_file`.
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
@@ -212,7 +229,7 @@ impl Sandbox {
         }
     }
 
-    /// The grant by which it gives tokens.
+    /// The grant of its application, by which it gives tokens for every mailbox.
     pub fn grant(&self) -> Grant {
         Grant {
             id: GrantId::Application {
@@ -228,6 +245,28 @@ impl Sandbox {
             ca_file: None,
             refresh_idle: None,
         }
+    }
+
+    /// The grant of a person who has consented for `account`, as a public client uses it: see
+    /// [`Self::issue_refresh_token`].
+    pub fn kept_grant(&self, account: &Username) -> Grant {
+        Grant {
+            id: GrantId::Account(account.folded()),
+            kind: GrantKind::AuthorizationCode,
+            revocation_endpoint: Some(self.revocation_endpoint()),
+            client_secret: None,
+            ..self.grant()
+        }
+    }
+
+    /// `user` consents that the client uses the mailboxes: gives the first refresh token.
+    pub fn issue_refresh_token(&self, user: &Username) -> String {
+        self.endpoint.consents().give(user.clone())
+    }
+
+    /// Every consent of `user` ends, as when a password is changed.
+    pub fn end_consents(&self, user: &Username) {
+        self.endpoint.consents().end_all_of(user);
     }
 
     /// The scopes that ask for tokens good for everything.
@@ -248,15 +287,41 @@ impl Sandbox {
 
     /// Lets something go wrong at the token endpoint, after what waits already.
     pub fn token_fault(&self, fault: Fault, times: Times) {
-        self.endpoint.add_fault(fault, times);
+        self.endpoint.faults.add(fault, times);
     }
 
     /// Lets nothing more go wrong there.
     pub fn clear_token_faults(&self) {
-        self.endpoint.clear_faults();
+        self.endpoint.faults.clear();
     }
 
-    /// How many requests the token endpoint had.
+    /// Lets the answers go that [`Fault::Hold`] holds.
+    pub fn release_answers(&self) {
+        self.endpoint.faults.release();
+    }
+
+    /// Tokens that are issued from now on live so long.
+    pub fn set_token_life(&self, life: Duration) {
+        self.endpoint.set_life(life);
+    }
+
+    /// How many refresh tokens were taken.
+    pub fn refreshes(&self) -> u64 {
+        self.endpoint.refreshes()
+    }
+
+    /// How often a refresh token was shown that is spent, as only somebody does who lost an answer
+    /// or stole the token. Never with [`Rotation::Keep`].
+    pub fn reuses(&self) -> u64 {
+        self.endpoint.consents().reuses()
+    }
+
+    /// How many requests with refresh tokens of one consent were ever being answered at once.
+    pub fn most_refreshes_at_once(&self) -> usize {
+        self.endpoint.consents().most_at_once()
+    }
+
+    /// How many requests the token endpoint had, those for revocation included.
     pub fn token_requests(&self) -> u64 {
         self.endpoint.requests()
     }

@@ -48,11 +48,19 @@ pub(crate) async fn post(
     headers: &str,
     form: &str,
 ) -> std::io::Result<(u16, String)> {
-    let endpoint = sandbox.token_endpoint();
-    let address = endpoint.strip_prefix("http://").unwrap().strip_suffix("/token").unwrap();
+    post_to(&sandbox.token_endpoint(), headers, form).await
+}
+
+/// Sends a form to an endpoint of the sandbox.
+pub(crate) async fn post_to(
+    endpoint: &str,
+    headers: &str,
+    form: &str,
+) -> std::io::Result<(u16, String)> {
+    let (address, path) = endpoint.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let mut stream = TcpStream::connect(address).await?;
     let request = format!(
-        "POST /token HTTP/1.1\r\nHost: {address}\r\nContent-Length: {}\r\n\
+        "POST /{path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: {}\r\n\
          Content-Type: application/x-www-form-urlencoded\r\n{headers}\r\n{form}",
         form.len()
     );

@@ -9,6 +9,7 @@
 
 mod client;
 mod imap;
+mod refresh;
 mod script;
 mod smtp;
 mod token;
