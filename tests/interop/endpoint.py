@@ -2,6 +2,7 @@
 
 import http.server
 import threading
+import time
 import urllib.request
 
 from processes import PATIENCE_S, free_port
@@ -20,6 +21,8 @@ class TokenEndpoint:
         self.behind = provider.token_endpoint
         # Set when those who were left to wait are to go on.
         self.released = threading.Event()
+        # When requests came, by the monotonic clock.
+        self.times = []
         self._address = ("127.0.0.1", port)
         self._lock = threading.Lock()
         self._server = None
@@ -42,13 +45,14 @@ class TokenEndpoint:
         """Counts a request."""
         with self._lock:
             self.requests += 1
+            self.times.append(time.monotonic())
 
 
 def pass_on(handler, form):
     """What the stand-in answers."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(handler.server.endpoint.behind, form, PATIENCE_S) as answer:
-        _send(handler, answer.status, answer.headers["Content-Type"], answer.read())
+        send(handler, answer.status, answer.headers["Content-Type"], answer.read())
 
 
 def pass_on_when_released(handler, form):
@@ -59,12 +63,12 @@ def pass_on_when_released(handler, form):
 
 def say_503(handler, _form):
     """An overloaded server."""
-    _send(handler, 503, "text/plain", b"busy")
+    send(handler, 503, "text/plain", b"busy")
 
 
 def show_a_page(handler, _form):
     """A captive portal: 200, but HTML."""
-    _send(handler, 200, "text/html", PAGE)
+    send(handler, 200, "text/html", PAGE)
 
 
 def hang(handler, _form):
@@ -83,7 +87,8 @@ def drip(handler, _form):
     handler.close_connection = True
 
 
-def _send(handler, status, content_type, body):
+def send(handler, status, content_type, body):
+    """Answers."""
     handler.send_response(status)
     handler.send_header("Content-Type", content_type)
     handler.send_header("Content-Length", str(len(body)))

@@ -1,9 +1,11 @@
 """mailbearer itself: the stand-in provider that issues tokens, and the relay under test."""
 
+import dataclasses
+import functools
 import json
 import os
 import pathlib
-import select
+import signal
 import subprocess
 
 from processes import PATIENCE_S, Child, Failed, free_port, run
@@ -30,6 +32,20 @@ client_secret = {{ file = "client-secret" }}
 local_password = "{local_password}"
 """
 
+# An account whose person has to consent; without a password of the file, one is made.
+KEPT_ACCOUNT = """
+[accounts."{name}"]
+provider = "{provider}"
+grant = "authorization-code"
+client_id = "{client_id}"
+{more}
+"""
+
+STORE = """
+[store]
+path = "{path}"
+"""
+
 LISTENERS = """
 [listeners.submission]
 protocol = "submission"
@@ -49,7 +65,7 @@ class Provider:
         log = pathlib.Path(directory) / "provider.log"
         self._child = Child("the stand-in provider", argv, log, stdout=subprocess.PIPE)
         try:
-            told = json.loads(self._first_line())
+            told = json.loads(self._child.first_line())
         except BaseException:
             self.stop()
             raise
@@ -60,44 +76,44 @@ class Provider:
         self.key_id = told["kid"]
         self.public_key_pem = told["public_key_pem"]
 
-    def _first_line(self):
-        """The one line of JSON that it prints once it serves."""
-        stdout = self._child.process.stdout
-        if not select.select([stdout], [], [], PATIENCE_S)[0]:
-            raise Failed(f"the stand-in provider printed nothing within {PATIENCE_S} s")
-        line = stdout.readline()
-        if not line:
-            raise Failed(f"the stand-in provider ended at once, see {self._child.log}")
-        return line
-
     def stop(self):
         """Ends it."""
         self._child.stop()
 
 
+@dataclasses.dataclass(frozen=True)
+class Done:
+    """What came of a command."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
 class Relay:
-    """`mailbearer serve` with a file written here."""
+    """`mailbearer serve` with a file written here, and the other commands with the same file."""
 
     def __init__(self, binary, directory, provider, ca_file):
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True)
         self.smtp_port = free_port()
         self.imap_port = free_port()
+        self.log = self.directory / "mailbearer.log"
+        self.file = self.directory / "mailbearer.toml"
         self._binary = binary
         self._provider = provider
         self._ca_file = ca_file
         self._child = None
-        self._file = self.directory / "mailbearer.toml"
-        self._file.write_text(LISTENERS.format(smtp_port=self.smtp_port, imap_port=self.imap_port))
+        self.add(LISTENERS.format(smtp_port=self.smtp_port, imap_port=self.imap_port))
         (self.directory / "client-secret").write_text(provider.client_secret)
-        hashed = run([binary, "password", "--hash"], input=LOCAL_PASSWORD.encode() + b"\n")
-        self._local_password = hashed.decode().strip()
+        self.local_password = _hashed(binary)
 
     def add_provider(
-        self, name, mechanism, smtp_port, imap_port, imap_tls, token_endpoint=None
+        self, name, mechanism, smtp_port, imap_port, imap_tls, token_endpoint=None, scopes=None,
+        more="",
     ):
         """Adds a provider: how its mail servers are reached, and where tokens are asked for."""
-        self._add(
+        self.add(
             PROVIDER.format(
                 name=name,
                 mechanism=mechanism,
@@ -105,38 +121,99 @@ class Relay:
                 imap_port=imap_port,
                 imap_tls=imap_tls,
                 token_endpoint=token_endpoint or self._provider.token_endpoint,
-                scopes=json.dumps(self._provider.scopes),
+                scopes=json.dumps(scopes or self._provider.scopes),
                 ca_file=self._ca_file,
             )
+            + more
         )
 
     def add_account(self, name, provider):
         """Adds an account, or a whole domain, of that provider."""
-        self._add(
+        self.add(
             ACCOUNT.format(
                 name=name,
                 provider=provider,
                 client_id=self._provider.client_id,
-                local_password=self._local_password,
+                local_password=self.local_password,
             )
         )
 
-    def _add(self, table):
-        with open(self._file, "a", encoding="utf-8") as stream:
-            stream.write(table)
+    def add_kept_account(self, name, provider, client_id, more=None):
+        """Adds an account whose consent is kept; `more` of it, or the usual local password."""
+        if more is None:
+            more = f'local_password = "{self.local_password}"'
+        self.add(
+            KEPT_ACCOUNT.format(name=name, provider=provider, client_id=client_id, more=more)
+        )
+
+    def keep_in(self, path):
+        """Adds where the store is; a path is relative to the file."""
+        self.store = self.directory / path
+        self.add(STORE.format(path=path))
+
+    def add(self, text):
+        """Adds to the file."""
+        with open(self.file, "a", encoding="utf-8") as stream:
+            stream.write(text)
+
+    def command(self, *arguments, given=None):
+        """Runs a command to its end, with `given` on its standard input; tells what came of it."""
+        done = subprocess.run(
+            self._argv(*arguments),
+            input=given,
+            stdin=subprocess.DEVNULL if given is None else None,
+            capture_output=True,
+            encoding="utf-8",
+            env=self._environment(),
+            timeout=PATIENCE_S,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def do(self, *arguments, given=None):
+        """Runs a command that has to succeed; gives what it prints."""
+        done = self.command(*arguments, given=given)
+        if done.code != 0:
+            raise Failed(f"{arguments} ended with {done.code}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    def authorize(self, account, refresh_token):
+        """Brings a consent."""
+        return self.do("authorize", account, "--refresh-token-stdin", given=f"{refresh_token}\n")
+
+    def spawn(self):
+        """Starts it, and does not wait."""
+        self._child = Child("mailbearer", self._argv("serve"), self.log, env=self._environment())
 
     def start(self):
         """Starts it and waits until it answers."""
-        # A proxy that the machine's environment names must not see the token requests.
-        env = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
-        argv = [self._binary, "-c", str(self._file), "serve"]
-        self._child = Child("mailbearer", argv, self.directory / "mailbearer.log", env=env)
+        self.spawn()
+        self.wait_until_it_serves()
+
+    def wait_until_it_serves(self):
+        """Waits until it answers; fails when it has ended."""
         self._child.wait_until_listening(self.smtp_port)
         self._child.wait_until_listening(self.imap_port)
+
+    def pid(self):
+        """Its process."""
+        return self._child.process.pid
+
+    def runs(self):
+        """Whether it has not ended."""
+        return self._child is not None and self._child.process.poll() is None
 
     def terminate(self):
         """Sends SIGTERM and does not wait."""
         self._child.process.terminate()
+
+    def hang_up(self):
+        """Sends SIGHUP."""
+        self._child.process.send_signal(signal.SIGHUP)
+
+    def kill(self):
+        """Ends it as a power cut does: SIGKILL."""
+        self._child.process.kill()
+        self._child.process.wait(PATIENCE_S)
 
     def exit_code(self):
         """Its exit code; waits until it has ended."""
@@ -147,3 +224,23 @@ class Relay:
         if self._child is not None:
             self._child.stop()
             self._child = None
+
+    def logged(self):
+        """All that it has logged."""
+        return self.log.read_text(errors="replace")
+
+    def _argv(self, *arguments):
+        return [self._binary, "-c", str(self.file), *arguments]
+
+    def _environment(self):
+        # A proxy that the machine's environment names must not see the token requests. A file that
+        # says nothing of the store has it in a directory of its own.
+        env = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
+        return {**env, "XDG_STATE_HOME": str(self.directory / "xdg-state")}
+
+
+@functools.cache
+def _hashed(binary):
+    """The hash of the local password, which takes a while to make."""
+    hashed = run([binary, "password", "--hash"], input=LOCAL_PASSWORD.encode() + b"\n")
+    return hashed.decode().strip()

@@ -1,5 +1,6 @@
 """Child processes: each started with a log of its own, waited for with a deadline, ended by id."""
 
+import select
 import shutil
 import socket
 import subprocess
@@ -80,6 +81,16 @@ class Child:
             return listens(port)
 
         wait_for(f"{self.name} listens on port {port}", ready)
+
+    def first_line(self):
+        """The first line that it prints into its pipe: it serves then."""
+        stdout = self.process.stdout
+        if not select.select([stdout], [], [], PATIENCE_S)[0]:
+            raise Failed(f"{self.name} printed nothing within {PATIENCE_S} s, see {self.log}")
+        line = stdout.readline()
+        if not line:
+            raise Failed(f"{self.name} ended at once, see {self.log}")
+        return line
 
     def stop(self):
         """Ends it with SIGTERM, or with SIGKILL when it does not heed that."""

@@ -159,7 +159,7 @@ class Dovecot:
         self._mail.mkdir(parents=True)
         shutil.chown(self._mail, owner.pw_uid, owner.pw_gid)
         (self.directory / "denied").write_text("".join(f"{user}:::\n" for user in denied))
-        self._trust(provider)
+        self.trust(provider)
         (self.directory / "oauth2.conf").write_text(
             DOVECOT_OAUTH2_CONF.format(directory=self.directory)
         )
@@ -176,11 +176,11 @@ class Dovecot:
             )
         )
 
-    def _trust(self, provider):
-        """Lays the provider's public key where Dovecot looks: by `azp`, algorithm and `kid`."""
+    def trust(self, provider):
+        """Lays a provider's public key where Dovecot looks: by `azp`, algorithm and `kid`."""
         for issued_to in ("default", provider.client_id):
             keys = self.directory / "keys" / issued_to / "RS256"
-            keys.mkdir(parents=True)
+            keys.mkdir(parents=True, exist_ok=True)
             (keys / provider.key_id).write_text(provider.public_key_pem)
 
     def start(self):
