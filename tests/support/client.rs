@@ -21,6 +21,11 @@ impl Client {
         Self { stream: BufReader::new(TcpStream::connect(address).await.unwrap()) }
     }
 
+    /// Whether somebody listens there.
+    pub async fn connects(address: SocketAddr) -> bool {
+        TcpStream::connect(address).await.is_ok()
+    }
+
     /// Sends a line.
     pub async fn send(&mut self, line: &str) {
         self.send_bytes(format!("{line}\r\n").as_bytes()).await;

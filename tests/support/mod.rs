@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod client;
+pub mod kept;
 pub mod serve;
 
 use std::net::SocketAddr;

@@ -14,10 +14,22 @@ use tokio::time::timeout;
 use super::{Client, RigSettings, provider, write_config};
 
 /// How long the program may take to end: far longer than it does.
-const PATIENCE: Duration = Duration::from_secs(40);
+pub const PATIENCE: Duration = Duration::from_secs(40);
 
 /// The secret of [`super::RigSettings::extra`]'s own accounts, in the program's environment.
 pub const OTHER_SECRET: &str = "other-secret";
+
+/// Where the program that has just been started listens, once it says so.
+pub async fn bound(child: &mut Child) -> [SocketAddr; 2] {
+    let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
+    let mut bound = async |listener: &str| -> SocketAddr {
+        let line = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap();
+        let line = line.expect("the program ended");
+        let address = line.strip_prefix("listening on ").unwrap().strip_suffix(listener);
+        address.expect(&line).parse().unwrap()
+    };
+    [bound(" (submission)").await, bound(" (imap)").await]
+}
 
 /// The program, serving before a provider.
 pub struct Served {
@@ -49,14 +61,7 @@ impl Served {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
-        let mut bound = async |listener: &str| -> SocketAddr {
-            let line = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap().unwrap();
-            let address = line.strip_prefix("listening on ").unwrap().strip_suffix(listener);
-            address.expect(&line).parse().unwrap()
-        };
-        let submission = bound(" (submission)").await;
-        let imap = bound(" (imap)").await;
+        let [submission, imap] = bound(&mut child).await;
         let command_line = std::fs::read(format!("/proc/{}/cmdline", child.id().unwrap()));
         let command_line = String::from_utf8(command_line.unwrap()).unwrap();
         Self { child, submission, imap, provider, command_line, _dir: dir }
