@@ -29,6 +29,8 @@ def a_full_disk_is_told_and_the_tokens_are_used_from_memory(scene):
             filler = disk / "filler"
             _fill(filler)
             _refreshes(scene, relay, consents, 2)
+            expect.that(_has_unsaved(relay), "`accounts` says that all is saved")
+            expect.that("file system is full" in relay.logged(), "the log says nothing of it")
             filler.unlink()
             _refreshes(scene, relay, consents, 1)
             wait_for("all is written", lambda: not _has_unsaved(relay))
