@@ -130,6 +130,28 @@ mod tests {
     }
 
     /// Whether `text` begins with a name, which keeps its capital.
+    #[test]
+    fn row_stands_in_the_page_of_errors() {
+        let page = include_str!("../../../docs/errors.md");
+        let shown: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+        let rows: Vec<String> = TABLE.iter().map(shown_row).collect();
+        assert_eq!(shown, rows, "\n{}", rows.join("\n"));
+    }
+
+    /// A row as docs/errors.md shows it.
+    fn shown_row(row: &Row) -> String {
+        let error = match row.matches {
+            Match::Aadsts(code) => format!("AADSTS{code}"),
+            Match::Suberror(error, suberror) => format!("{error}, {suberror}"),
+            Match::Error(error) => error.to_owned(),
+        };
+        let fix = match row.kind {
+            ErrorKind::Consent => "authorize the account again",
+            ErrorKind::Temporary | ErrorKind::Admin | ErrorKind::Configuration => row.fix,
+        };
+        format!("| `{error}` | {} | {} | {fix} |", row.kind.name(), row.cause)
+    }
+
     fn is_name(text: &str) -> bool {
         ["Google", "Entra", "Conditional Access"].iter().any(|name| text.starts_with(name))
     }
