@@ -48,12 +48,15 @@ fn shows(shown: &str, heard: &str) -> bool {
 
 #[test]
 fn every_reply_to_a_sign_in_has_one_row_in_the_readme_and_every_row_a_reply() {
+    let account = Username::parse("alice@contoso.com").unwrap();
     let refusals = [
         Refusal::WrongPassword,
-        Refusal::GrantRefused { account: Username::parse("alice@contoso.com").unwrap() },
+        Refusal::ConsentNeeded { account: account.clone() },
+        Refusal::GrantRefused { account },
         Refusal::Unavailable(Unavailable::TokenEndpoint),
         Refusal::Unavailable(Unavailable::Upstream),
         Refusal::Unavailable(Unavailable::Overloaded),
+        Refusal::Unavailable(Unavailable::LocalPassword),
         Refusal::UpstreamRefused {
             reply: "535 5.7.3 Authentication unsuccessful".to_owned(),
             cause: "the provider refuses this mailbox".to_owned(),
