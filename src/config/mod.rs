@@ -143,7 +143,7 @@ impl Config {
         let listeners = Listener::read_all(&mut root);
         let providers = Providers::read(&mut root);
         let accounts = Accounts::read(&mut root, &providers);
-        let store = store::read(field, &mut root);
+        let store = store::read(field.file(), &mut root);
         let limits = settings::limits(&mut root);
         let log = settings::log(&mut root);
         let grace = settings::grace(&mut root);

@@ -13,18 +13,22 @@ use super::file::{File, Reported};
 use super::later;
 use super::table::Table;
 
-/// Where the configuration of a system's service stands, and where its state then lies.
-const SYSTEM: [&str; 2] = ["/etc/mailbearer", "/var/lib/mailbearer"];
+/// Where the configuration of a system's service stands.
+const SYSTEM_CONFIG: &str = "/etc/mailbearer";
+
+/// Where its state lies, and that of whoever has no home: a container with an empty environment,
+/// which keeps nothing, has no place to name.
+const SYSTEM_STATE: &str = "/var/lib/mailbearer";
 
 /// Names of the store and of its key, where the file names none.
 const STORE_NAME: &str = "mailbearer.redb";
 const KEY_NAME: &str = "store.key";
 
 /// Names in the state directory that are not for the store.
-const TAKEN_NAMES: [&str; 2] = [KEY_NAME, "control.sock"];
+const TAKEN_NAMES: [&str; 3] = [KEY_NAME, "control.sock", "lock"];
 
-/// Reads `[store]`, a table of `root`, which `field` is.
-pub(super) fn read(field: &Field<'_>, root: &mut Table<'_>) -> Result<StoreSettings, Reported> {
+/// Reads `[store]`, a table of `file`'s `root`.
+pub(super) fn read(file: &File<'_>, root: &mut Table<'_>) -> Result<StoreSettings, Reported> {
     let mut table = root.read("store", |field| field.table())?;
     let (path, key) = match &mut table {
         Some(table) => (
@@ -36,7 +40,7 @@ pub(super) fn read(field: &Field<'_>, root: &mut Table<'_>) -> Result<StoreSetti
     let finished = table.map_or(Ok(()), |table| table.finish(later::STORE));
     let path = match path? {
         Some(path) => path,
-        None => state_dir(field)?.join(STORE_NAME),
+        None => state_dir(file).join(STORE_NAME),
     };
     finished?;
     let made = || KeySource::Made(path.with_file_name(KEY_NAME));
@@ -60,21 +64,14 @@ fn store_path(field: &Field<'_>) -> Result<PathBuf, Reported> {
 }
 
 /// The state directory where the file does not say it.
-fn state_dir(field: &Field<'_>) -> Result<PathBuf, Reported> {
-    let file = field.file();
-    let [config, state] = SYSTEM.map(Path::new);
-    if is_same_dir(file.dir(), config) {
-        return Ok(state.to_owned());
+fn state_dir(file: &File<'_>) -> PathBuf {
+    if is_same_dir(file.dir(), Path::new(SYSTEM_CONFIG)) {
+        return SYSTEM_STATE.into();
     }
     // XDG Base Directory Specification: a relative path there is to be ignored.
     let dir =
         dir_in(file, "XDG_STATE_HOME").or_else(|| Some(dir_in(file, "HOME")?.join(".local/state")));
-    dir.map(|dir| dir.join("mailbearer")).ok_or_else(|| {
-        field.problem(
-            "has no place for its store: neither $XDG_STATE_HOME nor $HOME is set",
-            "write a [store] with path = \"/var/lib/mailbearer/mailbearer.redb\", or set one of them",
-        )
-    })
+    dir.map_or_else(|| SYSTEM_STATE.into(), |dir| dir.join("mailbearer"))
 }
 
 /// Whether `dir`, which may be relative or empty, is `other`; links are not followed.
