@@ -245,6 +245,34 @@ fn reload_and_healthcheck_without_a_relay_are_failures_with_a_sentence() {
 }
 
 #[test]
+fn a_store_that_cannot_be_used_exits_78_whoever_opens_it() {
+    let dir = tempfile::tempdir().unwrap();
+    // The machine may have no authorities of its own.
+    let ca = rcgen::generate_simple_self_signed(["ca.example".to_owned()]).unwrap();
+    std::fs::write(dir.path().join("ca.pem"), ca.cert.pem()).unwrap();
+    let file = format!(
+        "{CONFIG}[providers.microsoft]\nca_file = \"ca.pem\"\n\
+         [store]\npath = \"state/mailbearer.redb\"\n"
+    );
+    std::fs::write(dir.path().join("mailbearer.toml"), file).unwrap();
+    let made = mailbearer(dir.path(), &["password", "alice@contoso.com"], b"");
+    assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
+    let key = dir.path().join("state/store.key");
+    std::fs::rename(&key, key.with_extension("elsewhere")).unwrap();
+    for args in [
+        &["serve"][..],
+        &["accounts"],
+        &["token", "alice@contoso.com"],
+        &["password", "alice@contoso.com"],
+    ] {
+        let output = mailbearer(dir.path(), args, b"");
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(78), "{args:?}: {stderr}");
+        assert!(stderr.contains("restore it from a backup, or run `mv "), "{stderr}");
+    }
+}
+
+#[test]
 fn accounts_without_a_relay_shows_what_the_file_says() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("mailbearer.toml"), CONFIG).unwrap();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::config::{Config, Secrets, locate};
 
-use super::{Exit, finish, tell};
+use super::{Exit, finish, owner, tell};
 
 /// Checks the configuration file `named`, or the one that is found.
 ///
@@ -37,7 +37,14 @@ pub(super) fn load(named: Option<PathBuf>, secrets: Secrets) -> Result<(PathBuf,
         Exit::Config
     })?;
     let config = Config::load(&path, secrets).map_err(|error| {
-        tell(error);
+        tell(&error);
+        // Whoever looks at the secrets is the relay, or is about to be: that user has to read it.
+        if error.is_no_permission()
+            && secrets == Secrets::Leave
+            && let Some(line) = owner::sudo_line(&path, &path)
+        {
+            tell(format_args!("  or run `{line}`"));
+        }
         Exit::Config
     })?;
     Ok((path, config))

@@ -1,33 +1,28 @@
-//! Whose a directory is, and the command line to type as that user.
+//! The command line to type as another user.
 
-use std::borrow::Cow;
 use std::fs;
-use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{self, Path};
 
-/// As much of the user database as is read, in bytes: some ten thousand users.
-const PASSWD_LEN_MAX: u64 = 1024 * 1024;
+use rustix::process::geteuid;
 
-/// The owner of `path`: its name, or `#` and number as sudo(8) takes it; `None` where it cannot be
-/// seen.
-pub(super) fn of(path: &Path) -> Option<String> {
-    let uid = fs::metadata(path).ok()?.uid();
-    let mut users = Vec::new();
-    // A machine without the file has users without names.
-    let _ = fs::File::open("/etc/passwd")
-        .and_then(|file| file.take(PASSWD_LEN_MAX).read_to_end(&mut users));
-    Some(name_of(uid, &String::from_utf8_lossy(&users)).unwrap_or_else(|| format!("#{uid}")))
+use crate::store::{owner_name, shell_word};
+
+/// The `sudo` line that repeats this command as the owner of `path`, with the configuration file
+/// `config`; `None` where that is this user already.
+pub(super) fn sudo_line(path: &Path, config: &Path) -> Option<String> {
+    sudo_line_of(geteuid().as_raw(), path, config)
 }
 
-/// The name of `uid` in passwd(5).
-fn name_of(uid: u32, users: &str) -> Option<String> {
-    let uid = uid.to_string();
-    users.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let (name, _, number) = (fields.next()?, fields.next()?, fields.next()?);
-        (number == uid && !name.is_empty()).then(|| name.to_owned())
-    })
+fn sudo_line_of(own: u32, path: &Path, config: &Path) -> Option<String> {
+    let owner = owner(path).filter(|owner| *owner != own)?;
+    Some(format!("sudo -u {} {}", shell_word(&owner_name(owner)), command_line(config)))
+}
+
+/// Whose `path` is. Where it cannot be seen: whose the directory is that hides it.
+fn owner(path: &Path) -> Option<u32> {
+    let path = path::absolute(path).ok()?;
+    path.ancestors().find_map(|path| Some(fs::metadata(path).ok()?.uid()))
 }
 
 /// The command line that this process was started with, as it can be typed again by somebody else:
@@ -44,22 +39,12 @@ fn line_of(arguments: &[String], config: &Path) -> String {
     });
     let mut line = "mailbearer".to_owned();
     if !names_config {
-        line += &format!(" -c {}", quoted(&config.to_string_lossy()));
+        line += &format!(" -c {}", shell_word(&config.to_string_lossy()));
     }
     for word in arguments {
-        line += &format!(" {}", quoted(word));
+        line += &format!(" {}", shell_word(word));
     }
     line
-}
-
-/// `word` as a shell takes it for one.
-pub(super) fn quoted(word: &str) -> Cow<'_, str> {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"@%+=:,./-_".contains(&byte);
-    if !word.is_empty() && word.bytes().all(is_plain) {
-        word.into()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''")).into()
-    }
 }
 
 #[cfg(test)]
@@ -67,19 +52,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn owner_is_named_by_the_user_database() {
-        let users = "root:x:0:0::/root:/bin/sh\nbroken\nmail:x:42:42::/:\n:x:43::\n";
-        assert_eq!(name_of(42, users).as_deref(), Some("mail"));
-        for unknown in [4, 43, 1000] {
-            assert_eq!(name_of(unknown, users), None, "{unknown}");
-        }
-    }
-
-    #[test]
-    fn owner_is_that_of_the_directory() {
+    fn line_is_for_the_owner_of_what_can_be_seen() {
         let directory = tempfile::tempdir().unwrap();
-        assert!(of(directory.path()).is_some());
-        assert_eq!(of(&directory.path().join("missing")), None);
+        let own = geteuid().as_raw();
+        let hidden = directory.path().join("state/mailbearer.redb");
+        for path in [directory.path(), &hidden] {
+            let line = sudo_line_of(own + 1, path, Path::new("/etc/mailbearer.toml")).unwrap();
+            let told = format!("sudo -u {} mailbearer ", shell_word(&owner_name(own)));
+            assert!(line.starts_with(&told), "{line}");
+            assert_eq!(sudo_line_of(own, path, Path::new("/etc/mailbearer.toml")), None);
+        }
     }
 
     #[test]

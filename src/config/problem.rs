@@ -71,6 +71,14 @@ pub enum ConfigError {
     },
 }
 
+impl ConfigError {
+    /// Whether another user could read the file.
+    pub fn is_no_permission(&self) -> bool {
+        matches!(self, Self::Unreadable { source, .. }
+            if source.kind() == io::ErrorKind::PermissionDenied)
+    }
+}
+
 fn in_lines(path: &Path, problems: &[Problem]) -> String {
     let rendered: Vec<String> =
         problems.iter().map(|problem| problem.in_file(path).to_string()).collect();

@@ -25,6 +25,7 @@ use std::time::Duration;
 use self::contents::{Contents, Held, Row};
 use self::disk::{Disk, SystemDisk};
 use self::file::StoreFile;
+pub use self::problem::{owner_name, shell_word};
 
 use crate::names::Username;
 use crate::provider::{GrantId, Protocol};
@@ -131,7 +132,7 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// It belongs to another user, whose commands these are.
-    #[error("{path:?} belongs to {owner}: run `sudo -u {} {command}`", problem::shell_word(owner))]
+    #[error("{path:?} belongs to {owner}: run `sudo -u {} {command}`", shell_word(owner))]
     NotOwner {
         /// The state directory.
         path: PathBuf,

@@ -71,7 +71,7 @@ pub(super) fn shell_words(words: &[&str], path: &Path) -> String {
 }
 
 /// `text` as one word of a shell's line.
-pub(super) fn shell_word(text: &str) -> String {
+pub fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_@%+=:,./-".contains(c);
     if !text.is_empty() && text.chars().all(plain) {
         text.to_owned()
@@ -81,7 +81,7 @@ pub(super) fn shell_word(text: &str) -> String {
 }
 
 /// The name of a user in `/etc/passwd`, or `#` and the number, which `sudo -u` takes as well.
-pub(super) fn owner_name(uid: u32) -> String {
+pub fn owner_name(uid: u32) -> String {
     let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     name_of(&passwd, uid).map_or_else(|| format!("#{uid}"), str::to_owned)
 }

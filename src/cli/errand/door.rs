@@ -174,20 +174,20 @@ fn no_relay(directory: &Path) -> Failure {
     Failure {
         error: format!("no running relay answers at {directory}/{SOCKET}"),
         fix: format!(
-            "start `mailbearer serve`; if it runs, it has no control socket because it cannot \
-             write {directory}: mount or make that so that it can"
+            "start `mailbearer serve`; if it runs, it has another state directory (see \
+             `store.path`), or no control socket because it cannot write {directory}: mount or \
+             make that so that it can"
         ),
         exit: Class::Failed,
     }
 }
 
 fn not_permitted(path: &Path, directory: &Path) -> Failure {
-    let line = owner::command_line(path);
-    let fix = owner::of(directory).map_or_else(
-        || format!("run `{line}` as the user that mailbearer runs as"),
-        |owner| format!("run `sudo -u {} {line}`", owner::quoted(&owner)),
+    let fix = owner::sudo_line(directory, path).map_or_else(
+        || format!("run `{}` as the user that mailbearer runs as", owner::command_line(path)),
+        |line| format!("run `{line}`"),
     );
-    let error = format!("{} belongs to another user", absolute(directory).display());
+    let error = format!("{} is not open to this user", absolute(directory).display());
     Failure { error, fix, exit: Class::Failed }
 }
 

@@ -105,7 +105,7 @@ impl OperatorError {
                 ErrorKind::Configuration => Class::Configuration,
             },
             Self::Store(StoreError::InUse { .. }) => Class::TryLater,
-            Self::Reload(_) => Class::Configuration,
+            Self::Reload(_) | Self::Store(StoreError::Unusable { .. }) => Class::Configuration,
             // A spent refresh token must not be tried again by a script, so this is not 75.
             Self::NotKept { .. }
             | Self::NoSuchPassword { .. }

@@ -94,17 +94,6 @@ async fn errand_waits_no_longer_than_a_minute_for_an_answer() {
 }
 
 #[test]
-fn directory_of_another_user_is_told_with_the_line_to_type() {
-    let directory = tempfile::tempdir().unwrap();
-    let owner = owner::of(directory.path()).unwrap();
-    let failure = not_permitted(Path::new("/etc/mailbearer.toml"), directory.path());
-    let line = format!("run `sudo -u {owner} mailbearer -c /etc/mailbearer.toml");
-    assert!(failure.fix.starts_with(&line), "{}", failure.fix);
-    let failure = not_permitted(Path::new("f.toml"), &directory.path().join("unseen"));
-    assert!(failure.fix.ends_with("as the user that mailbearer runs as"), "{}", failure.fix);
-}
-
-#[test]
 fn store_in_use_may_be_free_later() {
     for is_busy in [false, true] {
         assert_eq!(in_use(Path::new("/var/lib/mailbearer"), is_busy).exit, Class::TryLater);
