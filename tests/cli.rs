@@ -178,16 +178,33 @@ fn password_hash_prints_an_argon2id_hash_of_the_line() {
 fn a_result_that_cannot_be_printed_is_a_failure_with_a_sentence() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("mailbearer.toml"), CONFIG).unwrap();
-    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_mailbearer"))
-        .arg("check")
-        .current_dir(dir.path())
-        .env("TEST_SECRET", "tell-nobody")
-        .stdout(full)
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).starts_with("standard output cannot be written ("));
+    let told = |args: &[&str]| {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_mailbearer"))
+            .args(args)
+            .current_dir(dir.path())
+            .env("TEST_SECRET", "tell-nobody")
+            .env("XDG_STATE_HOME", dir.path())
+            .stdout(full)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        text(&output.stderr).to_owned()
+    };
+    for args in [&["check"][..], &["accounts"]] {
+        assert!(told(args).starts_with("standard output cannot be written ("));
+    }
+    for (args, revoke) in [
+        (&["password", "alice@contoso.com"][..], "password alice@contoso.com --revoke`"),
+        (
+            &["password", "alice@contoso.com", "--label", "2nd floor"],
+            "password alice@contoso.com --revoke '2nd floor'`",
+        ),
+    ] {
+        let told = told(args);
+        assert!(told.contains("nobody has seen") && told.contains(revoke), "{told}");
+        assert!(!told.contains("told this once"), "{told}");
+    }
 }
 
 #[test]
@@ -241,6 +258,30 @@ fn reload_and_healthcheck_without_a_relay_are_failures_with_a_sentence() {
         let stderr = text(&output.stderr);
         assert!(stderr.starts_with("no running relay answers at "), "{stderr}");
         assert!(stderr.contains("\n  start `mailbearer serve`"), "{stderr}");
+    }
+}
+
+#[test]
+fn password_tells_where_it_is_entered_or_that_no_listener_takes_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (submission_alone, _) = CONFIG.split_once("[listeners.imap]").unwrap();
+    let (_, account) = CONFIG.split_once("[accounts.").unwrap();
+    let file = format!("{submission_alone}[accounts.{account}");
+    std::fs::write(dir.path().join("mailbearer.toml"), file).unwrap();
+    for (label, protocol, told) in [
+        (
+            "one",
+            "submission",
+            "  user name   alice@contoso.com\n  submission  localhost, port 1587,",
+        ),
+        ("two", "imap", "no listener of the file serves imap to alice@contoso.com: write one"),
+    ] {
+        let args = ["password", "alice@contoso.com", "--label", label, "--protocol", protocol];
+        let output = mailbearer(dir.path(), &args, b"");
+        assert_eq!(output.status.code(), Some(0));
+        assert_eq!(text(&output.stdout).trim_end().len(), 20);
+        let stderr = text(&output.stderr);
+        assert!(stderr.contains(told), "{stderr}");
     }
 }
 

@@ -11,6 +11,7 @@ use crate::names::Username;
 use crate::net::listen::ListenAddress;
 use crate::relay::ListenerSettings;
 use crate::secret::ExposeSecret as _;
+use crate::store::shell_word;
 use crate::web::control::{ListPasswords, MakePassword, PasswordRow, RevokePassword};
 
 /// Does it by the configuration file `named`, or by the one that is found.
@@ -29,18 +30,30 @@ fn make(errand: &Errand, ask: MakePassword) -> Result<Exit, Exit> {
     let made = errand.carry_out(&ask, Alone::DoIt)?;
     let name = ask.name.to_lowercase();
     let printed = finish(made.password.0.expose_secret());
+    if printed != Exit::Done {
+        let label = ask.label.map_or_else(String::new, |label| format!(" {}", shell_word(&label)));
+        let name = shell_word(&name);
+        tell("  the password was made, and nobody has seen it");
+        tell(format_args!("  run `mailbearer password {name} --revoke{label}`, and make another"));
+        return Ok(printed);
+    }
     let label = ask.label.map_or_else(String::new, |label| format!(" ({label})"));
     let protocols = made.protocols.join(" and ");
     tell(format_args!("a local password for {name}{label}, good for {protocols}, told this once"));
     if made.replaced {
         tell("the one before, without a label as well, stopped working");
     }
+    let servers = servers(&errand.config().listeners, &name, &made.protocols);
+    if servers.is_empty() {
+        tell(format_args!("no listener of the file serves {protocols} to {name}: write one first"));
+        return Ok(Exit::Done);
+    }
     tell("enter in the mail client, beside that password:");
     tell(format_args!("  user name   {name}"));
-    for line in servers(&errand.config().listeners, &name, &made.protocols) {
+    for line in servers {
         tell(format_args!("  {line}"));
     }
-    Ok(printed)
+    Ok(Exit::Done)
 }
 
 fn show(errand: &Errand, name: String, json: bool) -> Result<Exit, Exit> {
