@@ -19,6 +19,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use pages::{exists, pages, root};
 
+/// What every secret is that a document names: long enough for the store's key.
+const SECRET: &str = "a secret of at least thirty-two characters";
+
 /// A directory with `mailbearer.toml` and all that it names, which is also the home, and an environment
 /// of its own.
 struct Scene {
@@ -37,13 +40,13 @@ impl Scene {
             behind.map(|rest| rest.split('"').next().unwrap_or_default().to_owned()).collect()
         };
         for name in named("{ file") {
-            fs::write(dir.path().join(name), "a secret\n").unwrap();
+            fs::write(dir.path().join(name), SECRET).unwrap();
         }
         for name in named("\nca_file") {
             let ca = rcgen::generate_simple_self_signed(["ca.example".to_owned()]).unwrap();
             fs::write(dir.path().join(name), ca.cert.pem()).unwrap();
         }
-        let env = named("{ env").into_iter().map(|name| (name, "a secret".to_owned())).collect();
+        let env = named("{ env").into_iter().map(|name| (name, SECRET.to_owned())).collect();
         Self { dir, env }
     }
 
@@ -115,7 +118,7 @@ fn a_reader_who_follows_the_readme_line_by_line_gets_there() {
     scene.env.clear();
     for line in readme_blocks("sh").concat().lines() {
         if let Some((name, _)) = line.strip_prefix("export ").and_then(|it| it.split_once('=')) {
-            scene.env.push((name.to_owned(), "a secret".to_owned()));
+            scene.env.push((name.to_owned(), SECRET.to_owned()));
             continue;
         }
         match line {

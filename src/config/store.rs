@@ -6,11 +6,13 @@
 use std::env::VarError;
 use std::path::{self, Path, PathBuf};
 
-use crate::store::{KeySource, StoreSettings};
+use crate::secret::SecretSource;
+use crate::store::{KeySource, StoreSettings, is_key};
 
 use super::field::Field;
 use super::file::{File, Reported};
 use super::later;
+use super::secrets::Secrets;
 use super::table::Table;
 
 /// Where the configuration of a system's service stands.
@@ -33,7 +35,7 @@ pub(super) fn read(file: &File<'_>, root: &mut Table<'_>) -> Result<StoreSetting
     let (path, key) = match &mut table {
         Some(table) => (
             table.read("path", |field| store_path(&field)),
-            table.read("key", |field| field.secret()),
+            table.read("key", |field| store_key(&field)),
         ),
         None => (Ok(None), Ok(None)),
     };
@@ -46,6 +48,20 @@ pub(super) fn read(file: &File<'_>, root: &mut Table<'_>) -> Result<StoreSetting
     let made = || KeySource::Made(path.with_file_name(KEY_NAME));
     let key = key?.map_or_else(made, KeySource::Given);
     Ok(StoreSettings { path, key })
+}
+
+/// What seals the store. A program is not run to see what it gives.
+fn store_key(field: &Field<'_>) -> Result<SecretSource, Reported> {
+    let source = field.secret()?;
+    let is_looked_at =
+        field.file().secrets() == Secrets::Verify && !matches!(source, SecretSource::Command(_));
+    if is_looked_at && !is_key(&source) {
+        return Err(field.problem(
+            "has fewer than 32 characters, so that it could be guessed",
+            "make one with `openssl rand -base64 32`",
+        ));
+    }
+    Ok(source)
 }
 
 fn store_path(field: &Field<'_>) -> Result<PathBuf, Reported> {

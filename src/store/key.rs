@@ -21,6 +21,11 @@ use crate::secret::{ExposeSecret as _, SecretSource, SecretString};
 #[derive(Clone)]
 pub(super) struct Key(SecretString);
 
+/// Whether `source` gives a secret that is long enough to seal a store.
+pub fn is_key(source: &SecretSource) -> bool {
+    source.read().is_ok_and(|text| Key::parse(text).is_some())
+}
+
 impl Key {
     /// The shortest key, in bytes. 32 characters of hexadecimal digits are 128 bits.
     const LEN_MIN: usize = 32;

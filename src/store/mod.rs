@@ -25,6 +25,7 @@ use std::time::Duration;
 use self::contents::{Contents, Held, Row};
 use self::disk::{Disk, SystemDisk};
 use self::file::StoreFile;
+pub use self::key::is_key;
 pub use self::problem::{owner_name, shell_word};
 
 use crate::names::Username;

@@ -75,6 +75,25 @@ fn a_key_of_the_store_is_a_secret_like_any_other() {
 }
 
 #[test]
+fn a_key_that_could_be_guessed_is_a_problem_of_the_file_for_whoever_looks_at_secrets() {
+    let parse = |key: &str, secrets| {
+        let env = |name: &str| match name {
+            "KEY" => Ok(key.to_owned()),
+            "HOME" => Ok("/home/alice".to_owned()),
+            _ => Ok("secret".to_owned()),
+        };
+        let text = good_with(&[(END, "[store]\nkey = { env = \"KEY\" }")]);
+        Config::parse(&text, Path::new("/srv"), &env, secrets).map(drop)
+    };
+    let (short, long) = ("x".repeat(31), "x".repeat(32));
+    let [problem] = &*parse(&short, Secrets::Verify).unwrap_err() else { panic!() };
+    assert_eq!(problem.message, "has fewer than 32 characters, so that it could be guessed");
+    assert_eq!(problem.help, "make one with `openssl rand -base64 32`");
+    assert_eq!(parse(&long, Secrets::Verify), Ok(()));
+    assert_eq!(parse(&short, Secrets::Leave), Ok(()), "told when it is used");
+}
+
+#[test]
 fn a_store_that_is_wrong_is_refused() {
     refused(
         "store",
@@ -110,7 +129,7 @@ fn what_a_reload_cannot_change_is_named() {
     for (new, expected) in [
         ("[store]\npath = \"/a/b\"\n[log]\nlevel = \"debug\"", &[][..]),
         ("[store]\npath = \"/a/c\"", &["store.path"]),
-        ("[store]\npath = \"/a/b\"\nkey = { env = \"SECRET\" }", &["store.key"]),
+        ("[store]\npath = \"/a/b\"\nkey = { command = [\"/bin/sh\"] }", &["store.key"]),
         ("[log]\nformat = \"json\"", &["store.path", "log.format"]),
     ] {
         let told = old.unreloadable_changes(&with(new));
@@ -119,8 +138,9 @@ fn what_a_reload_cannot_change_is_named() {
         assert_eq!(told, expected, "{new}");
     }
     let keyed = |key: &str| with(&format!("[store]\nkey = {key}"));
-    let secret = "{ env = \"SECRET\" }";
+    let secret = "{ command = [\"/bin/sh\"] }";
     assert!(keyed(secret).unreloadable_changes(&keyed(secret)).is_empty());
-    let told = keyed(secret).unreloadable_changes(&keyed("\"tell-nobody\""));
+    let told =
+        keyed(secret).unreloadable_changes(&keyed("\"tell-nobody-tell-nobody-tell-nobody\""));
     assert_eq!(told, ["restart to change `store.key`"]);
 }
