@@ -218,10 +218,13 @@ impl App {
     /// until [`Shutdown::cut`].
     pub async fn run(mut self) {
         self.sockets.serve();
+        // Through the drain too: who asks for its health hears that it is shutting down, and other
+        // commands find the store locked.
+        let stop = self.shutdown.cut.child_token();
         let control = self
             .control
             .take()
-            .map(|socket| tokio::spawn(socket.serve(self.operator(), self.shutdown.drain.clone())));
+            .map(|socket| tokio::spawn(socket.serve(self.operator(), stop.clone())));
         let tokens = self.tokens.clone();
         let keeping = tokio::spawn(async move { tokens.keep().await });
 
@@ -229,6 +232,7 @@ impl App {
         self.sockets.close();
         self.drain().await;
         keeping.abort();
+        stop.cancel();
         if let Some(control) = control {
             // What was asked there ends within the time of a token request.
             let _ = control.await;
@@ -250,7 +254,7 @@ impl App {
             let Some(order) = order else { break };
             let outcome = tokio::select! {
                 biased;
-                () = drain.cancelled() => Err("the relay is shutting down".to_owned()),
+                () = drain.cancelled() => break,
                 outcome = self.reload() => outcome,
             };
             // Whoever gave the order may have gone.

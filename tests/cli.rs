@@ -364,3 +364,32 @@ fn authorize_exits_64_when_nobody_has_to_consent_or_the_token_is_none() {
         assert!(stderr.starts_with(told) && !stderr.contains("planted"), "{stderr}");
     }
 }
+
+#[test]
+fn serve_exits_78_when_the_store_cannot_be_opened_and_leaves_it_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = format!("{CONFIG}[store]\npath = \"state/mailbearer.redb\"\n");
+    std::fs::write(dir.path().join("mailbearer.toml"), file).unwrap();
+    let made = mailbearer(dir.path(), &["password", "alice@contoso.com"], b"");
+    assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
+    let [store, key] = ["mailbearer.redb", "store.key"].map(|it| dir.path().join("state").join(it));
+    let [kept, right] = [&store, &key].map(|it| std::fs::read(it).unwrap());
+    let another = vec![b'k'; right.len()];
+    let short = kept.get(..1_000).unwrap().to_vec();
+    for (stored, sealed_by, told) in [
+        (&kept, Some(&another), "another key"),
+        (&short, Some(&right), "is damaged"),
+        (&kept, None, "is missing"),
+    ] {
+        std::fs::write(&store, stored).unwrap();
+        match sealed_by {
+            Some(bytes) => std::fs::write(&key, bytes).unwrap(),
+            None => std::fs::remove_file(&key).unwrap(),
+        }
+        let output = mailbearer(dir.path(), &["serve"], b"");
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(78), "{stderr}");
+        assert!(stderr.contains(told), "{told} is not told: {stderr}");
+        assert_eq!(&std::fs::read(&store).unwrap(), stored, "{told}");
+    }
+}

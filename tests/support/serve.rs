@@ -1,7 +1,8 @@
 //! `mailbearer serve` as a process of its own, before the stand-in provider.
 
 use std::net::SocketAddr;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use mailbearer::sandbox::Sandbox;
@@ -39,7 +40,8 @@ pub struct Served {
     pub provider: Sandbox,
     /// What everybody on the machine can see of it.
     pub command_line: String,
-    _dir: TempDir,
+    file: PathBuf,
+    dir: TempDir,
 }
 
 impl Served {
@@ -48,23 +50,24 @@ impl Served {
         let settings = RigSettings { extra, ..RigSettings::default() };
         let provider = provider(settings.tls).await;
         let dir = tempfile::tempdir().unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_mailbearer"))
-            .arg("-c")
-            .arg(write_config(dir.path(), &settings, &provider))
-            .arg("serve")
-            .env_clear()
-            .env("HOME", dir.path())
-            .env("OTHER_SECRET", OTHER_SECRET)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+        let file = write_config(dir.path(), &settings, &provider);
+        let mut child = program(dir.path(), &file).arg("serve").spawn().unwrap();
         let [submission, imap] = bound(&mut child).await;
         let command_line = std::fs::read(format!("/proc/{}/cmdline", child.id().unwrap()));
         let command_line = String::from_utf8(command_line.unwrap()).unwrap();
-        Self { child, submission, imap, provider, command_line, _dir: dir }
+        Self { child, submission, imap, provider, command_line, file, dir }
+    }
+
+    /// Runs another command with the same file.
+    pub async fn command(&self, args: &[&str]) -> Output {
+        let running = program(self.dir.path(), &self.file).args(args).output();
+        timeout(PATIENCE, running).await.unwrap().unwrap()
+    }
+
+    /// Rewrites the file.
+    pub fn rewrite(&self, change: impl FnOnce(String) -> String) {
+        let text = std::fs::read_to_string(&self.file).unwrap();
+        std::fs::write(&self.file, change(text)).unwrap();
     }
 
     /// A client that was greeted.
@@ -76,8 +79,13 @@ impl Served {
 
     /// Sends SIGTERM.
     pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.child.id().unwrap()).unwrap();
-        kill_process(Pid::from_raw(id).unwrap(), Signal::TERM).unwrap();
+        kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
     }
 
     /// Waits for its end, which must be a good one; gives what it logged.
@@ -87,4 +95,20 @@ impl Served {
         assert_eq!(output.status.code(), Some(0), "{log}");
         log
     }
+}
+
+/// The program with that file and its home in `dir`.
+fn program(dir: &Path, file: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mailbearer"));
+    command
+        .arg("-c")
+        .arg(file)
+        .env_clear()
+        .env("HOME", dir)
+        .env("OTHER_SECRET", OTHER_SECRET)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
 }
