@@ -20,7 +20,7 @@ use super::endpoint::host_of;
 use super::error::{ErrorKind, TokenError};
 use super::grant::{Answer, Issued, Issuer};
 use super::insistence::Insistence;
-use super::ledger::{Entry, Ledger};
+use super::ledger::{Entry, Ledger, Saved};
 use super::moment::Moment;
 use super::slot::Key;
 use super::{Token, Wanted, verdict};
@@ -266,11 +266,21 @@ impl Desk {
         committed
     }
 
-    /// Waits for the requests under way, 15 s at most: what they bring has to be committed.
+    /// Waits for the requests under way, 15 s at most: what they bring has to be committed. Then
+    /// tries for the last time to write what is in memory alone: the next pause would be too long.
     pub(super) async fn settled(&self) {
         self.requests.close();
         if timeout(SETTLED_WITHIN, self.requests.wait()).await.is_err() {
             error!("token requests are still under way: a refresh token may be lost");
+        }
+        match self.ledger.save().await {
+            Ok(Saved::Already) => {}
+            Ok(Saved::Now) => self.cache.all_saved(),
+            Err(problem) => error!(
+                problem = %problem,
+                "the program ends with refresh tokens that are in memory alone: their accounts \
+                 may need a new consent"
+            ),
         }
     }
 

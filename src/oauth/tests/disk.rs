@@ -94,3 +94,23 @@ async fn refusal_that_cannot_be_written_endangers_no_refresh_token() {
     assert_eq!(scene.ask().await.unwrap_err().kind, ErrorKind::Consent);
     assert!(!scene.status().is_unsaved);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_memory_alone_is_written_before_the_program_ends() {
+    let log = Log::default();
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+    let _subscribed = log.subscribe(tracing::Level::ERROR);
+    let scene = Scene::person();
+    scene.disk_fails(true);
+    scene.ask().await.unwrap();
+    scene.events();
+    scene.tokens.settled().await;
+    assert_eq!(scene.events(), ["save fails"]);
+    let logged = log.text();
+    assert!(logged.contains("the program ends with refresh tokens that"), "{logged}");
+
+    scene.disk_fails(false);
+    scene.tokens.settled().await;
+    assert_eq!(scene.events(), ["save"]);
+    assert!(!scene.status().is_unsaved);
+}
