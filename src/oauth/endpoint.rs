@@ -14,10 +14,10 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use oauth2::http::{HeaderValue, Method, StatusCode, header};
 use oauth2::url::{Host, Url, form_urlencoded};
@@ -54,7 +54,13 @@ const USER_AGENT: &str = concat!("mailbearer/", env!("CARGO_PKG_VERSION"));
 /// The HTTP clients in use, one for each way to trust and to reach an endpoint.
 #[derive(Default)]
 pub(super) struct Endpoints {
-    clients: Mutex<HashMap<(Route, Option<PathBuf>), Client>>,
+    clients: Mutex<HashMap<(Route, Option<PathBuf>), Known>>,
+}
+
+/// A client, and of when the `ca_file` is that it trusts.
+struct Known {
+    client: Client,
+    ca_file_of: Option<SystemTime>,
 }
 
 /// How an endpoint is reached.
@@ -87,8 +93,8 @@ impl Route {
 
 impl Endpoints {
     /// The token endpoint of `grant`, not yet connected. Reads `ca_file` and the platform's roots
-    /// when they are used first, so it may block for some milliseconds. A failure is not
-    /// remembered.
+    /// when they are used first, and again when that file has changed, so it may block for some
+    /// milliseconds. A failure is not remembered.
     ///
     /// # Errors
     /// When the endpoint's URL is unfit or there are no certificate authorities to trust.
@@ -119,12 +125,16 @@ impl Endpoints {
 
         let key = (route, grant.ca_file.clone());
         let lock = || self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = lock().get(&key).cloned();
+        let ca_file_of = grant.ca_file.as_deref().and_then(modified);
+        // A file that is away for a moment does not end a trust that was good.
+        let is_current = |known: &&Known| ca_file_of.is_none() || known.ca_file_of == ca_file_of;
+        let known = lock().get(&key).filter(is_current).map(|known| known.client.clone());
         let client = match known {
             Some(client) => client,
             None => {
                 let client = make_client(route, grant).map_err(configuration)?;
-                lock().entry(key).or_insert(client).clone()
+                lock().insert(key, Known { client: client.clone(), ca_file_of });
+                client
             }
         };
         Ok(Endpoint { client, host, url, name })
@@ -141,6 +151,10 @@ impl fmt::Debug for Endpoints {
 pub(super) fn host_of(token_endpoint: &str) -> String {
     let url = Url::parse(token_endpoint).ok();
     url.as_ref().and_then(Url::host_str).unwrap_or(token_endpoint).to_owned()
+}
+
+fn modified(file: &Path) -> Option<SystemTime> {
+    file.metadata().ok()?.modified().ok()
 }
 
 /// Makes the HTTP client for `route`; the error is a clause.
@@ -441,5 +455,34 @@ mod tests {
             let url = Url::parse(bad);
             assert_eq!(url.ok().as_ref().and_then(Route::to), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn ca_file_is_read_again_when_it_has_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ca.pem");
+        let write = |text: &str, at: u64| {
+            std::fs::write(&path, text).unwrap();
+            let file = std::fs::File::options().append(true).open(&path).unwrap();
+            file.set_modified(UNIX_EPOCH + Duration::from_secs(at)).unwrap();
+        };
+        let authority = rcgen::generate_simple_self_signed(["ca.example".to_owned()]).unwrap();
+        let grant = Grant {
+            id: crate::provider::GrantId::Account(crate::names::Username::parse("a").unwrap()),
+            kind: crate::provider::GrantKind::AuthorizationCode,
+            token_endpoint: "https://127.0.0.1:1/token".to_owned(),
+            revocation_endpoint: None,
+            client_id: "client".to_owned(),
+            client_secret: None,
+            ca_file: Some(path.clone()),
+            refresh_idle: None,
+        };
+        let endpoints = Endpoints::default();
+        write(&authority.cert.pem(), 1);
+        assert!(endpoints.open(&grant).is_ok());
+        write("no certificate", 2);
+        assert!(endpoints.open(&grant).is_err());
+        std::fs::remove_file(&path).unwrap();
+        assert!(endpoints.open(&grant).is_ok(), "what was trusted holds while the file is away");
     }
 }
