@@ -12,7 +12,14 @@ pub(super) fn run(named: Option<PathBuf>) -> Exit {
     let health =
         Errand::load(named).and_then(|errand| errand.carry_out(&CheckHealth {}, Alone::Fail));
     match health {
-        Ok(health) if health.not_ready.is_empty() => finish("ready"),
+        Ok(health) if health.not_ready.is_empty() => {
+            if let Some(problem) = health.unsaved {
+                tell(format_args!(
+                    "the store is not written, do not restart before it is: {problem}"
+                ));
+            }
+            finish("ready")
+        }
         Ok(health) => {
             for reason in health.not_ready {
                 tell(format_args!("not ready: {reason}"));

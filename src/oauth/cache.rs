@@ -262,6 +262,10 @@ impl Cache {
     }
 
     /// Says that everything is written.
+    pub(super) fn any_unsaved(&self) -> bool {
+        self.lock().entries.values().any(|entry| entry.is_unsaved)
+    }
+
     pub(super) fn all_saved(&self) {
         self.lock().entries.values_mut().for_each(|entry| entry.is_unsaved = false);
     }

@@ -276,11 +276,12 @@ impl Desk {
         match self.ledger.save().await {
             Ok(Saved::Already) => {}
             Ok(Saved::Now) => self.cache.all_saved(),
-            Err(problem) => error!(
+            Err(problem) if self.cache.any_unsaved() => error!(
                 problem = %problem,
                 "the program ends with refresh tokens that are in memory alone: their accounts \
                  may need a new consent"
             ),
+            Err(problem) => warn!(problem = %problem, "the store is not written at the end"),
         }
     }
 

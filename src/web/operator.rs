@@ -268,7 +268,8 @@ impl Operator {
         }
     }
 
-    fn unsaved(&self) -> Option<String> {
+    /// What is wrong if the store could not be written last.
+    pub fn unsaved(&self) -> Option<String> {
         match self.store.health() {
             Health::Saved => None,
             Health::Unsaved { problem } => Some(problem),

@@ -307,6 +307,9 @@ pub struct CheckHealth {}
 pub struct HealthTold {
     /// Why it is not ready, each in a sentence; none if it is.
     pub not_ready: Vec<String>,
+    /// What is wrong if the store could not be written last. It is ready all the same: whoever
+    /// restarts it for that may lose refresh tokens.
+    pub unsaved: Option<String>,
 }
 
 impl Ask for CheckHealth {
@@ -314,7 +317,7 @@ impl Ask for CheckHealth {
     type Answer = HealthTold;
 
     async fn carry_out(self, operator: Operator) -> Result<Self::Answer, OperatorError> {
-        Ok(HealthTold { not_ready: operator.health()? })
+        Ok(HealthTold { not_ready: operator.health()?, unsaved: operator.unsaved() })
     }
 }
 

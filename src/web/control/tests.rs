@@ -341,7 +341,10 @@ async fn reload_and_health_tell_what_the_relay_says() {
             order.send(outcome).unwrap();
         }
     });
-    assert_eq!(ask(&router, "/health", json!({})).await, json!({"not_ready": ["draining"]}));
+    assert_eq!(
+        ask(&router, "/health", json!({})).await,
+        json!({"not_ready": ["draining"], "unsaved": null})
+    );
     assert_eq!(ask(&router, "/reload", json!({})).await, json!({"warnings": ["odd"]}));
     let failure = refused(&router, "/reload", json!({})).await;
     assert_eq!(failure.exit, Class::Configuration);
