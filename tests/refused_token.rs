@@ -87,3 +87,15 @@ async fn a_reply_that_no_token_mends_is_told_at_once() {
     }
     assert_eq!(rig.provider.token_requests(), 1);
 }
+
+#[tokio::test]
+async fn what_one_protocol_accepts_begets_no_more_tokens_for_another_that_refuses_all() {
+    let rig = Rig::start().await;
+    rig.provider.script().on(Protocol::Submission, Step::Token, Times::Always, Action::RefuseToken);
+    for _ in 0..8 {
+        let reply = submission_reply(&rig, &[]).await;
+        assert!(reply.starts_with("535 5.7.3 "), "{reply}");
+        rig.signed_in_by_imap(ALICE, PASSWORD).await;
+    }
+    assert_eq!(rig.provider.token_requests(), 6);
+}

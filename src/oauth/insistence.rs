@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::names::Username;
+use crate::provider::Protocol;
 
 /// How many tokens in a row are asked for in vain before it is held to be no matter of tokens.
 const IN_A_ROW_MAX: u32 = 5;
@@ -34,11 +35,15 @@ pub(super) struct Insistence {
 struct Vain {
     in_a_row: u32,
     last: Instant,
+    /// Where the last one was refused. A token that another protocol's server takes says nothing
+    /// of this one's.
+    refused_at: Protocol,
 }
 
 impl Insistence {
-    /// Takes the right to ask for another token for `account`, if there is one left.
-    pub(super) fn take(&self, account: &Username) -> bool {
+    /// Takes the right to ask for another token for `account`, whose last one was refused at
+    /// `protocol`'s server, if there is one left.
+    pub(super) fn take(&self, account: &Username, protocol: Protocol) -> bool {
         let account = account.folded();
         let now = Instant::now();
         let mut accounts = self.lock();
@@ -48,7 +53,9 @@ impl Insistence {
                 return false;
             }
         }
-        let vain = accounts.entry(account).or_insert(Vain { in_a_row: 0, last: now });
+        let first = Vain { in_a_row: 0, last: now, refused_at: protocol };
+        let vain = accounts.entry(account).or_insert(first);
+        vain.refused_at = protocol;
         let may = vain.in_a_row < IN_A_ROW_MAX || now.duration_since(vain.last) >= PACE;
         if may {
             vain.in_a_row = vain.in_a_row.saturating_add(1);
@@ -57,11 +64,16 @@ impl Insistence {
         may
     }
 
-    /// Counts `account` from the start: the upstream took a token from it.
-    pub(super) fn forgive(&self, account: &Username) {
+    /// Counts `account` from the start, if it was at `protocol`'s server, which now took a token
+    /// from it, that the last one was refused.
+    pub(super) fn forgive(&self, account: &Username, protocol: Protocol) {
         let mut accounts = self.lock();
-        if !accounts.is_empty() {
-            accounts.remove(&account.folded());
+        if accounts.is_empty() {
+            return;
+        }
+        let account = account.folded();
+        if accounts.get(&account).is_some_and(|vain| vain.refused_at == protocol) {
+            accounts.remove(&account);
         }
     }
 
@@ -77,6 +89,8 @@ mod tests {
 
     use super::*;
 
+    const SMTP: Protocol = Protocol::Submission;
+
     fn user(name: &str) -> Username {
         Username::parse(name).unwrap()
     }
@@ -85,33 +99,35 @@ mod tests {
     async fn insistence_is_five_in_a_row_and_then_one_a_minute() {
         let insistence = Insistence::default();
         let alice = user("alice@contoso.com");
-        assert!((0..5).all(|_| insistence.take(&alice)));
-        assert!(!insistence.take(&alice));
-        assert!(insistence.take(&user("bob@contoso.com")), "each account has its own");
+        assert!((0..5).all(|_| insistence.take(&alice, SMTP)));
+        assert!(!insistence.take(&alice, SMTP));
+        assert!(insistence.take(&user("bob@contoso.com"), SMTP), "each account has its own");
         advance(PACE - Duration::from_secs(1)).await;
-        assert!(!insistence.take(&user("ALICE@contoso.com")));
+        assert!(!insistence.take(&user("ALICE@contoso.com"), SMTP));
         advance(Duration::from_secs(1)).await;
-        assert!(insistence.take(&alice) && !insistence.take(&alice));
+        assert!(insistence.take(&alice, SMTP) && !insistence.take(&alice, SMTP));
     }
 
     #[tokio::test(start_paused = true)]
     async fn insistence_begins_anew_when_a_token_was_accepted() {
         let insistence = Insistence::default();
         let alice = user("alice@contoso.com");
-        assert!((0..5).all(|_| insistence.take(&alice)));
-        insistence.forgive(&user("Alice@Contoso.com"));
-        assert!((0..5).all(|_| insistence.take(&alice)));
-        assert!(!insistence.take(&alice));
+        assert!((0..5).all(|_| insistence.take(&alice, SMTP)));
+        insistence.forgive(&alice, Protocol::Imap);
+        assert!(!insistence.take(&alice, SMTP), "what another server takes counts for nothing");
+        insistence.forgive(&user("Alice@Contoso.com"), SMTP);
+        assert!((0..5).all(|_| insistence.take(&alice, SMTP)));
+        assert!(!insistence.take(&alice, SMTP));
     }
 
     #[tokio::test(start_paused = true)]
     async fn insistence_counts_ten_thousand_accounts_and_forgets_the_still_ones() {
         let insistence = Insistence::default();
-        assert!((0..ACCOUNTS_MAX).all(|number| insistence.take(&user(&number.to_string()))));
-        assert!(!insistence.take(&user("one more")));
-        assert!(insistence.take(&user("7")), "who is counted already goes on");
+        assert!((0..ACCOUNTS_MAX).all(|number| insistence.take(&user(&number.to_string()), SMTP)));
+        assert!(!insistence.take(&user("one more"), SMTP));
+        assert!(insistence.take(&user("7"), SMTP), "who is counted already goes on");
         advance(FORGOTTEN_AFTER).await;
-        assert!(insistence.take(&user("one more")));
+        assert!(insistence.take(&user("one more"), SMTP));
         assert_eq!(insistence.lock().len(), 1);
     }
 }

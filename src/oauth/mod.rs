@@ -36,7 +36,7 @@ use slot::Key;
 pub use status::{GrantStatus, TokenState};
 
 use crate::names::Username;
-use crate::provider::Grant;
+use crate::provider::{Grant, Protocol};
 use crate::secret::{AccessToken, RefreshToken};
 use crate::store::Store;
 
@@ -128,9 +128,9 @@ impl Tokens {
         })
     }
 
-    /// A newer token than `refused`, which the upstream did not take from `account`; `None` where
-    /// no further request is made for it: five in a row were in vain, and the last one is less than
-    /// a minute ago.
+    /// A newer token than `refused`, which the upstream of `protocol` did not take from `account`;
+    /// `None` where no further request is made for it: five in a row were in vain, and the last one
+    /// is less than a minute ago.
     ///
     /// # Errors
     /// As [`Self::access_token`].
@@ -140,14 +140,16 @@ impl Tokens {
         scopes: &[String],
         refused: &Token,
         account: &Username,
+        protocol: Protocol,
     ) -> Result<Option<Token>, TokenError> {
         let need = Need::NewerThan(refused.generation);
-        self.0.token(grant, scopes, need, || self.0.insistence.take(account)).await
+        self.0.token(grant, scopes, need, || self.0.insistence.take(account, protocol)).await
     }
 
-    /// Says that the upstream took a token from `account`: its refused ones are no longer in a row.
-    pub fn accepted(&self, account: &Username) {
-        self.0.insistence.forgive(account);
+    /// Says that the upstream of `protocol` took a token from `account`: those that it refused are
+    /// no longer in a row.
+    pub fn accepted(&self, account: &Username, protocol: Protocol) {
+        self.0.insistence.forgive(account, protocol);
     }
 
     /// What is known of `grant`. Blocks as the store does.

@@ -61,7 +61,7 @@ pub(crate) async fn verdict<P: MailProtocol>(
     let deadline = received + VERDICT_TIMEOUT;
     match sign_in::<P>(relay.tokens(), account, &destination, deadline).await {
         Ok(upstream) => {
-            relay.tokens().accepted(account.name());
+            relay.tokens().accepted(account.name(), P::PROTOCOL);
             P::learn(relay.records(), host, &upstream.welcome);
             let upstream_ms = u64::try_from(received.elapsed().as_millis()).unwrap_or(u64::MAX);
             // Once in a session: a field that is recorded again would stand twice in the text.
@@ -123,7 +123,7 @@ async fn sign_in<P: MailProtocol>(
         (outcome, _) => return outcome,
     };
     let again = async {
-        match tokens.renewed(grant, scopes, &shown, account.name()).await {
+        match tokens.renewed(grant, scopes, &shown, account.name(), P::PROTOCOL).await {
             Ok(Some(newer)) => {
                 let (account, cause) = (account.name().as_str(), refused.to_string());
                 info!(account, cause, "token refused, a newer one is tried");

@@ -57,7 +57,7 @@ async fn hundred_refused_sign_ins_in_a_minute_make_six_requests_at_most() {
         scene.renewed("mail", &token).await.unwrap();
     }
     assert_eq!(scene.request_count(), 7);
-    scene.tokens.accepted(&alice());
+    scene.tokens.accepted(&alice(), Protocol::Imap);
     let token = scene.token_for("mail").await.unwrap();
     assert!(scene.renewed("mail", &token).await.unwrap().is_some());
 }

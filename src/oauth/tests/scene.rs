@@ -296,7 +296,9 @@ impl Scene {
         scope: &str,
         refused: &Token,
     ) -> Result<Option<Token>, TokenError> {
-        self.tokens.renewed(&self.grant, &[scope.to_owned()], refused, &alice()).await
+        self.tokens
+            .renewed(&self.grant, &[scope.to_owned()], refused, &alice(), Protocol::Imap)
+            .await
     }
 
     /// Wants the grant with the scope of [`Self::ask`].
