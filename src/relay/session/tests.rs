@@ -7,17 +7,18 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
-use crate::account::password::Passwords;
+use crate::account::password::{Origin, Passwords};
 use crate::account::{AccountSettings, LocalPassword};
 use crate::names::{AccountPattern, Username};
 use crate::oauth::Tokens;
-use crate::provider::{Grant, GrantId, GrantKind, Mechanism, PerProtocol, Provider};
+use crate::proto::Claim;
+use crate::provider::{Grant, GrantId, GrantKind, Mechanism, PerProtocol, Protocol, Provider};
 use crate::relay::protocol::{Imap, Submission};
 use crate::relay::{Limits, ListenerSettings, Relay, Service, Shutdown};
-use crate::secret::{SecretSource, SecretString};
+use crate::secret::{ExposeSecret as _, SecretSource, SecretString};
 use crate::store::Store;
 
 /// `\0alice@example.com\0wrong`, and the same of an account that does not exist.
@@ -72,9 +73,23 @@ fn connect_until<P: MailProtocol>(
     shutdown: Shutdown,
     local_password: LocalPassword,
 ) -> (DuplexStream, JoinHandle<()>) {
+    let listener = listener(P::PROTOCOL, shutdown, local_password);
+    let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let place = listener.relay().admit(peer).unwrap();
+    let (client, stream) = duplex(4_096);
+    let session = run::<P, DuplexStream>(listener, stream, peer.into(), place);
+    (client, tokio::spawn(session))
+}
+
+/// The listener of a relay with that one account.
+fn listener(
+    protocol: Protocol,
+    shutdown: Shutdown,
+    local_password: LocalPassword,
+) -> Arc<Listener> {
     let settings = ListenerSettings {
         name: "test".to_owned(),
-        protocol: P::PROTOCOL,
+        protocol,
         addresses: Vec::new(),
         allow: Vec::new(),
         accounts: None,
@@ -90,13 +105,39 @@ fn connect_until<P: MailProtocol>(
         passwords.make(&Username::parse(name).unwrap(), None, &[]).unwrap();
     }
     let relay = Relay::new(passwords, Tokens::new(store), Arc::clone(&service), shutdown);
-    let relay = Arc::new(relay);
-    let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let place = relay.admit(peer).unwrap();
-    let listener = Arc::new(Listener::new(&relay, &service, settings));
-    let (client, stream) = duplex(4_096);
-    let session = run::<P, DuplexStream>(listener, stream, peer.into(), place);
-    (client, tokio::spawn(session))
+    Arc::new(Listener::new(&Arc::new(relay), &service, settings))
+}
+
+/// Signs in at `listener` with a password that was just made.
+async fn signed_in(listener: &Listener) -> SignedIn {
+    let passwords = listener.relay().passwords();
+    let username = Username::parse("alice@example.com").unwrap();
+    let made = passwords.make(&username, None, &[]).unwrap().password;
+    let origin = Origin { accounts: None, protocol: Protocol::Imap, peer: Peer::Elsewhere };
+    let password = made.expose_secret().as_bytes().to_vec().into();
+    let claim = Claim { username, password };
+    passwords.sign_in(listener.service().directory(), origin, &claim).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_password_revoked_while_the_provider_is_signed_in_to_ends_the_session() {
+    let listener = listener(Protocol::Imap, Shutdown::default(), LocalPassword::None);
+    let access = signed_in(&listener).await;
+    assert!(listener.admits_still(&access));
+    listener.relay().passwords().revoke(access.account().name(), None).unwrap();
+    assert!(!listener.admits_still(&access));
+    let cut = timeout(Duration::from_secs(1), until_cut(&listener, &access)).await;
+    assert_eq!(cut, Ok(Reason::Revoked));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_removed_while_the_provider_is_signed_in_to_ends_the_session() {
+    let listener = listener(Protocol::Imap, Shutdown::default(), LocalPassword::None);
+    let access = signed_in(&listener).await;
+    let empty = Service::new(Vec::new(), &[], Limits::default()).unwrap();
+    listener.relay().change(Arc::new(empty));
+    let cut = timeout(Duration::from_secs(1), until_cut(&listener, &access)).await;
+    assert_eq!(cut, Ok(Reason::AccountRemoved));
 }
 
 async fn line(client: &mut DuplexStream) -> String {
@@ -192,7 +233,7 @@ async fn more_than_64_kib_behind_a_sign_in_are_not_taken_from_the_client() {
             taken += 1_024;
         }
     };
-    let _: Result<(), _> = tokio::time::timeout(Duration::from_millis(500), flood).await;
+    let _: Result<(), _> = timeout(Duration::from_millis(500), flood).await;
     assert!((65_536..=65_536 + 8_192).contains(&taken), "{taken} bytes were taken");
 }
 
