@@ -77,9 +77,9 @@ async fn each_line_of_json_is_an_object_with_the_sessions_fields() {
     let said = |message: &str| -> Vec<&Value> {
         lines.iter().filter(|line| line["message"] == message).collect()
     };
-    let warnings = said("configuration");
+    let warnings = said("nobody can sign in, there is no local password");
     assert_eq!(warnings.len(), 1, "{written}");
-    assert_eq!(warnings[0]["key"], "accounts.\"bob@example.com\"");
+    assert_eq!(warnings[0]["account"], "bob@example.com");
     assert_eq!(warnings[0]["level"], "WARN");
 
     let refused: Vec<_> = said("refused")
