@@ -14,11 +14,12 @@ use tokio::sync::{Mutex as AsyncMutex, watch};
 use tokio::time::Instant;
 
 use super::Token;
-use super::error::{ErrorKind, TokenError};
+use super::error::{Reach, TokenError};
 use super::grant::Issued;
 use super::moment::Moment;
-use super::pause::{Pause, WAITED_MAX};
+use super::pause::WAITED_MAX;
 use super::slot::{Flight, Held, Key, Slot, SlotKey};
+use super::trouble::Trouble;
 use crate::provider::GrantId;
 
 /// How long a token is used on before the store is tried again that could not be written.
@@ -43,11 +44,23 @@ struct Inner {
 struct Entry {
     turn: Turn,
     slots: HashMap<SlotKey, Slot>,
-    /// The last pause, over or not: the next one depends on it.
-    pause: Option<Pause>,
-    last_error: Option<TokenError>,
+    /// What stands in the way of every scope set.
+    trouble: Trouble,
     is_unsaved: bool,
     kept_alive_at: Option<Moment>,
+}
+
+impl Entry {
+    /// What went wrong last. What passes by itself counts for less than what does not.
+    fn last_error(&self) -> Option<&TokenError> {
+        let (whole, slots) = (&self.trouble, self.slots.iter());
+        let refused =
+            slots.filter(|(_, slot)| slot.trouble.is_definite()).min_by_key(|(key, _)| *key);
+        match refused {
+            Some((_, slot)) if !whole.is_definite() => slot.trouble.last_error.as_ref(),
+            Some(_) | None => whole.last_error.as_ref(),
+        }
+    }
 }
 
 /// Whose turn it is to ask: one request at a time for each grant, whatever the scopes. Two that
@@ -114,7 +127,7 @@ impl Cache {
         if let Some(flight) = slot.flight() {
             return Boarding::Flight(flight.clone());
         }
-        if let Some((pause, left)) = entry.pause.as_ref().and_then(|p| Some((p, p.left()?))) {
+        if let Some((pause, left)) = entry.trouble.pause().or_else(|| slot.trouble.pause()) {
             let spare = held.filter(|held| pause.error().is_temporary() && held.is_spare(now));
             return match spare {
                 Some(held) => Boarding::Token(held.token()),
@@ -134,11 +147,9 @@ impl Cache {
     pub(super) fn board_ahead(&self, key: &Key) -> Option<Ticket> {
         let mut inner = self.lock();
         let entry = inner.entries.entry(key.grant.clone()).or_default();
-        if entry.pause.as_ref().and_then(Pause::left).is_some() {
-            return None;
-        }
         let slot = entry.slots.entry(key.slot.clone()).or_default();
-        if slot.flight().is_some() {
+        let pause = entry.trouble.pause().or_else(|| slot.trouble.pause());
+        if pause.is_some() || slot.flight().is_some() {
             return None;
         }
         Some(take_off(slot, &entry.turn, key, Need::Fresh).0)
@@ -154,22 +165,23 @@ impl Cache {
         let newer = slot.held.as_ref().filter(|held| {
             held.generation() > ticket.generation && ticket.need.admits(held) && held.is_fresh(now)
         });
-        let pause = entry.pause.as_ref().and_then(|pause| Some(pause.told(pause.left()?)));
+        let pause = entry.trouble.pause().map(|(pause, left)| pause.told(left));
         let outcome = newer.map(|held| Ok(held.token())).or(pause.map(Err))?;
         slot.flight = None;
         Some(outcome)
     }
 
-    /// Keeps a token under `key`, which ends its flight and all failures of its grant.
+    /// Keeps a token under `key`, which ends its flight and its failures, and those that stood in
+    /// the way of every scope set.
     pub(super) fn publish(&self, key: &Key, issued: Issued, asked_at: Moment) -> Token {
         let mut inner = self.lock();
         inner.generation += 1;
         let held = Held::new(issued, asked_at, inner.generation);
         let token = held.token();
         let entry = inner.entries.entry(key.grant.clone()).or_default();
-        entry.pause = None;
-        entry.last_error = None;
+        entry.trouble = Trouble::default();
         let slot = entry.slots.entry(key.slot.clone()).or_default();
+        slot.trouble = Trouble::default();
         slot.held = Some(held);
         slot.flight = None;
         token
@@ -181,13 +193,16 @@ impl Cache {
         let now = Moment::now();
         let mut inner = self.lock();
         let entry = inner.entries.entry(key.grant.clone()).or_default();
-        entry.last_error = Some(error.clone());
-        if let Rest::Pause { refused_before } = rest {
-            let counted = u32::from(refused_before && error.kind == ErrorKind::Consent);
-            entry.pause = Some(Pause::after(entry.pause.as_ref(), error.clone(), counted));
-        }
         let slot = entry.slots.entry(key.slot.clone()).or_default();
         slot.flight = None;
+        let trouble = match error.reach {
+            Reach::Grant => &mut entry.trouble,
+            Reach::Scopes => &mut slot.trouble,
+        };
+        trouble.last_error = Some(error.clone());
+        if let Rest::Pause { refused_before } = rest {
+            trouble.lengthen(error, u32::from(refused_before && error.refuses_refresh_token()));
+        }
         let Some(held) = slot.held.as_mut() else { return Spare::None };
         if rest == Rest::Store {
             held.renewal_pauses_until = Some(now.instant + STORE_PAUSE);
@@ -211,10 +226,11 @@ impl Cache {
     /// Forgets the tokens and failures of `grant`, which another consent replaces, or none.
     pub(super) fn forget(&self, grant: &GrantId) {
         if let Some(entry) = self.lock().entries.get_mut(grant) {
-            entry.pause = None;
-            entry.last_error = None;
+            entry.trouble = Trouble::default();
             entry.is_unsaved = false;
-            entry.slots.values_mut().for_each(|slot| slot.held = None);
+            for slot in entry.slots.values_mut() {
+                (slot.held, slot.trouble) = (None, Trouble::default());
+            }
         }
     }
 
@@ -223,9 +239,9 @@ impl Cache {
     pub(super) fn want(&self, wanted: &HashSet<Key>) {
         let grants: HashSet<&GrantId> = wanted.iter().map(|key| &key.grant).collect();
         self.lock().entries.retain(|grant, entry| {
-            entry.pause = None;
-            entry.last_error = None;
+            entry.trouble = Trouble::default();
             entry.slots.retain(|slot, state| {
+                state.trouble = Trouble::default();
                 let key = Key { grant: grant.clone(), slot: slot.clone() };
                 wanted.contains(&key) || state.flight().is_some()
             });
@@ -238,11 +254,19 @@ impl Cache {
     pub(super) fn renewal_due(&self, key: &Key, now: Moment) -> Option<Duration> {
         let inner = self.lock();
         let entry = inner.entries.get(&key.grant)?;
-        let due = entry.slots.get(&key.slot)?.renewal_due(now)?;
-        if entry.last_error.as_ref().is_some_and(|error| !error.is_temporary()) {
+        let slot = entry.slots.get(&key.slot)?;
+        let due = slot.renewal_due(now)?;
+        if entry.trouble.is_definite() || slot.trouble.is_definite() {
             return None;
         }
-        Some(due.max(entry.pause.as_ref().and_then(Pause::left).unwrap_or_default()))
+        Some(due.max(entry.trouble.pause().map_or(Duration::ZERO, |(_, left)| left)))
+    }
+
+    /// Whether the scopes of `key` were refused when they were last asked for.
+    pub(super) fn is_refused(&self, key: &Key) -> bool {
+        let inner = self.lock();
+        let slot = inner.entries.get(&key.grant).and_then(|entry| entry.slots.get(&key.slot));
+        slot.is_some_and(|slot| slot.trouble.is_definite())
     }
 
     /// When `grant` was last used for no other reason than to keep it alive.
@@ -281,7 +305,7 @@ impl Cache {
             ends_at: live.map(|held| held.ends_at(now)).max(),
             is_usable: held().any(|held| held.is_fresh(now) || held.is_spare(now)),
             is_unsaved: entry.is_unsaved,
-            last_error: entry.last_error.clone(),
+            last_error: entry.last_error().cloned(),
         }
     }
 

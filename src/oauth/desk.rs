@@ -17,7 +17,7 @@ use tracing::{debug, error, warn};
 
 use super::cache::{Boarding, Cache, Need, Rest, Spare, Ticket};
 use super::endpoint::host_of;
-use super::error::{ErrorKind, TokenError};
+use super::error::{ErrorKind, Reach, TokenError};
 use super::grant::{Answer, Issued, Issuer};
 use super::insistence::Insistence;
 use super::ledger::{Entry, Ledger, Saved};
@@ -210,7 +210,7 @@ impl Desk {
     /// Keeps `error` if it says that the refresh token is refused; the token itself is kept in any
     /// case.
     async fn keep_error(&self, grant: &Grant, kept: Entry, mut error: TokenError) -> TokenError {
-        let Some(said) = error.said.as_deref().filter(|_| error.kind == ErrorKind::Consent) else {
+        let Some(said) = error.said.as_deref().filter(|_| error.refuses_refresh_token()) else {
             self.ledger.release(&grant.id).await;
             return error;
         };
@@ -332,6 +332,7 @@ pub(super) fn foreign(grant: &Grant, stored: &StoredGrant) -> Option<TokenError>
 fn unwritable(problem: &StoreError) -> TokenError {
     TokenError {
         kind: ErrorKind::Temporary,
+        reach: Reach::Grant,
         cause: "the refresh token is not used while a new one could not be kept".to_owned(),
         fix: problem.to_string(),
         said: None,

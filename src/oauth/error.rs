@@ -17,6 +17,8 @@ use crate::refusal::{Refusal, Unavailable};
 pub struct TokenError {
     /// Who has to do something about it.
     pub kind: ErrorKind,
+    /// What it stands in the way of.
+    pub reach: Reach,
     /// What happened, in a clause, with the endpoint's host where one was asked.
     pub cause: String,
     /// What to do, in a clause.
@@ -40,6 +42,15 @@ pub enum ErrorKind {
     Configuration,
 }
 
+/// What an error stands in the way of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Every request for the grant.
+    Grant,
+    /// Requests for the same scopes: others may succeed, so the refresh token is not refused.
+    Scopes,
+}
+
 impl ErrorKind {
     /// The word that logs and `accounts` use.
     pub fn name(self) -> &'static str {
@@ -57,6 +68,7 @@ impl TokenError {
     pub(super) fn temporary(endpoint: &str, cause: &str) -> Self {
         Self {
             kind: ErrorKind::Temporary,
+            reach: Reach::Grant,
             cause: format!("{endpoint} gives no token now: {cause}"),
             fix: "try again later".into(),
             said: None,
@@ -68,6 +80,7 @@ impl TokenError {
     pub(super) fn configuration(cause: impl Into<String>, fix: impl Into<String>) -> Self {
         Self {
             kind: ErrorKind::Configuration,
+            reach: Reach::Grant,
             cause: cause.into(),
             fix: fix.into(),
             said: None,
@@ -79,6 +92,7 @@ impl TokenError {
     pub(super) fn consent(grant: &GrantId, cause: String) -> Self {
         Self {
             kind: ErrorKind::Consent,
+            reach: Reach::Grant,
             cause,
             fix: verdict::fix_of_consent(grant),
             said: None,
@@ -100,6 +114,11 @@ impl TokenError {
     /// Whether waiting may help.
     pub fn is_temporary(&self) -> bool {
         self.kind == ErrorKind::Temporary
+    }
+
+    /// Whether the provider refuses the refresh token itself.
+    pub(super) fn refuses_refresh_token(&self) -> bool {
+        self.kind == ErrorKind::Consent && self.reach == Reach::Grant && self.said.is_some()
     }
 
     /// Writes the one log line of a failed request. `message` says what comes of it.

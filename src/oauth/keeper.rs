@@ -90,7 +90,7 @@ impl Desk {
                     None => {}
                 }
             }
-            let Some(scopes) = wanted.scopes.first() else { continue };
+            let Some(scopes) = self.scopes_to_keep_alive(wanted) else { continue };
             match self.keep_alive_due(wanted, now).await {
                 Some(Duration::ZERO) if begun < REQUESTS_IN_A_ROUND => {
                     begun += usize::from(self.ask_to_keep_alive(wanted, scopes));
@@ -119,6 +119,14 @@ impl Desk {
             self.cache.keeps_alive(&wanted.grant.id);
         }
         begins
+    }
+
+    /// Those by which the grant is used lest it die: not what was refused, if there are others.
+    fn scopes_to_keep_alive<'w>(&self, wanted: &'w Wanted) -> Option<&'w [String]> {
+        let is_refused =
+            |scopes: &[String]| self.cache.is_refused(&Key::new(&wanted.grant, scopes));
+        let mut sets = wanted.scopes.iter().map(Vec::as_slice);
+        sets.clone().find(|scopes| !is_refused(scopes)).or_else(|| sets.next())
     }
 
     /// In how long the grant is due to be used lest it die; `None` where that cannot help.

@@ -23,6 +23,7 @@ mod stand_in;
 mod status;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod verdict;
 
 use std::sync::{Arc, PoisonError};
@@ -30,7 +31,7 @@ use std::sync::{Arc, PoisonError};
 pub use answer::ProviderError;
 use cache::Need;
 use desk::Desk;
-pub use error::{ErrorKind, TokenError};
+pub use error::{ErrorKind, Reach, TokenError};
 use ledger::Ledger;
 use slot::Key;
 pub use status::{GrantStatus, TokenState};

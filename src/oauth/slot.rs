@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::error::TokenError;
 use super::grant::Issued;
 use super::moment::Moment;
+use super::trouble::Trouble;
 use super::{Token, jitter};
 use crate::provider::{Grant, GrantId};
 use crate::secret::AccessToken;
@@ -36,7 +37,7 @@ pub(super) struct Key {
 
 /// Which tokens of a grant are the same. Client and endpoint are in it because the configuration
 /// may change them while sessions that began before are still asking.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct SlotKey {
     token_endpoint: String,
     client_id: String,
@@ -60,6 +61,8 @@ pub(super) struct Slot {
     pub(super) held: Option<Held>,
     pub(super) flight: Option<Flight>,
     pub(super) used_at: Option<Moment>,
+    /// What stands in the way of these scopes alone.
+    pub(super) trouble: Trouble,
 }
 
 /// A request under way, and what came of it once it is over.

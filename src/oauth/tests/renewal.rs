@@ -2,7 +2,7 @@
 
 use tokio::time::{advance, sleep};
 
-use super::scene::{HOUR, MINUTE, SECOND, Scene, alice, outage, refusal};
+use super::scene::{HOUR, MINUTE, SECOND, Scene, alice, given, outage, refusal};
 use super::*;
 
 /// A scene whose tokens are kept ready in the background.
@@ -123,6 +123,26 @@ async fn renewal_in_the_background_is_tried_again_after_an_outage_and_not_after_
         assert_eq!(scene.status().last_error.is_none(), recovers, "{error}");
         keeping.abort();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusal_of_one_scope_set_stops_neither_renewal_nor_keeping_alive_by_another() {
+    let scene = Scene::nobody();
+    scene.keep("refresh-0", Duration::ZERO);
+    scene.say_for(|number, scopes| {
+        if scopes == ["smtp"] { Err(refusal("invalid_scope")) } else { Ok(given(number, HOUR)) }
+    });
+    let scopes = ["smtp", "imap"].map(|scope| vec![scope.to_owned()]).to_vec();
+    scene.tokens.want(vec![Wanted { grant: Arc::clone(&scene.grant), scopes }]);
+    scene.token_for("smtp").await.unwrap_err();
+    let tokens = scene.tokens.clone();
+    let keeping = tokio::spawn(async move { tokens.keep().await });
+    sleep(3 * SECOND).await;
+    assert_eq!(scene.requests()[1].scopes, ["imap"], "the grant is kept alive by what works");
+    scene.token_for("imap").await.unwrap();
+    sleep(55 * MINUTE).await;
+    assert_eq!(scene.request_count(), 3);
+    keeping.abort();
 }
 
 #[tokio::test(start_paused = true)]

@@ -130,6 +130,45 @@ async fn refused_refresh_token_is_parked_and_tried_again_later() {
     assert_eq!(scene.status().state, TokenState::Ready);
 }
 
+/// Only the scope `smtp` is refused, as Entra refuses permissions that nobody has consented to.
+fn refuse_smtp(scene: &Scene, error: &'static str) {
+    scene.say_for(
+        move |number, scopes| {
+            if scopes == ["smtp"] { Err(refusal(error)) } else { Ok(given(number, HOUR)) }
+        },
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusal_of_one_scope_set_neither_parks_the_refresh_token_nor_pauses_the_others() {
+    for error in ["consent_required", "interaction_required", "invalid_scope", "something_new"] {
+        let scene = Scene::person();
+        refuse_smtp(&scene, error);
+        assert_eq!(scene.token_for("smtp").await.unwrap_err(), refusal(error));
+        assert_eq!(scene.kept().unwrap().refused, None, "{error}");
+        assert_eq!(scene.events().last().unwrap(), "release");
+        scene.token_for("imap").await.unwrap();
+
+        // What goes right for one scope set hides nothing of the other, nor ends its pause.
+        assert_eq!(scene.status().last_error, Some(refusal(error)));
+        scene.token_for("smtp").await.unwrap_err();
+        assert_eq!(scene.request_count(), 2, "{error}");
+        advance(HOUR).await;
+        scene.give(HOUR);
+        scene.token_for("smtp").await.unwrap();
+        assert_eq!(scene.status().last_error, None, "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_refresh_token_pauses_every_scope_set() {
+    let scene = Scene::person();
+    scene.fail(&refusal("invalid_grant"));
+    scene.token_for("smtp").await.unwrap_err();
+    scene.token_for("imap").await.unwrap_err();
+    assert_eq!(scene.request_count(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn refusal_from_an_earlier_run_allows_one_try_and_counts() {
     let scene = Scene::person();

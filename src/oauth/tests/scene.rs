@@ -15,8 +15,8 @@ pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
-/// What an endpoint says to its request of this number, from 1.
-pub(super) type Say = dyn FnMut(usize) -> Result<Given, TokenError> + Send;
+/// What an endpoint says to its request of this number, from 1, for these scopes.
+pub(super) type Say = dyn FnMut(usize, &[String]) -> Result<Given, TokenError> + Send;
 
 /// One request as the endpoint saw it.
 #[derive(Debug, Clone)]
@@ -64,7 +64,7 @@ impl Issuer for Script {
             let latency = *self.latency.lock().unwrap();
             sleep(latency).await;
             self.running.fetch_sub(1, Ordering::SeqCst);
-            (self.say.lock().unwrap())(number)
+            (self.say.lock().unwrap())(number, scopes)
         })
     }
 
@@ -193,7 +193,7 @@ impl Scene {
     pub(super) fn of(grant: Grant) -> Self {
         let events = Events::default();
         let script = Arc::new(Script {
-            say: Mutex::new(Box::new(|number| Ok(given(number, HOUR)))),
+            say: Mutex::new(Box::new(|number, _| Ok(given(number, HOUR)))),
             latency: Mutex::new(Duration::ZERO),
             requests: Mutex::default(),
             running: AtomicUsize::new(0),
@@ -249,7 +249,18 @@ impl Scene {
     }
 
     /// The endpoint answers so from now on.
-    pub(super) fn say(&self, say: impl FnMut(usize) -> Result<Given, TokenError> + Send + 'static) {
+    pub(super) fn say(
+        &self,
+        mut say: impl FnMut(usize) -> Result<Given, TokenError> + Send + 'static,
+    ) {
+        self.say_for(move |number, _| say(number));
+    }
+
+    /// The endpoint answers so to requests for these scopes from now on.
+    pub(super) fn say_for(
+        &self,
+        say: impl FnMut(usize, &[String]) -> Result<Given, TokenError> + Send + 'static,
+    ) {
         *self.script.say.lock().unwrap() = Box::new(say);
     }
 

@@ -213,7 +213,8 @@ async fn every_row_of_the_table_is_judged_logged_and_shown_as_it_says() {
         };
         assert_eq!((status.state, status.last_error.as_ref()), (state, Some(&error)), "{body}");
         let stored = store.load(&grant.id).unwrap();
-        assert_eq!(stored.refused.is_some(), kind == ErrorKind::Consent, "{body}");
+        let is_refused = kind == ErrorKind::Consent && error.reach == Reach::Grant;
+        assert_eq!(stored.refused.is_some(), is_refused, "{body}");
         assert_eq!(kept(&store), REFRESH, "{body}");
 
         let logged = log.take();

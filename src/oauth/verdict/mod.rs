@@ -8,7 +8,7 @@ mod table;
 use table::{Match, Row, TABLE};
 
 use super::answer::ProviderError;
-use super::error::{ErrorKind, TokenError};
+use super::error::{ErrorKind, Reach, TokenError};
 use crate::provider::GrantId;
 
 /// Every row, with an error answer that it is for.
@@ -22,6 +22,7 @@ pub(super) fn judge(endpoint: &str, whose: &GrantId, said: ProviderError) -> Tok
     let Some(row) = row_for(&said) else {
         return TokenError {
             kind: ErrorKind::Admin,
+            reach: Reach::Scopes,
             cause: format!("{endpoint} refuses a token ({said})"),
             fix: "look the error up in the provider's documentation".into(),
             said: Some(Box::new(said)),
@@ -41,7 +42,7 @@ pub(super) fn judge(endpoint: &str, whose: &GrantId, said: ProviderError) -> Tok
         ErrorKind::Consent | ErrorKind::Admin | ErrorKind::Configuration => "refuses a token",
     };
     let cause = format!("{endpoint} {verb} ({said}): {}", row.cause);
-    TokenError { kind, cause, fix, said: Some(Box::new(said)), retry_after: None }
+    TokenError { kind, reach: row.reach, cause, fix, said: Some(Box::new(said)), retry_after: None }
 }
 
 /// What has to be done for a consent.
@@ -129,7 +130,6 @@ mod tests {
         }
     }
 
-    /// Whether `text` begins with a name, which keeps its capital.
     #[test]
     fn row_stands_in_the_page_of_errors() {
         let page = include_str!("../../../docs/errors.md");
@@ -152,6 +152,7 @@ mod tests {
         format!("| `{error}` | {} | {} | {fix} |", row.kind.name(), row.cause)
     }
 
+    /// Whether `text` begins with a name, which keeps its capital.
     fn is_name(text: &str) -> bool {
         ["Google", "Entra", "Conditional Access"].iter().any(|name| text.starts_with(name))
     }
@@ -171,6 +172,33 @@ mod tests {
         let google = serde_json::json!(
             {"error": "invalid_grant", "error_subtype": "invalid_rapt"});
         assert!(judged(&alice(), &google).cause.contains("session control"));
+    }
+
+    #[test]
+    fn error_about_scopes_leaves_the_other_scopes_of_the_grant_alone() {
+        let reach = |error: &str, code: u32| {
+            let body = serde_json::json!({"error": error, "error_codes": [code]});
+            judged(&alice(), &body).reach
+        };
+        for (error, code) in [
+            ("invalid_grant", 65_001),
+            ("invalid_grant", 50_076),
+            ("invalid_scope", 70_011),
+            ("interaction_required", 0),
+            ("consent_required", 0),
+            ("something_new", 0),
+        ] {
+            assert_eq!(reach(error, code), Reach::Scopes, "{error} {code}");
+        }
+        for (error, code) in [
+            ("invalid_grant", 0),
+            ("invalid_grant", 700_082),
+            ("interaction_required", 50_173),
+            ("invalid_client", 7_000_222),
+            ("temporarily_unavailable", 0),
+        ] {
+            assert_eq!(reach(error, code), Reach::Grant, "{error} {code}");
+        }
     }
 
     #[test]

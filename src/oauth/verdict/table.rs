@@ -4,6 +4,7 @@
 //! published list of AADSTS codes; Google's documentation of its token endpoint.
 
 use crate::oauth::error::ErrorKind::{self, Admin, Configuration, Consent, Temporary};
+use crate::oauth::error::Reach;
 
 /// What an error means.
 pub(super) struct Row {
@@ -11,6 +12,8 @@ pub(super) struct Row {
     pub(super) matches: Match,
     /// Who has to do something about it.
     pub(super) kind: ErrorKind,
+    /// What it stands in the way of.
+    pub(super) reach: Reach,
     /// What it means, in a clause.
     pub(super) cause: &'static str,
     /// What to do, in a clause; for [`Consent`], what to do about an application's grant.
@@ -49,7 +52,7 @@ impl Row {
 }
 
 const fn aadsts(code: u32, kind: ErrorKind, cause: &'static str, fix: &'static str) -> Row {
-    Row { matches: Match::Aadsts(code), kind, cause, fix }
+    Row { matches: Match::Aadsts(code), kind, reach: Reach::Grant, cause, fix }
 }
 
 const fn suberror(
@@ -58,11 +61,18 @@ const fn suberror(
     cause: &'static str,
     fix: &'static str,
 ) -> Row {
-    Row { matches: Match::Suberror(error, suberror), kind, cause, fix }
+    Row { matches: Match::Suberror(error, suberror), kind, reach: Reach::Grant, cause, fix }
 }
 
 const fn error(word: &'static str, kind: ErrorKind, cause: &'static str, fix: &'static str) -> Row {
-    Row { matches: Match::Error(word), kind, cause, fix }
+    Row { matches: Match::Error(word), kind, reach: Reach::Grant, cause, fix }
+}
+
+impl Row {
+    /// The same about the scopes that were asked for: others of the same grant may get a token.
+    const fn scoped(self) -> Self {
+        Self { reach: Reach::Scopes, ..self }
+    }
 }
 
 /// What mends most refusals of an application's grant.
@@ -71,8 +81,8 @@ const ALLOW: &str = "ask the provider's administrator to allow the application";
 /// What to do about what passes by itself.
 const LATER: &str = "try again later";
 
-/// The table. Only what the person mends by signing in once more is [`Consent`], because that parks
-/// the refresh token.
+/// The table. Only what the person mends by signing in once more is [`Consent`]: that parks the
+/// refresh token, unless the row is about its scopes alone.
 #[rustfmt::skip]
 pub(super) static TABLE: [Row; 93] = [
     // What passes by itself.
@@ -84,23 +94,23 @@ pub(super) static TABLE: [Row; 93] = [
     aadsts(90_055, Temporary, "the tenant is throttled for too many requests", LATER),
     // What the person mends by signing in once more; `fix` is for an application.
     aadsts(50_055, Consent, "the person's password at the provider has expired", ALLOW),
-    aadsts(50_072, Consent, "the person has to register for multi-factor sign-in", ALLOW),
-    aadsts(50_074, Consent, "the person has to pass multi-factor sign-in", ALLOW),
+    aadsts(50_072, Consent, "the person has to register for multi-factor sign-in", ALLOW).scoped(),
+    aadsts(50_074, Consent, "the person has to pass multi-factor sign-in", ALLOW).scoped(),
     aadsts(50_076, Consent, "multi-factor sign-in is needed, after a change of policy or place",
-        ALLOW),
-    aadsts(50_078, Consent, "the person's multi-factor sign-in is too old", ALLOW),
-    aadsts(50_079, Consent, "the person has to register for multi-factor sign-in", ALLOW),
+        ALLOW).scoped(),
+    aadsts(50_078, Consent, "the person's multi-factor sign-in is too old", ALLOW).scoped(),
+    aadsts(50_079, Consent, "the person has to register for multi-factor sign-in", ALLOW).scoped(),
     aadsts(50_085, Consent, "the consent needs a sign-in at the person's own identity provider",
         ALLOW),
     aadsts(50_126, Consent, "the provider holds the person's name or password for wrong", ALLOW),
     aadsts(50_132, Consent, "the consent ended with the person's old password", ALLOW),
     aadsts(50_133, Consent, "the consent ended with a changed password or was taken back", ALLOW),
     aadsts(50_144, Consent, "the person's Active Directory password has expired", ALLOW),
-    aadsts(50_158, Consent, "a further sign-in outside of Entra is asked for", ALLOW),
+    aadsts(50_158, Consent, "a further sign-in outside of Entra is asked for", ALLOW).scoped(),
     aadsts(50_173, Consent, "the consent was taken back or ended with a changed password", ALLOW),
     aadsts(65_001, Consent, "nobody has consented to these permissions for this application",
-        "grant the application admin consent for its permissions in Entra"),
-    aadsts(65_004, Consent, "the person declined to consent", ALLOW),
+        "grant the application admin consent for its permissions in Entra").scoped(),
+    aadsts(65_004, Consent, "the person declined to consent", ALLOW).scoped(),
     aadsts(70_000, Consent, "the refresh token is not valid any more", ALLOW),
     aadsts(70_008, Consent, "the refresh token has expired or was taken back", ALLOW),
     aadsts(70_043, Consent,
@@ -120,36 +130,36 @@ pub(super) static TABLE: [Row; 93] = [
         "restore the account, or take it out of the file"),
     aadsts(50_057, Admin, "the person's account is disabled", "enable the account in Entra"),
     aadsts(50_097, Admin, "Conditional Access asks for a registered device",
-        "except this application from the policy: a relay is no registered device"),
+        "except this application from the policy: a relay is no registered device").scoped(),
     aadsts(50_105, Admin, "the person is not assigned to the application",
         "assign the person to the enterprise application in Entra"),
     aadsts(50_131, Admin, "Conditional Access blocks this sign-in",
-        "look into the sign-in log in Entra for the policy, and except this application"),
+        "look into the sign-in log in Entra for the policy, and except this application").scoped(),
     aadsts(53_000, Admin, "Conditional Access asks for a compliant device",
-        "except this application from the policy: a relay is no managed device"),
+        "except this application from the policy: a relay is no managed device").scoped(),
     aadsts(53_001, Admin, "Conditional Access asks for a domain-joined device",
-        "except this application from the policy: a relay is no managed device"),
+        "except this application from the policy: a relay is no managed device").scoped(),
     aadsts(53_003, Admin, "Conditional Access blocks this sign-in",
-        "look into the sign-in log in Entra for the policy, and except this application"),
+        "look into the sign-in log in Entra for the policy, and except this application").scoped(),
     aadsts(70_001, Admin, "the application is not installed in this tenant, or disabled there",
         "enable the enterprise application in Entra"),
     aadsts(90_094, Admin, "an administrator has to consent to these permissions",
-        "grant the application admin consent for its permissions in Entra"),
+        "grant the application admin consent for its permissions in Entra").scoped(),
     aadsts(500_014, Admin, "the service that the scopes name is disabled in this tenant",
-        "enable the enterprise application of Exchange Online in Entra"),
+        "enable the enterprise application of Exchange Online in Entra").scoped(),
     aadsts(650_052, Admin, "the tenant has no subscription of the service that the scopes name",
-        "subscribe to Exchange Online, or check the provider's `scopes`"),
+        "subscribe to Exchange Online, or check the provider's `scopes`").scoped(),
     aadsts(650_057, Admin, "the application does not list the permissions that the scopes name",
-        "add the permissions of Exchange Online to the application in Entra"),
+        "add the permissions of Exchange Online to the application in Entra").scoped(),
     aadsts(7_000_112, Admin, "the application is disabled in its tenant",
         "enable the application in Entra"),
     aadsts(7_000_229, Admin, "the tenant has no service principal of the application",
         "add the application to the tenant as an enterprise application"),
     // What whoever wrote the configuration file mends.
-    aadsts(28_002, Configuration, "the scopes are not valid", "correct the provider's `scopes`"),
-    aadsts(28_003, Configuration, "there is no scope", "write the provider's `scopes`"),
+    aadsts(28_002, Configuration, "the scopes are not valid", "correct the provider's `scopes`").scoped(),
+    aadsts(28_003, Configuration, "there is no scope", "write the provider's `scopes`").scoped(),
     aadsts(50_001, Configuration, "the service that the scopes name is unknown or disabled",
-        "correct the provider's `scopes`"),
+        "correct the provider's `scopes`").scoped(),
     aadsts(50_059, Configuration, "the request names no tenant", "write `tenant`"),
     aadsts(50_194, Configuration, "the application is for one tenant alone, and none was named",
         "write `tenant`"),
@@ -157,12 +167,12 @@ pub(super) static TABLE: [Row; 93] = [
         "check `client_id` and `client_secret`"),
     aadsts(70_003, Configuration, "the application may not use this kind of grant",
         "check `grant`"),
-    aadsts(70_011, Configuration, "a scope is not valid", "correct the provider's `scopes`"),
+    aadsts(70_011, Configuration, "a scope is not valid", "correct the provider's `scopes`").scoped(),
     aadsts(90_002, Configuration, "there is no such tenant", "check `tenant`"),
     aadsts(90_014, Configuration, "a field is missing in the request",
         "check `client_id`, `tenant` and the provider's `scopes`"),
     aadsts(500_011, Configuration, "the tenant does not have the service that the scopes name",
-        "check `tenant` and the provider's `scopes`"),
+        "check `tenant` and the provider's `scopes`").scoped(),
     aadsts(700_016, Configuration, "this tenant has no such application",
         "check `client_id` and `tenant`"),
     aadsts(700_024, Configuration, "the client assertion is not valid at this time",
@@ -188,7 +198,7 @@ pub(super) static TABLE: [Row; 93] = [
     // Errors with a second word: Entra's `suberror`, Google's `error_subtype`.
     suberror(("invalid_grant", "consent_required"), Consent,
         "the consent was taken back or does not cover these permissions",
-        ALLOW),
+        ALLOW).scoped(),
     suberror(("invalid_grant", "client_mismatch"), Consent,
         "the refresh token was given to another application",
         ALLOW),
@@ -197,7 +207,7 @@ pub(super) static TABLE: [Row; 93] = [
         "ask the administrator to trust the application in Google Workspace's session control"),
     suberror(("invalid_grant", "protection_policy_required"), Admin,
         "Conditional Access asks for an app protection policy",
-        "except this application from the policy: a relay is no managed app"),
+        "except this application from the policy: a relay is no managed app").scoped(),
     // RFC 6749 section 5.2, RFC 8707, RFC 7009, and what providers add.
     error("invalid_grant", Consent,
         "the consent was taken back, has expired or was replaced; at Google also 7 days after \
@@ -206,9 +216,9 @@ pub(super) static TABLE: [Row; 93] = [
         ALLOW),
     error("invalid_token", Consent, "the refresh token is not valid any more", ALLOW),
     error("expired_token", Consent, "the consent came too late or has expired", ALLOW),
-    error("interaction_required", Consent, "the person has to sign in again", ALLOW),
-    error("login_required", Consent, "the person has to sign in again", ALLOW),
-    error("consent_required", Consent, "the person has to consent again", ALLOW),
+    error("interaction_required", Consent, "the person has to sign in again", ALLOW).scoped(),
+    error("login_required", Consent, "the person has to sign in again", ALLOW).scoped(),
+    error("consent_required", Consent, "the person has to consent again", ALLOW).scoped(),
     error("invalid_client", Configuration, "the client is unknown or its secret is wrong",
         "check `client_id` and `client_secret`"),
     error("deleted_client", Configuration, "the client was deleted at the provider",
@@ -218,18 +228,18 @@ pub(super) static TABLE: [Row; 93] = [
     error("unauthorized_client", Admin,
         "the application may not use this kind of grant, or the token was given to another one",
         "let the application use this grant at the provider"),
-    error("access_denied", Admin, "the provider does not allow it", ALLOW),
+    error("access_denied", Admin, "the provider does not allow it", ALLOW).scoped(),
     error("admin_policy_enforced", Admin,
         "the administrator of Google Workspace does not allow these scopes",
-        "ask the administrator to trust the application in Google Workspace's API controls"),
+        "ask the administrator to trust the application in Google Workspace's API controls").scoped(),
     error("org_internal", Admin, "the application is for the people of its own organisation alone",
         "make the consent screen external, or use an application of this organisation"),
     error("invalid_scope", Configuration, "a scope is not known or not allowed",
-        "correct the provider's `scopes`"),
+        "correct the provider's `scopes`").scoped(),
     error("invalid_request", Configuration, "the request is malformed for this endpoint",
         "check `token_endpoint`, `client_id` and the provider's `scopes`"),
     error("invalid_target", Configuration, "the endpoint wants to be told another resource",
-        "check the provider's `scopes`"),
+        "check the provider's `scopes`").scoped(),
     error("unsupported_grant_type", Configuration, "this endpoint does not know this kind of grant",
         "check `grant` and `token_endpoint`"),
     error("unsupported_response_type", Configuration,
