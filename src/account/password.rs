@@ -278,8 +278,8 @@ impl Passwords {
         let expected = match read {
             Ok(Ok(expected)) => expected,
             Ok(Err(error)) => {
-                let (account, error) = (claim.username.as_str(), error.to_string());
-                warn!(account, error, "no local password");
+                let account = claim.username.as_str();
+                warn!(account, error = error.to_string(), hint = error.fix(), "no local password");
                 return Err(LocalRefusal::Unreadable);
             }
             Err(_) => return Err(LocalRefusal::Busy), // the runtime is shutting down

@@ -211,7 +211,11 @@ impl Desk {
     /// case.
     async fn keep_error(&self, grant: &Grant, kept: Entry, mut error: TokenError) -> TokenError {
         let Some(said) = error.said.as_deref().filter(|_| error.refuses_refresh_token()) else {
-            self.ledger.release(&grant.id).await;
+            if error.is_answer_lost {
+                self.ledger.lose_answer(&grant.id).await;
+            } else {
+                self.ledger.release(&grant.id).await;
+            }
             return error;
         };
         let before = kept.stored.refused.as_ref();
@@ -337,14 +341,15 @@ fn unwritable(problem: &StoreError) -> TokenError {
         fix: problem.to_string(),
         said: None,
         retry_after: None,
+        is_answer_lost: false,
     }
 }
 
-/// Adds to `error` that mailbearer itself, and nobody at the provider, ended the consent.
+/// Adds to `error` that a lost answer, and nobody at the provider, may have ended the consent.
 pub(super) fn add_lost_answer(error: &mut TokenError) {
     error.cause.push_str(
-        "; mailbearer had been ended during an earlier request, and a newer refresh token was lost \
-         with its answer",
+        "; the answer to an earlier request was lost, because mailbearer was ended or the connection \
+         broke, and maybe a newer refresh token with it",
     );
 }
 

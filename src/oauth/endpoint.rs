@@ -10,6 +10,7 @@
 //! Limits: `CONNECT_TIMEOUT`, and [`DEADLINE`] for everything; no redirect is followed, because it
 //!         would carry the client secret somewhere else (RFC 9700 section 4.12).
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
@@ -24,6 +25,7 @@ use oauth2::url::{Host, Url, form_urlencoded};
 use oauth2::{AsyncHttpClient, HttpRequest, HttpResponse};
 use reqwest::{Client, Response, redirect};
 use rustls::{ClientConfig, RootCertStore};
+use serde::de::IgnoredAny;
 
 use super::answer::ProviderError;
 use super::error::TokenError;
@@ -47,6 +49,9 @@ const CONTENT_TYPE_LEN_MAX: usize = 80;
 
 /// Longest cause of a failed connection shown in a reason, in bytes.
 const CAUSE_LEN_MAX: usize = 300;
+
+/// What to do when an endpoint is out of reach.
+pub(super) const CHECK_NETWORK: &str = "check DNS, firewall and proxy variables";
 
 /// What we call ourselves.
 const USER_AGENT: &str = concat!("mailbearer/", env!("CARGO_PKG_VERSION"));
@@ -116,10 +121,12 @@ impl Endpoints {
         url: &str,
         grant: &Grant,
     ) -> Result<Endpoint, TokenError> {
-        let configuration = |problem: String| TokenError::configuration(problem, "mend it");
-        let unfit = |problem: &str| configuration(format!("{name} {url:?} {problem}"));
+        let unfit = |problem: &str| {
+            let cause = format!("{name} {url:?} {problem}");
+            TokenError::configuration(cause, format!("correct `{name}`"))
+        };
         let host = host_of(url);
-        let url = Url::parse(url).map_err(|_| unfit("is no URL: correct it"))?;
+        let url = Url::parse(url).map_err(|_| unfit("is no URL"))?;
         let route = Route::to(&url)
             .ok_or_else(|| unfit("must be https; only loopback addresses may go without"))?;
 
@@ -132,7 +139,7 @@ impl Endpoints {
         let client = match known {
             Some(client) => client,
             None => {
-                let client = make_client(route, grant).map_err(configuration)?;
+                let client = make_client(route, grant)?;
                 lock().insert(key, Known { client: client.clone(), ca_file_of });
                 client
             }
@@ -157,13 +164,14 @@ fn modified(file: &Path) -> Option<SystemTime> {
     file.metadata().ok()?.modified().ok()
 }
 
-/// Makes the HTTP client for `route`; the error is a clause.
-fn make_client(route: Route, grant: &Grant) -> Result<Client, String> {
+/// Makes the HTTP client for `route`.
+fn make_client(route: Route, grant: &Grant) -> Result<Client, TokenError> {
+    let no_trust = |error: String| TokenError::configuration(error, "check `ca_file`");
     let tls: ClientConfig = match route {
-        Route::LoopbackClear => trust_nobody()?,
+        Route::LoopbackClear => trust_nobody().map_err(no_trust)?,
         Route::Loopback | Route::Outward => {
-            let config = tls::trust(grant.ca_file.as_deref()).map_err(|error| error.to_string())?;
-            Arc::unwrap_or_clone(config)
+            let config = tls::trust(grant.ca_file.as_deref());
+            Arc::unwrap_or_clone(config.map_err(|error| no_trust(error.to_string()))?)
         }
     };
     let builder = Client::builder()
@@ -180,7 +188,8 @@ fn make_client(route: Route, grant: &Grant) -> Result<Client, String> {
         Route::Outward => builder,
     };
     builder.build().map_err(|error| {
-        format!("the HTTP client cannot be made ({}): check the proxy variables", cause(&error))
+        let cause = format!("the HTTP client cannot be made ({})", cause(&error));
+        TokenError::configuration(cause, "check the proxy variables")
     })
 }
 
@@ -222,12 +231,13 @@ impl Endpoint {
         let mut request = HttpRequest::new(body.into_bytes());
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.url.as_str().parse().map_err(|_| {
-            EndpointError::new(format!("`{}` is no URL that HTTP knows: correct it", self.name))
+            let reason = format!("`{}` is no URL that HTTP knows", self.name);
+            Unavailable::new(reason).mended_by(format!("correct `{}`", self.name))
         })?;
         let form = HeaderValue::from_static("application/x-www-form-urlencoded");
         request.headers_mut().insert(header::CONTENT_TYPE, form);
         let response = self.send(request).await?;
-        if response.status() == StatusCode::OK {
+        if response.status().is_success() {
             return Ok(());
         }
         Err(read_error(response).await)
@@ -236,27 +246,29 @@ impl Endpoint {
     /// Sends `request`, reads the answer, and gives back what the `oauth2` crate can read.
     async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, EndpointError> {
         let response = self.send(request).await?;
-        let status = response.status();
-        if status != StatusCode::OK {
+        let (status, content_type) = (response.status(), ContentType::of(&response));
+        if !status.is_success() {
             return Err(read_error(response).await);
         }
-        if let content_type @ ContentType::Other(_) = ContentType::of(&response) {
-            return Err(EndpointError::unfit(status, &content_type, retry_after(&response)));
+        let retry_after = retry_after(&response);
+        let body = read_body(response).await.map_err(Unavailable::lost)?;
+        // A refresh token may be in it, so what the answer is called counts for less than what it is.
+        if matches!(content_type, ContentType::Other(_)) && !is_json(&body) {
+            return Err(Unavailable::unfit(status, &content_type, retry_after).lost().into());
         }
-        Ok(HttpResponse::new(read_body(response).await?))
+        Ok(HttpResponse::new(body))
     }
 
-    async fn send(&self, request: HttpRequest) -> Result<Response, EndpointError> {
-        let of = |error: reqwest::Error| EndpointError::of(&error, self.name);
+    async fn send(&self, request: HttpRequest) -> Result<Response, Unavailable> {
+        let of = |error: reqwest::Error| Unavailable::of(&error, self.name);
         let request = reqwest::Request::try_from(request).map_err(of)?;
         let response = self.client.execute(request).await.map_err(of)?;
         let status = response.status();
         if status.is_redirection() {
-            return Err(EndpointError::new(format!(
-                "it answers HTTP {}, a redirect, and those are not followed: correct `{}`",
-                status.as_u16(),
-                self.name
-            )));
+            let status = status.as_u16();
+            let reason =
+                format!("it answers HTTP {status}, a redirect, and those are not followed");
+            return Err(Unavailable::new(reason).mended_by(format!("correct `{}`", self.name)));
         }
         Ok(response)
     }
@@ -266,19 +278,21 @@ impl Endpoint {
 async fn read_error(response: Response) -> EndpointError {
     let (status, content_type) = (response.status(), ContentType::of(&response));
     let retry_after = retry_after(&response);
-    let body = match content_type {
-        ContentType::Json | ContentType::Untold => match read_body(response).await {
-            Ok(body) => body,
-            Err(error) => return error,
-        },
-        ContentType::Other(_) => Vec::new(),
+    let body = match (read_body(response).await, &content_type) {
+        (Ok(body), _) => body,
+        (Err(error), ContentType::Json | ContentType::Untold) => return error.into(),
+        (Err(_), ContentType::Other(_)) => Vec::new(),
     };
     let Some(said) = ProviderError::parse(&body).map(Box::new) else {
-        return EndpointError::unfit(status, &content_type, retry_after);
+        let unfit = Unavailable::unfit(status, &content_type, retry_after);
+        // A gateway tells that it had no answer, and not that the endpoint did nothing.
+        let is_answer_lost =
+            matches!(status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT);
+        return Unavailable { is_answer_lost, ..unfit }.into();
     };
     if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
         let reason = format!("it answers HTTP {} ({said})", status.as_u16());
-        EndpointError::Unavailable { reason, said: Some(said), retry_after }
+        Unavailable { said: Some(said), retry_after, ..Unavailable::new(reason) }.into()
     } else {
         EndpointError::Refused { said, retry_after }
     }
@@ -305,16 +319,20 @@ impl<'c> AsyncHttpClient<'c> for Endpoint {
 }
 
 /// Reads an answer's body, piece by piece so that a length that was promised costs nothing.
-async fn read_body(mut response: Response) -> Result<Vec<u8>, EndpointError> {
+async fn read_body(mut response: Response) -> Result<Vec<u8>, Unavailable> {
     let mut body = Vec::new();
-    let broke = |error: reqwest::Error| EndpointError::broke(&error);
+    let broke = |error: reqwest::Error| Unavailable::broke(&error);
     while let Some(piece) = response.chunk().await.map_err(broke)? {
         if body.len() + piece.len() > BODY_LEN_MAX {
-            return Err(EndpointError::new("its answer is longer than 1 MiB".into()));
+            return Err(Unavailable::new("its answer is longer than 1 MiB".into()));
         }
         body.extend_from_slice(&piece);
     }
     Ok(body)
+}
+
+fn is_json(body: &[u8]) -> bool {
+    serde_json::from_slice::<IgnoredAny>(body).is_ok()
 }
 
 /// What an answer says it is.
@@ -345,15 +363,8 @@ impl ContentType {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum EndpointError {
     /// No answer that could be read, or an outage that was told; all of it may pass by itself.
-    #[error("{reason}")]
-    Unavailable {
-        /// What happened, in a clause.
-        reason: String,
-        /// What the endpoint said, if it spoke OAuth.
-        said: Option<Box<ProviderError>>,
-        /// How long the endpoint wants to be left alone, if it told.
-        retry_after: Option<Duration>,
-    },
+    #[error("{}", .0.reason)]
+    Unavailable(Box<Unavailable>),
     /// An OAuth error, which the table has to judge.
     #[error("{said}")]
     Refused {
@@ -364,9 +375,39 @@ pub(super) enum EndpointError {
     },
 }
 
-impl EndpointError {
+/// Why an endpoint gave no answer.
+#[derive(Debug)]
+pub(super) struct Unavailable {
+    /// What happened, in a clause.
+    pub(super) reason: String,
+    /// What to do if it does not pass, in a clause.
+    pub(super) fix: Cow<'static, str>,
+    /// What the endpoint said, if it spoke OAuth.
+    pub(super) said: Option<Box<ProviderError>>,
+    /// How long the endpoint wants to be left alone, if it told.
+    pub(super) retry_after: Option<Duration>,
+    /// As [`TokenError::is_answer_lost`].
+    pub(super) is_answer_lost: bool,
+}
+
+impl From<Unavailable> for EndpointError {
+    fn from(unavailable: Unavailable) -> Self {
+        Self::Unavailable(Box::new(unavailable))
+    }
+}
+
+impl Unavailable {
     fn new(reason: String) -> Self {
-        Self::Unavailable { reason, said: None, retry_after: None }
+        let fix = "try again later".into();
+        Self { reason, fix, said: None, retry_after: None, is_answer_lost: false }
+    }
+
+    fn mended_by(self, fix: impl Into<Cow<'static, str>>) -> Self {
+        Self { fix: fix.into(), ..self }
+    }
+
+    fn lost(self) -> Self {
+        Self { is_answer_lost: true, ..self }
     }
 
     /// An answer that is not OAuth.
@@ -387,25 +428,22 @@ impl EndpointError {
                 format!("it answers HTTP {status} with {name:?} where JSON is due")
             }
         };
-        Self::Unavailable { reason, said: None, retry_after }
+        Self { retry_after, ..Self::new(reason) }
     }
 
     /// A request to the endpoint of the key `name` that went wrong on its way.
     fn of(error: &reqwest::Error, name: &str) -> Self {
         let cause = cause(error);
         if is_about_certificate(error) {
-            Self::new(format!(
-                "no TLS ({cause}): check the name in `{name}`, the endpoint's certificate and \
-                 `ca_file`"
+            Self::new(format!("no TLS ({cause})")).mended_by(format!(
+                "check the name in `{name}`, the endpoint's certificate and `ca_file`"
             ))
         } else if error.is_connect() && error.is_timeout() {
-            Self::new(format!(
-                "no connection within {CONNECT_TIMEOUT:?}: check DNS, firewall and proxy variables"
-            ))
+            Self::new(format!("no connection within {CONNECT_TIMEOUT:?}")).mended_by(CHECK_NETWORK)
         } else if error.is_connect() {
-            Self::new(format!("no connection ({cause}): check DNS, firewall and proxy variables"))
+            Self::new(format!("no connection ({cause})")).mended_by(CHECK_NETWORK)
         } else {
-            Self::broke(error)
+            Self::broke(error).lost()
         }
     }
 

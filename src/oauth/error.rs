@@ -27,6 +27,9 @@ pub struct TokenError {
     pub said: Option<Box<ProviderError>>,
     /// How long the endpoint wants to be left alone, if it told (`Retry-After`).
     pub retry_after: Option<Duration>,
+    /// Whether the endpoint may have acted on the request, and what it answered is unknown: then a
+    /// refresh token that rotates may be good for nothing any more.
+    pub is_answer_lost: bool,
 }
 
 /// Who has to do something about an error.
@@ -73,6 +76,7 @@ impl TokenError {
             fix: "try again later".into(),
             said: None,
             retry_after: None,
+            is_answer_lost: false,
         }
     }
 
@@ -85,6 +89,7 @@ impl TokenError {
             fix: fix.into(),
             said: None,
             retry_after: None,
+            is_answer_lost: false,
         }
     }
 
@@ -97,6 +102,7 @@ impl TokenError {
             fix: verdict::fix_of_consent(grant),
             said: None,
             retry_after: None,
+            is_answer_lost: false,
         }
     }
 

@@ -12,6 +12,7 @@ pub(super) trait GrantStore: Send + Sync + fmt::Debug {
     fn load(&self, grant: &GrantId) -> Option<StoredGrant>;
     fn lease(&self, grant: &GrantId) -> Result<(), StoreError>;
     fn release(&self, grant: &GrantId);
+    fn lose_answer(&self, grant: &GrantId);
     fn answer_was_lost(&self, grant: &GrantId) -> bool;
     fn commit(&self, grant: &GrantId, stored: &StoredGrant) -> Result<(), StoreError>;
     fn remove(&self, grant: &GrantId) -> Result<(), StoreError>;
@@ -30,6 +31,10 @@ impl GrantStore for Store {
 
     fn release(&self, grant: &GrantId) {
         Self::release(self, grant);
+    }
+
+    fn lose_answer(&self, grant: &GrantId) {
+        Self::lose_answer(self, grant);
     }
 
     fn answer_was_lost(&self, grant: &GrantId) -> bool {
@@ -58,7 +63,7 @@ impl GrantStore for Store {
 pub(super) struct Entry {
     /// The refresh token and all that is known of it.
     pub(super) stored: StoredGrant,
-    /// Whether an earlier run of the program ended within a request for it.
+    /// Whether the answer to an earlier request for it is unknown.
     pub(super) answer_was_lost: bool,
 }
 
@@ -104,11 +109,24 @@ impl Ledger {
 
     /// As [`Store::release`].
     pub(super) async fn release(&self, grant: &GrantId) {
+        self.end(grant, |store, grant| store.release(grant)).await;
+    }
+
+    /// As [`Store::lose_answer`].
+    pub(super) async fn lose_answer(&self, grant: &GrantId) {
+        self.end(grant, |store, grant| store.lose_answer(grant)).await;
+    }
+
+    async fn end(
+        &self,
+        grant: &GrantId,
+        end: impl FnOnce(&dyn GrantStore, &GrantId) + Send + 'static,
+    ) {
         let grant = grant.clone();
         // It can fail only when the program ends, and then the lease stays, which is true.
         let _ = self
             .call(move |store| {
-                store.release(&grant);
+                end(store, &grant);
                 Ok(())
             })
             .await;

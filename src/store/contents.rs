@@ -25,7 +25,7 @@ pub(super) struct Contents {
     pub(super) grants: BTreeMap<GrantId, StoredGrant>,
     /// Grants for which a token request is under way.
     pub(super) leases: BTreeSet<GrantId>,
-    /// Grants whose request an earlier run did not see the end of.
+    /// Grants whose request nobody saw the end of.
     pub(super) lost: BTreeSet<GrantId>,
     /// Local passwords.
     pub(super) passwords: BTreeMap<PasswordTag, StoredPassword>,

@@ -38,9 +38,9 @@ impl Key {
     /// Reads the key that the configuration names.
     pub(super) fn given(source: &SecretSource) -> Result<Self, StoreError> {
         let unusable = |problem| StoreError::Unusable { problem };
-        let text = source
-            .read()
-            .map_err(|error| unusable(format!("`store.key` cannot be used: {error}")))?;
+        let text = source.read().map_err(|error| {
+            unusable(format!("`store.key` cannot be used, {error}: {}", error.fix()))
+        })?;
         Self::parse(text).ok_or_else(|| {
             unusable(
                 "`store.key` has fewer than 32 characters, which could be guessed: make one with \

@@ -90,8 +90,8 @@ pub struct StoredRefusal {
     pub error: String,
     /// Entra's code.
     pub aadsts: Option<u32>,
-    /// Whether the program had been ended within an earlier request, whose answer is lost. Then
-    /// that, and nobody at the provider, ended the consent.
+    /// Whether the answer to an earlier request had been lost. Then maybe that, and nobody at the
+    /// provider, ended the consent.
     pub after_lost_answer: bool,
 }
 
@@ -274,8 +274,24 @@ impl Store {
         });
     }
 
-    /// Whether an earlier run of the program ended between [`Store::lease`] and
-    /// [`Store::commit`], so that a newer refresh token may have been lost.
+    /// Ends the lease of a request whose answer nobody knows. What the next start would make of the
+    /// lease that was left is known at once: [`Store::answer_was_lost`].
+    pub fn lose_answer(&self, grant: &GrantId) {
+        // A lease that is written says so already.
+        let rows = match self.state().contents.leases.contains(grant) {
+            true => Vec::new(),
+            false => Row::lease(grant, Held::Yes).into_iter().collect(),
+        };
+        // `health` tells what cannot be written, and `save` tries again.
+        let _ = self.write(rows, Unwritten::IsTrue, |contents| {
+            contents.leases.remove(grant);
+            contents.lost.insert(grant.clone());
+        });
+    }
+
+    /// Whether the answer to an earlier request was lost, by [`Store::lose_answer`] or because the
+    /// program ended between [`Store::lease`] and [`Store::commit`]; a newer refresh token may have
+    /// been lost with it. What is committed ends that.
     pub fn answer_was_lost(&self, grant: &GrantId) -> bool {
         self.state().contents.lost.contains(grant)
     }

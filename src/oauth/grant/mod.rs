@@ -25,16 +25,18 @@ use oauth2::{
     AuthType, ClientId, ClientSecret, EndpointNotSet, EndpointSet, RequestTokenError,
     StandardRevocableToken, TokenResponse as _, TokenUrl,
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
 use super::answer::{ProviderError, Remains, TokenAnswer};
-use super::endpoint::{DEADLINE, Endpoint, EndpointError, Endpoints, host_of};
-use super::error::TokenError;
+use super::endpoint::{
+    CHECK_NETWORK, DEADLINE, Endpoint, EndpointError, Endpoints, Unavailable, host_of,
+};
+use super::error::{ErrorKind, TokenError};
 use super::{person, verdict};
 use crate::names::Username;
 use crate::provider::{Grant, GrantId, GrantKind};
-use crate::secret::{AccessToken, ExposeSecret as _, RefreshToken, SecretString};
+use crate::secret::{AccessToken, ExposeSecret as _, RefreshToken, SecretError, SecretString};
 
 /// The life of a token whose endpoint does not tell it. RFC 6749 section 5.1 lets the provider
 /// document it elsewhere; one hour is what Entra and Google give, and a provider that means less
@@ -104,16 +106,20 @@ impl Issuer for Network {
         scopes: &'a [String],
         refresh_token: Option<&'a RefreshToken>,
     ) -> Asked<'a, Answer> {
-        let host = || host_of(&grant.token_endpoint);
-        let asking = async move {
-            let (endpoint, secret) = self.prepare(grant, Endpoints::open).await?;
+        Box::pin(async move {
+            let ends_at = Instant::now() + DEADLINE;
+            let (endpoint, secret) = self.prepare(grant, ends_at, Endpoints::open).await?;
             let client = client(&endpoint, grant, secret.as_ref());
-            match refresh_token {
-                Some(token) => refresh_token::ask(&endpoint, &client, grant, scopes, token).await,
-                None => client_credentials::ask(&endpoint, &client, grant, scopes).await,
-            }
-        };
-        Box::pin(async move { in_time(host(), asking).await })
+            let asking = async {
+                match refresh_token {
+                    Some(token) => {
+                        refresh_token::ask(&endpoint, &client, grant, scopes, token).await
+                    }
+                    None => client_credentials::ask(&endpoint, &client, grant, scopes).await,
+                }
+            };
+            in_time(endpoint.host(), ends_at, asking).await
+        })
     }
 
     fn revoke<'a>(
@@ -123,22 +129,24 @@ impl Issuer for Network {
         refresh_token: &'a RefreshToken,
     ) -> Asked<'a, ()> {
         let at = url.to_owned();
-        let asking = async move {
-            let open =
-                move |endpoints: &Endpoints, grant: &Grant| endpoints.open_revocation(grant, &at);
-            let (endpoint, secret) = self.prepare(grant, open).await?;
-            revocation::ask(&endpoint, grant, secret.as_ref(), refresh_token).await
-        };
-        Box::pin(in_time(host_of(url), asking))
+        let open =
+            move |endpoints: &Endpoints, grant: &Grant| endpoints.open_revocation(grant, &at);
+        Box::pin(async move {
+            let ends_at = Instant::now() + DEADLINE;
+            let (endpoint, secret) = self.prepare(grant, ends_at, open).await?;
+            let asking = revocation::ask(&endpoint, grant, secret.as_ref(), refresh_token);
+            in_time(endpoint.host(), ends_at, asking).await
+        })
     }
 }
 
 impl Network {
     /// Opens the endpoint and reads the secret, away from the threads that serve sessions: both
-    /// read files.
+    /// read files, and the secret may come from a program.
     async fn prepare(
         &self,
         grant: &Arc<Grant>,
+        ends_at: Instant,
         open: impl FnOnce(&Endpoints, &Grant) -> Result<Endpoint, TokenError> + Send + 'static,
     ) -> Result<(Endpoint, Option<SecretString>), TokenError> {
         let (endpoints, of) = (Arc::clone(&self.endpoints), Arc::clone(grant));
@@ -146,7 +154,15 @@ impl Network {
             let endpoint = open(&endpoints, &of)?;
             Ok((endpoint, read_secret(&of)?))
         });
-        prepared.await.unwrap_or_else(|_| {
+        let Ok(prepared) = timeout_at(ends_at, prepared).await else {
+            let cause = format!("client_secret or ca_file cannot be read within {DEADLINE:?}");
+            let fix = "look at the disk or the program that it comes from";
+            return Err(TokenError {
+                kind: ErrorKind::Temporary,
+                ..TokenError::configuration(cause, fix)
+            });
+        };
+        prepared.unwrap_or_else(|_| {
             let host = host_of(&grant.token_endpoint);
             Err(TokenError::temporary(&host, "the relay is shutting down"))
         })
@@ -155,27 +171,34 @@ impl Network {
 
 /// The client secret; `None` for a public client.
 fn read_secret(grant: &Grant) -> Result<Option<SecretString>, TokenError> {
-    let configuration = |cause: String, fix: &str| TokenError::configuration(cause, fix);
     match (&grant.client_secret, grant.kind) {
-        (Some(source), _) => {
-            let secret = source.read();
-            secret.map(Some).map_err(|error| configuration(error.to_string(), "mend it"))
-        }
+        (Some(source), _) => source.read().map(Some).map_err(|error| {
+            // A variable stays as it is; a file may be replaced at this moment, and a program may
+            // have failed for want of a network.
+            let kind = match error {
+                SecretError::Variable { .. } => ErrorKind::Configuration,
+                SecretError::File(_) | SecretError::Command { .. } => ErrorKind::Temporary,
+            };
+            TokenError { kind, ..TokenError::configuration(error.to_string(), error.fix()) }
+        }),
         (None, GrantKind::AuthorizationCode) => Ok(None),
         (None, GrantKind::ClientCredentials) => {
-            Err(configuration("there is no client_secret".to_owned(), "write one"))
+            Err(TokenError::configuration("there is no client_secret", "write `client_secret`"))
         }
     }
 }
 
+/// The answer of the endpoint at `host`, if it comes before `ends_at`.
 async fn in_time<T>(
-    host: String,
+    host: &str,
+    ends_at: Instant,
     asking: impl Future<Output = Result<T, TokenError>>,
 ) -> Result<T, TokenError> {
-    timeout(DEADLINE, asking).await.unwrap_or_else(|_| {
-        let reason =
-            format!("no answer within {DEADLINE:?}: check DNS, firewall and proxy variables");
-        Err(TokenError::temporary(&host, &reason))
+    let left = ends_at.saturating_duration_since(Instant::now());
+    timeout_at(ends_at, asking).await.unwrap_or_else(|_| {
+        let late =
+            TokenError::temporary(host, &format!("no answer within {:.1} s", left.as_secs_f32()));
+        Err(TokenError { fix: CHECK_NETWORK.into(), is_answer_lost: true, ..late })
     })
 }
 
@@ -215,7 +238,7 @@ fn read(
 ) -> Result<Answer, TokenError> {
     let no_token = || {
         let reason = "its answer holds no token (RFC 6749 section 5.1)";
-        TokenError::temporary(endpoint.host(), reason)
+        TokenError { is_answer_lost: true, ..TokenError::temporary(endpoint.host(), reason) }
     };
     match asked {
         Ok(answer) => Ok(Answer {
@@ -245,8 +268,10 @@ fn read(
 /// What a failed exchange with `endpoint` means for the grant `whose`.
 fn error_of(endpoint: &Endpoint, whose: &GrantId, error: EndpointError) -> TokenError {
     match error {
-        EndpointError::Unavailable { reason, said, retry_after } => {
-            TokenError { said, retry_after, ..TokenError::temporary(endpoint.host(), &reason) }
+        EndpointError::Unavailable(unavailable) => {
+            let Unavailable { reason, fix, said, retry_after, is_answer_lost } = *unavailable;
+            let temporary = TokenError::temporary(endpoint.host(), &reason);
+            TokenError { fix: fix.into(), said, retry_after, is_answer_lost, ..temporary }
         }
         EndpointError::Refused { said, retry_after } => {
             TokenError { retry_after, ..verdict::judge(endpoint.host(), whose, *said) }

@@ -194,15 +194,30 @@ async fn refusal_from_an_earlier_run_allows_one_try_and_counts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusal_after_a_lost_answer_says_that_mailbearer_lost_it() {
+async fn refusal_after_a_lost_answer_says_so() {
     let scene = Scene::person();
     scene.disk.answer_was_lost.store(true, std::sync::atomic::Ordering::SeqCst);
     scene.fail(&refusal("invalid_grant"));
     let error = scene.ask().await.unwrap_err();
-    assert!(error.cause.contains("mailbearer had been ended during an earlier request"), "{error}");
+    assert!(error.cause.contains("the answer to an earlier request was lost"), "{error}");
     assert!(scene.kept().unwrap().refused.unwrap().after_lost_answer);
     scene.tokens.want(Vec::new());
     assert_eq!(scene.status().last_error, Some(error), "and after a reload or a restart too");
+}
+
+#[tokio::test(start_paused = true)]
+async fn answer_that_was_lost_is_remembered_until_another_is_kept() {
+    let scene = Scene::person();
+    scene.fail(&TokenError { is_answer_lost: true, ..outage() });
+    scene.ask().await.unwrap_err();
+    assert_eq!(scene.events().last().unwrap(), "lose answer");
+    scene.fail(&outage());
+    scene.ask().await.unwrap_err();
+    assert_eq!(scene.events().last().unwrap(), "release", "which forgets nothing that was lost");
+    advance(MINUTE).await;
+    scene.fail(&refusal("invalid_grant"));
+    let error = scene.ask().await.unwrap_err();
+    assert!(error.cause.contains("the answer to an earlier request was lost"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -112,12 +112,18 @@ impl GrantStore for Disk {
         self.events.lock().unwrap().push("release".into());
     }
 
+    fn lose_answer(&self, _grant: &GrantId) {
+        self.events.lock().unwrap().push("lose answer".into());
+        self.answer_was_lost.store(true, Ordering::SeqCst);
+    }
+
     fn answer_was_lost(&self, _grant: &GrantId) -> bool {
         self.answer_was_lost.load(Ordering::SeqCst)
     }
 
     fn commit(&self, grant: &GrantId, stored: &StoredGrant) -> Result<(), StoreError> {
         self.store.commit(grant, stored).unwrap();
+        self.answer_was_lost.store(false, Ordering::SeqCst);
         let token = stored.refresh_token.expose_secret();
         let refused = if stored.refused.is_some() { " refused" } else { "" };
         let written = self.write(&format!("commit {token}{refused}"));

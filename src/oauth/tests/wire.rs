@@ -86,6 +86,71 @@ async fn refresh_token_of_an_answer_is_kept_whatever_else_is_in_it() {
 }
 
 #[tokio::test]
+async fn refresh_token_of_an_answer_is_kept_whatever_status_and_content_type_say() {
+    let body = r#"{"access_token":"t","token_type":"Bearer","refresh_token":"next"}"#;
+    for (status, content_type) in [
+        ("200 OK", "text/html; charset=utf-8"),
+        ("200 OK", "application/jwt"),
+        ("201 Created", "application/json"),
+        ("202 Accepted", "text/plain"),
+    ] {
+        let (token, store) = ask_as_alice(Answer::new(status, content_type, body)).await;
+        assert_eq!(token.unwrap().access_token.expose_secret(), "t", "{status} {content_type}");
+        assert_eq!(kept(&store), "next", "{status} {content_type}");
+    }
+}
+
+#[tokio::test]
+async fn error_is_read_whatever_its_content_type_says() {
+    let body = r#"{"error":"invalid_grant"}"#;
+    let (token, _) = ask_as_alice(Answer::new("400 Bad Request", "text/plain", body)).await;
+    assert_eq!(token.unwrap_err().kind, ErrorKind::Consent);
+}
+
+#[tokio::test]
+async fn answer_is_lost_when_the_endpoint_may_have_acted_on_the_request() {
+    let cut = b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{\"access".to_vec();
+    let html = |status| Answer::new(status, "text/html", "<html>");
+    for (answer, is_lost) in [
+        (Answer::Bytes(Vec::new()), true),
+        (Answer::Bytes(cut), true),
+        (Answer::json("200 OK", "{}"), true),
+        (html("200 OK"), true),
+        (html("502 Bad Gateway"), true),
+        (html("504 Gateway Timeout"), true),
+        (html("503 Unavailable"), false),
+        (html("429 Too Many Requests"), false),
+        (html("404 Not Found"), false),
+        (html("302 Found"), false),
+        (Answer::json("504 Gateway Timeout", r#"{"error":"server_error"}"#), false),
+    ] {
+        let (token, store) = ask_as_alice(answer).await;
+        let error = token.unwrap_err();
+        assert!(error.is_temporary(), "{error}");
+        assert_eq!(store.answer_was_lost(&GrantId::Account(alice())), is_lost, "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn answer_is_lost_when_it_does_not_come_in_time() {
+    let (token, store) = ask_as_alice(Answer::Hang).await;
+    let error = token.unwrap_err();
+    assert!(error.cause.contains("no answer within 1"), "{error}");
+    assert!(store.answer_was_lost(&GrantId::Account(alice())));
+}
+
+#[tokio::test]
+async fn answer_is_not_lost_when_nobody_was_reached() {
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let stand_in = StandIn::start(Answer::Hang).await;
+    let token_endpoint = format!("http://{closed}/token");
+    let grant = Arc::new(Grant { token_endpoint, ..Grant::clone(&stand_in.person()) });
+    let (tokens, store) = consented(&grant);
+    tokens.access_token(&grant, &scopes()).await.unwrap_err();
+    assert!(!store.answer_was_lost(&grant.id));
+}
+
+#[tokio::test]
 async fn error_that_comes_as_a_success_is_read_as_an_error() {
     let body = r#"{"error":"invalid_grant","error_description":"AADSTS50173: no"}"#;
     let (token, store) = ask_as_alice(Answer::json("200 OK", body)).await;

@@ -27,6 +27,7 @@ pub(super) fn judge(endpoint: &str, whose: &GrantId, said: ProviderError) -> Tok
             fix: "look the error up in the provider's documentation".into(),
             said: Some(Box::new(said)),
             retry_after: None,
+            is_answer_lost: false,
         };
     };
     let (kind, fix) = match (row.kind, whose) {
@@ -42,7 +43,15 @@ pub(super) fn judge(endpoint: &str, whose: &GrantId, said: ProviderError) -> Tok
         ErrorKind::Consent | ErrorKind::Admin | ErrorKind::Configuration => "refuses a token",
     };
     let cause = format!("{endpoint} {verb} ({said}): {}", row.cause);
-    TokenError { kind, reach: row.reach, cause, fix, said: Some(Box::new(said)), retry_after: None }
+    TokenError {
+        kind,
+        reach: row.reach,
+        cause,
+        fix,
+        said: Some(Box::new(said)),
+        retry_after: None,
+        is_answer_lost: false,
+    }
 }
 
 /// What has to be done for a consent.

@@ -74,6 +74,25 @@ fn command_makes_no_directory_before_it_keeps_something() {
 }
 
 #[test]
+fn answer_that_was_lost_is_remembered_at_once_and_after_a_restart() {
+    for leased in [true, false] {
+        let place = Place::with_token("token");
+        let store = place.open().unwrap();
+        if leased {
+            store.lease(&alice()).unwrap();
+        }
+        store.lose_answer(&alice());
+        assert!(store.answer_was_lost(&alice()));
+        store.release(&alice());
+        drop(store);
+        let store = place.open().unwrap();
+        assert!(store.answer_was_lost(&alice()), "leased: {leased}");
+        store.commit(&alice(), &grant("next")).unwrap();
+        assert!(!store.answer_was_lost(&alice()));
+    }
+}
+
+#[test]
 fn answer_was_lost_when_the_program_ended_within_a_request() {
     let place = Place::with_token("token");
     let store = place.open().unwrap();
