@@ -46,7 +46,6 @@ struct Entry {
     slots: HashMap<SlotKey, Slot>,
     /// What stands in the way of every scope set.
     trouble: Trouble,
-    is_unsaved: bool,
     kept_alive_at: Option<Moment>,
 }
 
@@ -227,7 +226,6 @@ impl Cache {
     pub(super) fn forget(&self, grant: &GrantId) {
         if let Some(entry) = self.lock().entries.get_mut(grant) {
             entry.trouble = Trouble::default();
-            entry.is_unsaved = false;
             for slot in entry.slots.values_mut() {
                 (slot.held, slot.trouble) = (None, Trouble::default());
             }
@@ -280,20 +278,6 @@ impl Cache {
         inner.entries.entry(grant.clone()).or_default().kept_alive_at = Some(Moment::now());
     }
 
-    /// Says whether the newest refresh token of `grant` is in memory alone.
-    pub(super) fn set_unsaved(&self, grant: &GrantId, is_unsaved: bool) {
-        self.lock().entries.entry(grant.clone()).or_default().is_unsaved = is_unsaved;
-    }
-
-    /// Says that everything is written.
-    pub(super) fn any_unsaved(&self) -> bool {
-        self.lock().entries.values().any(|entry| entry.is_unsaved)
-    }
-
-    pub(super) fn all_saved(&self) {
-        self.lock().entries.values_mut().for_each(|entry| entry.is_unsaved = false);
-    }
-
     /// What is in memory of `grant`.
     pub(super) fn memory_of(&self, grant: &GrantId) -> Memory {
         let now = Moment::now();
@@ -304,7 +288,6 @@ impl Cache {
         Memory {
             ends_at: live.map(|held| held.ends_at(now)).max(),
             is_usable: held().any(|held| held.is_fresh(now) || held.is_spare(now)),
-            is_unsaved: entry.is_unsaved,
             last_error: entry.last_error().cloned(),
         }
     }
@@ -354,8 +337,6 @@ pub(super) struct Memory {
     pub(super) ends_at: Option<Duration>,
     /// Whether a token would do for a sign-in.
     pub(super) is_usable: bool,
-    /// Whether the newest refresh token is nowhere else.
-    pub(super) is_unsaved: bool,
     /// What went wrong last.
     pub(super) last_error: Option<TokenError>,
 }

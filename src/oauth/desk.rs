@@ -250,12 +250,11 @@ impl Desk {
         let window_us = answered_at.elapsed().as_micros();
         debug!(grant = %grant, window_us, "answer committed");
         match &committed {
-            Ok(()) => self.cache.set_unsaved(grant, false),
+            Ok(()) => {}
             Err(problem) if is_refused => {
                 warn!(grant = %grant, problem = %problem, "a refusal is in memory alone");
             }
             Err(problem) => {
-                self.cache.set_unsaved(grant, true);
                 error!(
                     grant = %grant,
                     problem = %problem,
@@ -277,15 +276,17 @@ impl Desk {
         if timeout(SETTLED_WITHIN, self.requests.wait()).await.is_err() {
             error!("token requests are still under way: a refresh token may be lost");
         }
-        match self.ledger.save().await {
-            Ok(Saved::Already) => {}
-            Ok(Saved::Now) => self.cache.all_saved(),
-            Err(problem) if self.cache.any_unsaved() => error!(
-                problem = %problem,
-                "the program ends with refresh tokens that are in memory alone: their accounts \
-                 may need a new consent"
-            ),
-            Err(problem) => warn!(problem = %problem, "the store is not written at the end"),
+        if let Err(problem) = self.ledger.save().await {
+            for Wanted { grant, .. } in self.wanted().iter() {
+                if self.ledger.store().is_unsaved(&grant.id) {
+                    error!(
+                        grant = %grant.id,
+                        "the program ends with a refresh token that is in memory alone: the \
+                         account may need a new consent"
+                    );
+                }
+            }
+            warn!(problem = %problem, "the store is not written at the end");
         }
     }
 

@@ -63,7 +63,6 @@ impl Desk {
             }
             Ok(Saved::Now) => {
                 info!("the store is written again");
-                self.cache.all_saved();
                 saving.pause = None;
                 ROUND_MAX
             }

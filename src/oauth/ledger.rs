@@ -16,6 +16,7 @@ pub(super) trait GrantStore: Send + Sync + fmt::Debug {
     fn answer_was_lost(&self, grant: &GrantId) -> bool;
     fn commit(&self, grant: &GrantId, stored: &StoredGrant) -> Result<(), StoreError>;
     fn remove(&self, grant: &GrantId) -> Result<(), StoreError>;
+    fn is_unsaved(&self, grant: &GrantId) -> bool;
     fn health(&self) -> Health;
     fn save(&self) -> Result<(), StoreError>;
 }
@@ -47,6 +48,10 @@ impl GrantStore for Store {
 
     fn remove(&self, grant: &GrantId) -> Result<(), StoreError> {
         Self::remove(self, grant)
+    }
+
+    fn is_unsaved(&self, grant: &GrantId) -> bool {
+        Self::is_unsaved(self, grant)
     }
 
     fn health(&self) -> Health {

@@ -82,7 +82,7 @@ impl Desk {
             consented_at: stored.as_ref().map(|stored| stored.consented_at),
             refreshed_at,
             dies_at: refreshed_at.and_then(|at| at.checked_add(grant.refresh_idle?)),
-            is_unsaved: memory.is_unsaved,
+            is_unsaved: self.ledger.store().is_unsaved(&grant.id),
             last_error,
         }
     }

@@ -27,6 +27,8 @@ pub(super) struct Contents {
     pub(super) leases: BTreeSet<GrantId>,
     /// Grants whose request nobody saw the end of.
     pub(super) lost: BTreeSet<GrantId>,
+    /// Grants whose newest refresh token is not written. No row tells of it.
+    pub(super) unsaved: BTreeSet<GrantId>,
     /// Local passwords.
     pub(super) passwords: BTreeMap<PasswordTag, StoredPassword>,
 }
@@ -77,7 +79,7 @@ impl Subject {
 impl Contents {
     /// Whether there is nothing to keep.
     pub(super) fn is_empty(&self) -> bool {
-        let Self { grants, leases, lost, passwords } = self;
+        let Self { grants, leases, lost, unsaved: _, passwords } = self;
         grants.is_empty() && leases.is_empty() && lost.is_empty() && passwords.is_empty()
     }
 

@@ -306,7 +306,16 @@ impl Store {
         self.write(rows, Unwritten::IsTrue, |contents| {
             contents.grants.insert(grant.clone(), stored.clone());
             contents.end_request(grant);
+            // What the disk holds beside a refusal is the same refresh token.
+            if stored.refused.is_none() {
+                contents.unsaved.insert(grant.clone());
+            }
         })
+    }
+
+    /// Whether the newest refresh token of `grant` is in memory alone.
+    pub fn is_unsaved(&self, grant: &GrantId) -> bool {
+        self.state().contents.unsaved.contains(grant)
     }
 
     /// Forgets `grant`: the person gave the consent back.
@@ -317,6 +326,7 @@ impl Store {
         let rows = vec![Row::grant(grant, None)?, Row::lease(grant, Held::No)?];
         self.write(rows, Unwritten::IsTrue, |contents| {
             contents.grants.remove(grant);
+            contents.unsaved.remove(grant);
             contents.end_request(grant);
         })
     }
@@ -412,6 +422,10 @@ impl Store {
         let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
         if written.is_ok() || unwritten == Unwritten::IsTrue {
             change(&mut state.contents);
+        }
+        if written.is_ok() {
+            // A write that follows one that failed writes everything.
+            state.contents.unsaved.clear();
         }
         state.password_key = state.password_key.or(key);
         state.problem = written.as_ref().err().map(StoreError::to_string);

@@ -1,6 +1,7 @@
 //! A scene: tokens, an endpoint that answers by script, and a store that can be made to fail; none
 //! of them with a socket or a disk, so that time can be paused.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -86,7 +87,7 @@ impl Issuer for Script {
 pub(super) struct Disk {
     store: Store,
     fails: AtomicBool,
-    is_unsaved: AtomicBool,
+    unsaved: Mutex<HashSet<GrantId>>,
     pub(super) answer_was_lost: AtomicBool,
     events: Events,
 }
@@ -127,7 +128,12 @@ impl GrantStore for Disk {
         let token = stored.refresh_token.expose_secret();
         let refused = if stored.refused.is_some() { " refused" } else { "" };
         let written = self.write(&format!("commit {token}{refused}"));
-        self.is_unsaved.store(written.is_err(), Ordering::SeqCst);
+        let mut unsaved = self.unsaved.lock().unwrap();
+        match &written {
+            Ok(()) => unsaved.clear(),
+            Err(_) if stored.refused.is_some() => {}
+            Err(_) => drop(unsaved.insert(grant.clone())),
+        }
         written
     }
 
@@ -136,17 +142,21 @@ impl GrantStore for Disk {
         self.write("remove")
     }
 
+    fn is_unsaved(&self, grant: &GrantId) -> bool {
+        self.unsaved.lock().unwrap().contains(grant)
+    }
+
     fn health(&self) -> Health {
-        if self.is_unsaved.load(Ordering::SeqCst) {
-            Health::Unsaved { problem: "the disk is full".into() }
-        } else {
+        if self.unsaved.lock().unwrap().is_empty() {
             Health::Saved
+        } else {
+            Health::Unsaved { problem: "the disk is full".into() }
         }
     }
 
     fn save(&self) -> Result<(), StoreError> {
         self.write("save")?;
-        self.is_unsaved.store(false, Ordering::SeqCst);
+        self.unsaved.lock().unwrap().clear();
         Ok(())
     }
 }
@@ -210,7 +220,7 @@ impl Scene {
         let disk = Arc::new(Disk {
             store: Store::in_memory(),
             fails: AtomicBool::new(false),
-            is_unsaved: AtomicBool::new(false),
+            unsaved: Mutex::default(),
             answer_was_lost: AtomicBool::new(false),
             events: Arc::clone(&events),
         });

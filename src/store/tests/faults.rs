@@ -140,6 +140,20 @@ fn full_disk_costs_nothing_that_is_saved_when_there_is_room_again() {
 }
 
 #[test]
+fn refresh_token_is_unsaved_until_anything_is_written() {
+    let (place, disk) = (Place::with_token("token"), FaultyDisk::default());
+    let (store, bob) = (disk.open(&place), account("bob@example.com"));
+    store.commit(&bob, &grant("token")).unwrap();
+    disk.fail(0, Errno::NOSPC);
+    store.commit(&alice(), &grant("next")).unwrap_err();
+    store.lease(&bob).unwrap_err();
+    assert!(store.is_unsaved(&alice()) && !store.is_unsaved(&bob));
+    disk.recover();
+    store.lease(&bob).unwrap();
+    assert!(!store.is_unsaved(&alice()), "it was written along");
+}
+
+#[test]
 fn new_store_on_a_full_disk_is_made_when_there_is_room() {
     for after in 0..12 {
         let place = Place::new();
