@@ -45,6 +45,9 @@ impl Desk {
     ) -> Result<Authorized, AuthorizeError> {
         let turn = self.cache.turn(&grant.id);
         let _turn = turn.lock().await;
+        if let Some(error) = self.ending(grant) {
+            return Err(error.into());
+        }
         let asked_at = Moment::now();
         let Answer { issued, refresh_token, user } = self.try_out(grant, scopes, &used).await?;
         let issued = issued.inspect_err(|error| error.log(&grant.id, "no token"))?;

@@ -136,7 +136,9 @@ impl Desk {
             return outcome;
         }
         let asked_at = Moment::now();
-        let asked = if grant.kind.is_kept() {
+        let asked = if let Some(error) = self.ending(grant) {
+            Err(Failure { error, rest: Rest::Nothing })
+        } else if grant.kind.is_kept() {
             self.refresh(ticket, grant, scopes).await
         } else {
             let asked = self.issuer.issue(grant, scopes, None).await;
@@ -269,25 +271,32 @@ impl Desk {
         committed
     }
 
-    /// Waits for the requests under way, 15 s at most: what they bring has to be committed. Then
-    /// tries for the last time to write what is in memory alone: the next pause would be too long.
+    /// Waits for the requests under way, 15 s at most: what they bring has to be committed. None
+    /// begins any more, not even one whose turn comes now: the end might cut it off. Then tries for
+    /// the last time to write what is in memory alone: the next pause would be too long.
     pub(super) async fn settled(&self) {
         self.requests.close();
         if timeout(SETTLED_WITHIN, self.requests.wait()).await.is_err() {
             error!("token requests are still under way: a refresh token may be lost");
         }
-        if let Err(problem) = self.ledger.save().await {
-            for Wanted { grant, .. } in self.wanted().iter() {
-                if self.ledger.store().is_unsaved(&grant.id) {
-                    error!(
-                        grant = %grant.id,
-                        "the program ends with a refresh token that is in memory alone: the \
-                         account may need a new consent"
-                    );
-                }
+        let Err(problem) = self.ledger.save().await else { return };
+        warn!(problem = %problem, "the store is not written at the end");
+        for Wanted { grant, .. } in self.wanted().iter() {
+            if self.ledger.store().is_unsaved(&grant.id) {
+                error!(
+                    grant = %grant.id,
+                    "the program ends with a refresh token that is in memory alone: the account \
+                     may need a new consent"
+                );
             }
-            warn!(problem = %problem, "the store is not written at the end");
         }
+    }
+
+    /// Why no request is made any more, if the program ends.
+    pub(super) fn ending(&self, grant: &Grant) -> Option<TokenError> {
+        let host = || host_of(&grant.token_endpoint);
+        let is_ending = self.requests.is_closed();
+        is_ending.then(|| TokenError::temporary(&host(), "mailbearer is ending"))
     }
 
     /// The grants that the configuration names.

@@ -203,8 +203,8 @@ impl Tokens {
     }
 
     /// Waits until the requests under way are over and what they brought is committed, 15 seconds
-    /// at most, and tries for the last time to write what is in memory alone. For the end of the
-    /// program, which would lose a new refresh token otherwise.
+    /// at most, lets none begin, and tries for the last time to write what is in memory alone. For
+    /// the end of the program, which would lose a new refresh token otherwise.
     pub async fn settled(&self) {
         self.0.settled().await;
     }

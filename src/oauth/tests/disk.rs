@@ -60,6 +60,17 @@ async fn tokens_are_used_from_memory_when_the_commit_fails_and_written_later() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn tokens_are_written_at_the_end_if_there_is_room_again() {
+    let scene = Scene::person();
+    scene.disk_fails(true);
+    scene.ask().await.unwrap();
+    scene.disk_fails(false);
+    scene.events();
+    scene.tokens.settled().await;
+    assert_eq!(scene.events(), ["save"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn next_refresh_uses_what_is_in_memory_alone() {
     let scene = Scene::person();
     scene.disk_fails(true);

@@ -75,6 +75,20 @@ async fn answer_is_kept_when_everybody_gave_up_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn shutdown_lets_no_request_begin_whose_turn_comes_then() {
+    let scene = Scene::person();
+    scene.latency(14 * SECOND);
+    let (first, second) = (scene.token_for("imap"), scene.token_for("smtp"));
+    let ending = async {
+        tokio::task::yield_now().await;
+        scene.tokens.settled().await;
+    };
+    let (first, second, ()) = tokio::join!(first, second, ending);
+    assert!(first.is_ok() && second.unwrap_err().cause.contains("mailbearer is ending"));
+    assert_eq!((scene.request_count(), scene.kept_token().as_str()), (1, "refresh-1"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn shutdown_waits_fifteen_seconds_at_most() {
     let scene = Scene::person();
     scene.latency(HOUR);
