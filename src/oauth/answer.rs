@@ -141,6 +141,8 @@ pub(super) struct TokenAnswer {
     refresh_token: Option<RefreshToken>,
     #[serde(default, deserialize_with = "id_token")]
     id_token: Option<IdToken>,
+    #[serde(default, deserialize_with = "text")]
+    scope: Option<String>,
 }
 
 impl TokenAnswer {
@@ -148,7 +150,31 @@ impl TokenAnswer {
     pub(super) fn id_token(&self) -> Option<&str> {
         self.id_token.as_ref().map(|token| token.0.as_str())
     }
+
+    /// Those of `asked` that were not granted, as far as the answer tells (RFC 6749 section 5.1): a
+    /// box that the person left unticked.
+    pub(super) fn not_granted<'a>(&self, asked: &'a [String]) -> Vec<&'a str> {
+        let Some(granted) = &self.scope else { return Vec::new() };
+        let is_granted = |asked: &str| {
+            granted.split_whitespace().any(|one| permission(one).eq_ignore_ascii_case(asked))
+        };
+        let asked = asked.iter().map(String::as_str);
+        asked
+            .filter(|one| !SCOPES_NOT_TOLD.contains(&permission(one)))
+            .filter(|one| !is_granted(permission(one)))
+            .collect()
+    }
 }
+
+/// A scope without the resource that it is for, which providers write in more ways than one.
+fn permission(scope: &str) -> &str {
+    let scope = scope.trim_end_matches('/');
+    scope.rsplit_once('/').map_or(scope, |(_, permission)| permission)
+}
+
+/// What a provider grants without telling so: OpenID Connect's, and Entra's word for whatever was
+/// consented to.
+const SCOPES_NOT_TOLD: [&str; 5] = [".default", "email", "offline_access", "openid", "profile"];
 
 /// An `id_token`, which says who signed in and does not print.
 #[derive(Serialize)]
@@ -314,6 +340,24 @@ mod tests {
     }
 
     #[test]
+    fn scope_is_missed_when_the_answer_tells_others_alone() {
+        let granted =
+            "https://outlook.office.com/IMAP.AccessAsUser.All openid https://mail.google.com/";
+        let answer = serde_json::json!(
+            {"access_token": "t", "token_type": "Bearer", "scope": granted});
+        let answer: TokenAnswer = serde_json::from_value(answer).unwrap();
+        for (asked, missed) in [
+            ("https://outlook.office365.com/imap.accessasuser.all", false),
+            ("https://mail.google.com/", false),
+            ("https://outlook.office365.com/.default", false),
+            ("offline_access", false),
+            ("https://outlook.office.com/SMTP.Send", true),
+        ] {
+            assert_eq!(answer.not_granted(&[asked.to_owned()]), [asked][..usize::from(missed)]);
+        }
+    }
+
+    #[test]
     fn token_answer_is_read_leniently() {
         let read = |text: &str| serde_json::from_str::<TokenAnswer>(text).unwrap();
         let life = |expires_in: &str| {
@@ -331,6 +375,10 @@ mod tests {
         }
         let without = read(r#"{"access_token":"t","token_type":"bearer"}"#);
         assert_eq!(without.expires_in(), None);
+        for odd in ["7", "[]", "null"] {
+            let odd = format!(r#"{{"access_token":"t","token_type":"bearer","scope":{odd}}}"#);
+            assert!(read(&odd).not_granted(&["mail".to_owned()]).is_empty(), "{odd}");
+        }
         for no_token in [r#"{"token_type":"bearer"}"#, r#"{"access_token":"t"}"#] {
             assert!(serde_json::from_str::<TokenAnswer>(no_token).is_err());
         }

@@ -18,5 +18,5 @@ pub(super) async fn ask(
         .exchange_client_credentials()
         .add_scopes(scopes.iter().cloned().map(Scope::new))
         .request_async(endpoint);
-    read(endpoint, &grant.id, asked.await)
+    read(endpoint, &grant.id, scopes, asked.await)
 }

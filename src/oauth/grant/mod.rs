@@ -26,6 +26,7 @@ use oauth2::{
     StandardRevocableToken, TokenResponse as _, TokenUrl,
 };
 use tokio::time::{Instant, timeout_at};
+use tracing::warn;
 use zeroize::Zeroizing;
 
 use super::answer::{ProviderError, Remains, TokenAnswer};
@@ -229,11 +230,12 @@ fn client(endpoint: &Endpoint, grant: &Grant, secret: Option<&SecretString>) -> 
     }
 }
 
-/// Reads what came of a request. A `RequestTokenError` never gets further than this: its `Parse`
+/// Reads what came of a request for `scopes`. A `RequestTokenError` never gets further than this: its `Parse`
 /// holds the raw answer.
 fn read(
     endpoint: &Endpoint,
     whose: &GrantId,
+    scopes: &[String],
     asked: Result<TokenAnswer, RequestTokenError<EndpointError, ProviderError>>,
 ) -> Result<Answer, TokenError> {
     let no_token = || {
@@ -241,13 +243,24 @@ fn read(
         TokenError { is_answer_lost: true, ..TokenError::temporary(endpoint.host(), reason) }
     };
     match asked {
-        Ok(answer) => Ok(Answer {
-            issued: issue(&answer).map_err(|reason| TokenError::temporary(endpoint.host(), reason)),
-            refresh_token: answer
-                .refresh_token()
-                .and_then(|token| RefreshToken::parse(token.secret())),
-            user: person::named(answer.id_token(), answer.access_token().secret()),
-        }),
+        Ok(answer) => {
+            let missing = answer.not_granted(scopes);
+            if !missing.is_empty() {
+                warn!(
+                    grant = %whose,
+                    ?missing,
+                    hint = "authorize the account again, and tick every box",
+                    "the token lacks permissions"
+                );
+            }
+            let refresh_token = answer.refresh_token();
+            Ok(Answer {
+                issued: issue(&answer)
+                    .map_err(|reason| TokenError::temporary(endpoint.host(), reason)),
+                refresh_token: refresh_token.and_then(|token| RefreshToken::parse(token.secret())),
+                user: person::named(answer.id_token(), answer.access_token().secret()),
+            })
+        }
         Err(RequestTokenError::ServerResponse(said)) => {
             Err(verdict::judge(endpoint.host(), whose, said))
         }

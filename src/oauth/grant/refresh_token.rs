@@ -24,5 +24,5 @@ pub(super) async fn ask(
         .exchange_refresh_token(&refresh_token)
         .add_scopes(scopes.iter().cloned().map(Scope::new))
         .request_async(endpoint);
-    read(endpoint, &grant.id, asked.await)
+    read(endpoint, &grant.id, scopes, asked.await)
 }

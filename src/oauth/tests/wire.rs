@@ -151,6 +151,23 @@ async fn answer_is_not_lost_when_nobody_was_reached() {
 }
 
 #[tokio::test]
+async fn permission_that_was_not_granted_is_told_with_the_token() {
+    let log = Log::default();
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+    let _subscribed = log.subscribe(tracing::Level::INFO);
+    for (granted, told) in [("imap smtp", 0), ("imap", 1)] {
+        let body = format!(r#"{{"access_token":"t","token_type":"Bearer","scope":"{granted}"}}"#);
+        let stand_in = StandIn::start(Answer::json("200 OK", &body)).await;
+        let grant = stand_in.person();
+        let (tokens, _store) = consented(&grant);
+        let scopes = ["imap", "smtp"].map(str::to_owned);
+        tokens.access_token(&grant, &scopes).await.unwrap();
+        let logged = log.take();
+        assert_eq!(logged.matches(r#"missing=["smtp"]"#).count(), told, "{logged}");
+    }
+}
+
+#[tokio::test]
 async fn error_that_comes_as_a_success_is_read_as_an_error() {
     let body = r#"{"error":"invalid_grant","error_description":"AADSTS50173: no"}"#;
     let (token, store) = ask_as_alice(Answer::json("200 OK", body)).await;
