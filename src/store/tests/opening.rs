@@ -5,6 +5,7 @@ use std::os::unix::fs::{OpenOptionsExt as _, symlink};
 use super::*;
 use crate::secret::{SecretSource, SecretString};
 use crate::store::Health;
+use crate::store::disk::check_private;
 
 #[track_caller]
 fn assert_unusable(place: &Place, settings: &StoreSettings, told: &[&str]) {
@@ -182,28 +183,34 @@ fn state_directory_that_cannot_be_made_is_told_by_the_first_write() {
     }
 }
 
-/// Only root can give files away; where tests run as somebody else, these are not run.
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
+/// The state directory of somebody else, and who that is as a shell's word. Only root can give one
+/// away; anybody else finds root's.
+fn somebody_elses(place: &Place) -> (PathBuf, &'static str) {
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(&place.state, Some(54_321), None).unwrap();
+        (place.state.clone(), "'#54321'")
+    } else {
+        ("/usr".into(), "root")
+    }
 }
 
 #[test]
 fn command_of_another_user_is_told_to_run_as_the_owner() {
     let place = Place::with_token("token");
-    if !is_root() {
-        return;
-    }
-    std::os::unix::fs::chown(&place.state, Some(54_321), None).unwrap();
-    let error = place.command().unwrap_err();
-    let line = "belongs to #54321: run `sudo -u '#54321' mailbearer accounts`";
-    assert!(error.to_string().contains(line), "{error}");
-    assert_unusable(&place, &place.settings(), &["sudo -u '#54321'", "chown root "]);
+    let (state, owner) = somebody_elses(&place);
+    let settings = StoreSettings { path: state.join("mailbearer.redb"), ..place.settings() };
+    let line = "mailbearer accounts".to_owned();
+    let error = Store::open(&settings, &Purpose::Command { line }).unwrap_err().to_string();
+    assert!(error.ends_with(&format!(": run `sudo -u {owner} mailbearer accounts`")), "{error}");
 }
 
 #[test]
 fn file_of_another_user_is_refused() {
     let place = Place::with_token("token");
-    if !is_root() {
+    if !rustix::process::geteuid().is_root() {
+        let passwd = Path::new("/etc/passwd");
+        let error = check_private(passwd, &passwd.metadata().unwrap()).unwrap_err().to_string();
+        assert!(error.contains("belongs to root") && error.contains("chown "), "{error}");
         return;
     }
     for path in [place.store(), place.key()] {
@@ -212,6 +219,8 @@ fn file_of_another_user_is_refused() {
         std::os::unix::fs::chown(&path, Some(0), None).unwrap();
     }
     place.open().unwrap();
+    let (_, owner) = somebody_elses(&place);
+    assert_unusable(&place, &place.settings(), &[&format!("sudo -u {owner}"), "chown root "]);
 }
 
 #[test]
