@@ -104,7 +104,7 @@ impl MadePasswords {
             .into_iter()
             .map(|(tag, password)| (tag, Live { password, revoked: CancellationToken::new() }));
         let live = Mutex::new(live.collect());
-        let key = RwLock::new(store.password_key().map(hmac_key));
+        let key = RwLock::new(store.password_key().map(|key| hmac_key(&key)));
         Self { store, key, live, changing: Mutex::default() }
     }
 
@@ -147,7 +147,7 @@ impl MadePasswords {
         }
 
         let password = draw()?;
-        let key = hmac_key(self.store.make_password_key()?);
+        let key = hmac_key(&*self.store.make_password_key()?);
         let tag = tag(&key, &name, password.expose_secret().as_bytes());
         let stored = StoredPassword {
             name,
@@ -228,8 +228,8 @@ fn forget(live: &mut HashMap<PasswordTag, Live>, tags: &[PasswordTag]) {
     }
 }
 
-fn hmac_key(bytes: [u8; 32]) -> hmac::Key {
-    hmac::Key::new(hmac::HMAC_SHA256, Zeroizing::new(bytes).as_ref())
+fn hmac_key(bytes: &[u8; 32]) -> hmac::Key {
+    hmac::Key::new(hmac::HMAC_SHA256, bytes)
 }
 
 fn tag(key: &hmac::Key, name: &Username, password: &[u8]) -> PasswordTag {

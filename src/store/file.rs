@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use redb::Database;
 use tracing::warn;
+use zeroize::Zeroizing;
 
 use super::contents::{Contents, Row};
 use super::directory::StateDirectory;
@@ -92,7 +93,7 @@ impl StoreFile {
     }
 
     /// The key of the tags of local passwords, once there is a store.
-    pub(super) fn password_key(&self) -> Result<Option<[u8; 32]>, StoreError> {
+    pub(super) fn password_key(&self) -> Result<Option<Zeroizing<[u8; 32]>>, StoreError> {
         let seal = self.seal.as_ref().filter(|_| self.is_made());
         seal.map(Seal::password_key).transpose()
     }

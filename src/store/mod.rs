@@ -22,6 +22,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use self::contents::{Contents, Held, Row};
 use self::disk::{Disk, SystemDisk};
 use self::file::StoreFile;
@@ -170,7 +172,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     contents: Contents,
-    password_key: Option<[u8; 32]>,
+    password_key: Option<Zeroizing<[u8; 32]>>,
     /// Why the last write failed.
     problem: Option<String>,
 }
@@ -188,7 +190,7 @@ impl Store {
     /// A store that ends with the program: for the demo and for tests.
     pub fn in_memory() -> Self {
         // The tags are never written, so anybody who reads them reads the passwords as well.
-        let state = State { password_key: Some([0; 32]), ..State::default() };
+        let state = State { password_key: Some(Zeroizing::new([0; 32])), ..State::default() };
         Self(Arc::new(Shared { state: RwLock::new(state), file: Mutex::new(None) }))
     }
 
@@ -333,15 +335,15 @@ impl Store {
 
     /// The key of the tags of local passwords: 32 bytes, derived of the store's key.
     /// `None` while there is no store, and so no password.
-    pub fn password_key(&self) -> Option<[u8; 32]> {
-        self.state().password_key
+    pub fn password_key(&self) -> Option<Zeroizing<[u8; 32]>> {
+        self.state().password_key.clone()
     }
 
     /// The same, and makes the store if there is none.
     ///
     /// # Errors
     /// When it cannot be made.
-    pub fn make_password_key(&self) -> Result<[u8; 32], StoreError> {
+    pub fn make_password_key(&self) -> Result<Zeroizing<[u8; 32]>, StoreError> {
         if self.password_key().is_none() {
             self.write_by(StoreFile::make, Unwritten::DidNotHappen, |_| {})?;
         }
@@ -427,7 +429,9 @@ impl Store {
             // A write that follows one that failed writes everything.
             state.contents.unsaved.clear();
         }
-        state.password_key = state.password_key.or(key);
+        if state.password_key.is_none() {
+            state.password_key = key;
+        }
         state.problem = written.as_ref().err().map(StoreError::to_string);
         written
     }

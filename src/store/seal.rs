@@ -97,11 +97,11 @@ impl Seal {
     }
 
     /// The key of the tags of local passwords, which opens no record.
-    pub(super) fn password_key(&self) -> Result<[u8; 32], StoreError> {
-        let mut key = [0; 32];
+    pub(super) fn password_key(&self) -> Result<Zeroizing<[u8; 32]>, StoreError> {
+        let mut key = Zeroizing::new([0; 32]);
         let derived = Salt::new(HKDF_SHA256, &self.id).extract(self.key.bytes());
         let derived = derived.expand(&[PASSWORD_INFO], Len32).map_err(|_| no_crypto())?;
-        derived.fill(&mut key).map_err(|_| no_crypto())?;
+        derived.fill(key.as_mut()).map_err(|_| no_crypto())?;
         Ok(key)
     }
 

@@ -57,7 +57,7 @@ fn nothing_is_written_while_there_is_nothing_to_keep() {
 
     let key = store.make_password_key().unwrap();
     assert!(place.store().exists() && place.key().exists());
-    assert_eq!(store.password_key(), Some(key));
+    assert_eq!(store.password_key().as_ref(), Some(&key));
     drop(store);
     assert_eq!(place.open().unwrap().password_key(), Some(key));
 }
