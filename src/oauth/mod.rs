@@ -9,6 +9,7 @@ mod consent;
 mod desk;
 mod endpoint;
 mod error;
+mod fault;
 mod grant;
 mod insistence;
 mod jitter;

@@ -30,10 +30,9 @@ use tracing::warn;
 use zeroize::Zeroizing;
 
 use super::answer::{ProviderError, Remains, TokenAnswer};
-use super::endpoint::{
-    CHECK_NETWORK, DEADLINE, Endpoint, EndpointError, Endpoints, Unavailable, host_of,
-};
+use super::endpoint::{DEADLINE, Endpoint, Endpoints, host_of};
 use super::error::{ErrorKind, TokenError};
+use super::fault::{CHECK_NETWORK, EndpointError, Unavailable};
 use super::{person, verdict};
 use crate::names::Username;
 use crate::provider::{Grant, GrantId, GrantKind};
