@@ -14,6 +14,9 @@ use support::{ALICE, AUTH_PLAIN, Client, PASSWORD, WRONG_PLAIN};
 const FORGED_PLAIN: &str = "AUTH PLAIN AGV2ZSIsICJhY2NvdW50IjogImJvYgB3cm9uZw==";
 
 /// An account that makes a warning, because nobody can sign in to it.
+const BOB: &str = "bob@example.com";
+
+/// The file's part about [`BOB`] and the log.
 macro_rules! with_bob {
     ($log:literal) => {
         concat!(
@@ -22,6 +25,8 @@ macro_rules! with_bob {
             "client_id = \"other\"\n",
             "client_secret = { env = \"OTHER_SECRET\" }\n",
             "grant = \"client-credentials\"\n",
+            // As many sessions as the descriptors of any machine allow.
+            "[limits]\nsessions = 100\n",
             "[log]\nlevel = \"trace\"\n",
             $log
         )
@@ -77,10 +82,9 @@ async fn each_line_of_json_is_an_object_with_the_sessions_fields() {
     let said = |message: &str| -> Vec<&Value> {
         lines.iter().filter(|line| line["message"] == message).collect()
     };
-    let warnings = said("nobody can sign in, there is no local password");
-    assert_eq!(warnings.len(), 1, "{written}");
-    assert_eq!(warnings[0]["account"], "bob@example.com");
-    assert_eq!(warnings[0]["level"], "WARN");
+    let [warning] = said("nobody can sign in, there is no local password").try_into().unwrap();
+    assert_eq!((&warning["level"], &warning["account"]), (&"WARN".into(), &BOB.into()));
+    assert_eq!(warning["hint"], format!("mailbearer password {BOB}"));
 
     let refused: Vec<_> = said("refused")
         .into_iter()
