@@ -99,3 +99,20 @@ async fn what_one_protocol_accepts_begets_no_more_tokens_for_another_that_refuse
     }
     assert_eq!(rig.provider.token_requests(), 6);
 }
+
+#[tokio::test]
+async fn a_hundred_refused_sign_ins_cost_six_token_requests_at_most() {
+    let rig = Rig::start().await;
+    for protocol in [Protocol::Submission, Protocol::Imap] {
+        rig.provider.script().on(protocol, Step::Token, Times::Always, Action::RefuseToken);
+    }
+    for _ in 0..50 {
+        let reply = submission_reply(&rig, &[]).await;
+        assert!(reply.starts_with("535 5.7.3 "), "{reply}");
+        let reply = imap_reply(&rig, Action::RefuseToken).await;
+        assert!(reply.starts_with("a NO [AUTHORIZATIONFAILED] "), "{reply}");
+    }
+    // The first token, and five in a row that are no better. Each is shown once more at most.
+    assert_eq!(rig.provider.token_requests(), 6);
+    assert_eq!(rig.provider.smtp_connections() + rig.provider.imap_connections(), 105);
+}
