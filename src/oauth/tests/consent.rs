@@ -157,3 +157,13 @@ async fn consent_is_given_back_when_the_request_under_way_is_over() {
     assert_eq!((token.unwrap().as_str(), revoked), ("token-1", Revoked::AtProvider));
     assert!(scene.events().contains(&r#"revoke "refresh-1""#.to_owned()));
 }
+
+#[tokio::test(start_paused = true)]
+async fn consent_ends_the_use_of_every_token_of_the_one_before() {
+    let scene = Scene::person();
+    scene.token_for("another").await.unwrap();
+    authorize(&scene, &[]).await.unwrap();
+    let token = scene.token_for("another").await.unwrap();
+    assert_eq!(token.access_token.expose_secret(), "token-3");
+    assert_eq!(scene.requests()[2].refresh_token.as_deref(), Some("refresh-2"));
+}

@@ -278,3 +278,31 @@ async fn reload_during_a_request_does_not_let_a_second_one_begin() {
     assert!(!scene.script.overlapped.load(std::sync::atomic::Ordering::SeqCst));
     assert_eq!(scene.requests()[1].refresh_token.as_deref(), Some("refresh-1"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn request_whose_turn_comes_in_a_pause_is_not_made() {
+    let scene = Scene::person();
+    scene.latency(2 * SECOND);
+    scene.fail(&outage());
+    let (imap, smtp) = tokio::join!(scene.token_for("imap"), scene.token_for("smtp"));
+    assert_eq!(imap.unwrap_err(), outage());
+    assert_eq!(smtp.unwrap_err().cause, outage().cause);
+    assert_eq!(scene.request_count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn answer_that_was_lost_is_told_at_every_later_refusal() {
+    let scene = Scene::person();
+    let lost = |is_lost| {
+        scene.disk.answer_was_lost.store(is_lost, std::sync::atomic::Ordering::SeqCst);
+    };
+    lost(true);
+    scene.fail(&refusal("invalid_grant"));
+    let first = scene.ask().await.unwrap_err();
+    // The refusal was committed, which ends the lease that told of it.
+    lost(false);
+    advance(MINUTE).await;
+    assert_eq!(scene.ask().await.unwrap_err(), first);
+    assert_eq!(scene.request_count(), 2);
+    assert!(scene.kept().unwrap().refused.unwrap().after_lost_answer);
+}
