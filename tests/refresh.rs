@@ -128,15 +128,22 @@ async fn a_kill_before_the_answer_of_a_strict_provider_is_told_to_that_person_al
     assert_is_served(&serving).await;
 }
 
-/// The provider has spent the refresh token of [`ALICE`]; nobody will ever read its answer.
-async fn kill_before_the_answer(kept: &Kept) {
-    let serving = kept.serve().await;
+/// Begins a sign-in for which the provider has spent the refresh token of [`ALICE`], and holds its
+/// answer.
+async fn sign_in_unanswered(kept: &Kept, serving: &Serving) -> Client {
     let before = kept.provider.refreshes();
     kept.provider.token_fault(Fault::Hold, Times::Next(1));
     let mut client = Client::connect(serving.submission).await;
     client.expect("220 ").await;
     client.send(AUTH_PLAIN).await;
     kept.provider.until(|it| it.refreshes() == before + 1).await;
+    client
+}
+
+/// The provider has spent the refresh token of [`ALICE`]; nobody will ever read its answer.
+async fn kill_before_the_answer(kept: &Kept) {
+    let serving = kept.serve().await;
+    let _client = sign_in_unanswered(kept, &serving).await;
     serving.kill().await;
 }
 
@@ -145,11 +152,7 @@ async fn an_answer_is_kept_when_the_client_that_needed_it_has_left() {
     let kept = Kept::start(Rotation::Strict).await;
     let serving = kept.serve().await;
     let before = kept.provider.refreshes();
-    kept.provider.token_fault(Fault::Hold, Times::Next(1));
-    let mut client = Client::connect(serving.submission).await;
-    client.expect("220 ").await;
-    client.send(AUTH_PLAIN).await;
-    kept.provider.until(|it| it.refreshes() == before + 1).await;
+    let client = sign_in_unanswered(&kept, &serving).await;
     drop(client);
     kept.provider.release_answers();
     assert_is_served(&serving).await;
@@ -160,12 +163,7 @@ async fn an_answer_is_kept_when_the_client_that_needed_it_has_left() {
 async fn an_answer_is_kept_when_it_comes_while_the_program_ends() {
     let kept = Kept::start(Rotation::Strict).await;
     let serving = kept.serve().await;
-    let before = kept.provider.refreshes();
-    kept.provider.token_fault(Fault::Hold, Times::Next(1));
-    let mut client = Client::connect(serving.submission).await;
-    client.expect("220 ").await;
-    client.send(AUTH_PLAIN).await;
-    kept.provider.until(|it| it.refreshes() == before + 1).await;
+    let _client = sign_in_unanswered(&kept, &serving).await;
     serving.terminate();
     // It has heard the signal once it turns newcomers away.
     while Client::connects(serving.submission).await {}

@@ -6,7 +6,7 @@
 mod support;
 
 use mailbearer::provider::Protocol;
-use mailbearer::sandbox::{Action, Step, Times};
+use mailbearer::sandbox::{Action, Fault, Step, Times};
 use support::{ALICE, AUTH_PLAIN, Client, PASSWORD, Rig};
 
 /// Signs in by SMTP after the provider's `actions`, one for each connection; gives the reply.
@@ -115,4 +115,31 @@ async fn a_hundred_refused_sign_ins_cost_six_token_requests_at_most() {
     // The first token, and five in a row that are no better. Each is shown once more at most.
     assert_eq!(rig.provider.token_requests(), 6);
     assert_eq!(rig.provider.smtp_connections() + rig.provider.imap_connections(), 105);
+}
+
+#[tokio::test]
+async fn a_token_that_was_accepted_ends_the_count_of_those_refused_in_a_row() {
+    let rig = Rig::start().await;
+    for number in 1..=10 {
+        let reply = submission_reply(&rig, &[Action::RefuseToken]).await;
+        assert!(reply.starts_with("235 "), "{number}: {reply}");
+    }
+    assert_eq!(rig.provider.token_requests(), 11);
+}
+
+#[tokio::test]
+async fn what_keeps_a_refused_token_from_being_renewed_is_told_where_it_tells_more() {
+    for (status, error, heard) in [
+        (401, "invalid_client", "535 5.7.3 "),
+        (400, "unauthorized_client", "535 5.7.3 "),
+        (503, "temporarily_unavailable", "454 4.7.0 "),
+    ] {
+        let rig = Rig::start().await;
+        rig.signed_in().await;
+        let body = format!(r#"{{"error":"{error}"}}"#);
+        let fault = Fault::Status(status, "application/json".into(), body);
+        rig.provider.token_fault(fault, Times::Always);
+        let reply = submission_reply(&rig, &[Action::RefuseToken]).await;
+        assert!(reply.starts_with(heard), "{error}: {reply}");
+    }
 }

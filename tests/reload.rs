@@ -80,6 +80,8 @@ async fn a_reload_that_fails_changes_nothing() {
         let problem = problem.await.unwrap_err();
         assert!(problem.contains(told), "{problem}");
         std::fs::write(&rig.file, before).unwrap();
+        let accounts = rig.operator.accounts().await.unwrap();
+        assert!(accounts.iter().all(|row| row.account == ALICE), "{accounts:?}");
         client.ask("NOOP", "250").await;
         rig.signed_in().await;
     }
