@@ -124,7 +124,7 @@ async fn a_kill_before_the_answer_of_a_strict_provider_is_told_to_that_person_al
     let heard = serving.log_in(BOB).await;
     assert!(heard.starts_with("a OK"), "{heard}");
 
-    kept.authorize(ALICE).await;
+    kept.authorize(ALICE, ALICE).await;
     assert_is_served(&serving).await;
 }
 
@@ -202,6 +202,20 @@ async fn a_consent_that_ended_at_the_provider_is_told_and_a_new_one_is_used_at_o
         assert!(heard.starts_with("454 4.7.0 ") && heard.contains(CONSENT_NEEDED), "{heard}");
     }
     assert_eq!(kept.provider.token_requests(), before + 1);
-    kept.authorize(ALICE).await;
+    kept.authorize(ALICE, ALICE).await;
     assert_is_served(&serving).await;
+}
+
+#[tokio::test]
+async fn submission_signs_in_by_the_name_that_the_provider_told_and_imap_by_the_account() {
+    const TOLD: &str = "a.liddell@example.com";
+    let kept = Kept::before_consent(Rotation::Keep).await;
+    kept.authorize(ALICE, TOLD).await;
+    let serving = kept.serve().await;
+    let user = || kept.provider.last_sign_in().unwrap().user.unwrap().to_string();
+    assert_is_served(&serving).await;
+    assert_eq!(user(), TOLD);
+    let heard = serving.log_in(ALICE).await;
+    assert!(heard.starts_with("a OK"), "{heard}");
+    assert_eq!(user(), ALICE);
 }

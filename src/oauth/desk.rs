@@ -20,7 +20,7 @@ use super::endpoint::host_of;
 use super::error::{ErrorKind, Reach, TokenError};
 use super::grant::{Answer, Issued, Issuer};
 use super::insistence::Insistence;
-use super::ledger::{Entry, Ledger, Saved};
+use super::ledger::{Entry, Ledger};
 use super::moment::Moment;
 use super::slot::Key;
 use super::{Token, Wanted, verdict};

@@ -38,7 +38,7 @@ use slot::Key;
 pub use status::{GrantStatus, TokenState};
 
 use crate::names::Username;
-use crate::provider::{Grant, Protocol};
+use crate::provider::{Grant, GrantId, Protocol};
 use crate::secret::{AccessToken, RefreshToken};
 use crate::store::Store;
 
@@ -152,6 +152,11 @@ impl Tokens {
     /// no longer in a row.
     pub fn accepted(&self, account: &Username, protocol: Protocol) {
         self.0.insistence.forgive(account, protocol);
+    }
+
+    /// Who consented, if `grant` is a person's and the provider told the name.
+    pub fn user(&self, grant: &GrantId) -> Option<Username> {
+        self.0.ledger.store().load(grant)?.user
     }
 
     /// What is known of `grant`. Blocks as the store does.

@@ -14,8 +14,10 @@ use super::protocol::{MailProtocol, Welcome};
 use super::upstream::{self, Destination, SignInError};
 use crate::account::directory::Account;
 use crate::account::password::{LocalRefusal, Origin, Peer, SignedIn};
+use crate::names::Username;
 use crate::oauth::{ErrorKind, Tokens};
 use crate::proto::Claim;
+use crate::provider::Protocol;
 use crate::refusal::{Refusal, Unavailable};
 
 /// When every refused local sign-in is answered, counted from its arrival: neither guessing fast
@@ -52,10 +54,11 @@ pub(crate) async fn verdict<P: MailProtocol>(
         );
         return Err(Refusal::Unavailable(Unavailable::Upstream));
     };
+    let told = told_user::<P>(relay.tokens(), account);
     let destination = Destination {
         host,
         tls: listener.service().tls(provider),
-        mailbox: account.mailbox(P::PROTOCOL),
+        mailbox: told.as_ref().unwrap_or_else(|| account.mailbox(P::PROTOCOL)),
         mechanism: provider.mechanism,
     };
     let deadline = received + VERDICT_TIMEOUT;
@@ -76,6 +79,17 @@ pub(crate) async fn verdict<P: MailProtocol>(
             Err(refusal)
         }
     }
+}
+
+/// The user name that the provider told at consent, where the file names no `mailbox`.
+///
+/// Exchange Online takes a token for submission only under its own user principal name, which need
+/// not be an address of the mailbox; for IMAP it wants the mailbox.
+fn told_user<P: MailProtocol>(tokens: &Tokens, account: &Account) -> Option<Username> {
+    let settings = account.settings();
+    let is_asked = P::PROTOCOL == Protocol::Submission && settings.grant.kind.is_kept();
+    let is_open = is_asked && settings.mailbox.submission.is_none();
+    is_open.then(|| tokens.user(&settings.grant.id)).flatten()
 }
 
 /// Whether the client is whom it claims to be, as far as this relay can tell.

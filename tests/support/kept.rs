@@ -40,8 +40,18 @@ pub struct Serving {
 impl Kept {
     /// Both consent to a provider whose refresh tokens rotate so.
     pub async fn start(rotation: Rotation) -> Self {
+        let kept = Self::before_consent(rotation).await;
+        for user in [ALICE, BOB] {
+            kept.authorize(user, user).await;
+        }
+        kept
+    }
+
+    /// The same before anybody has consented; the provider tells who does.
+    pub async fn before_consent(rotation: Rotation) -> Self {
         let settings = SandboxSettings {
             rotation,
+            tells_user: true,
             tls: PerProtocol { submission: UpstreamTls::StartTls, imap: UpstreamTls::StartTls },
             ..SandboxSettings::new(vec![AccountPattern::parse("*@example.com").unwrap()])
         };
@@ -51,19 +61,15 @@ impl Kept {
         std::fs::write(dir.path().join("password"), PASSWORD).unwrap();
         let file = dir.path().join("mailbearer.toml");
         std::fs::write(&file, text(&provider)).unwrap();
-        let kept = Self { provider, file, _dir: dir };
-        for user in [ALICE, BOB] {
-            kept.authorize(user).await;
-        }
-        kept
+        Self { provider, file, _dir: dir }
     }
 
-    /// `user` consents, and brings the refresh token.
-    pub async fn authorize(&self, user: &str) {
+    /// `user` consents, and brings the refresh token for `account`.
+    pub async fn authorize(&self, account: &str, user: &str) {
         let token = self.provider.issue_refresh_token(&Username::parse(user).unwrap());
         let mut child = self
             .program()
-            .args(["authorize", user, "--refresh-token-stdin"])
+            .args(["authorize", account, "--refresh-token-stdin", "--as", user])
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();

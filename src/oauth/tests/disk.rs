@@ -112,13 +112,14 @@ async fn what_is_in_memory_alone_is_written_before_the_program_ends() {
     let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let _subscribed = log.subscribe(tracing::Level::ERROR);
     let scene = Scene::person();
+    scene.want();
     scene.disk_fails(true);
     scene.ask().await.unwrap();
     scene.events();
     scene.tokens.settled().await;
     assert_eq!(scene.events(), ["save fails"]);
     let logged = log.text();
-    assert!(logged.contains("the program ends with refresh tokens that"), "{logged}");
+    assert!(logged.contains("the program ends with a refresh token that"), "{logged}");
 
     scene.disk_fails(false);
     scene.tokens.settled().await;
