@@ -248,7 +248,8 @@ fn password_hash_of_nothing_or_of_too_much_exits_64() {
 #[test]
 fn reload_and_healthcheck_without_a_relay_are_failures_with_a_sentence() {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("mailbearer.toml"), CONFIG).unwrap();
+    let file = format!("{CONFIG}[store]\npath = \"mailbearer.redb\"\n");
+    std::fs::write(dir.path().join("mailbearer.toml"), file).unwrap();
     // Left behind by a relay that was killed.
     drop(std::os::unix::net::UnixListener::bind(dir.path().join("control.sock")).unwrap());
     for command in ["reload", "healthcheck"] {

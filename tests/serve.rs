@@ -53,6 +53,21 @@ async fn a_relay_that_drains_says_so_and_takes_commands_until_it_ends() {
 }
 
 #[tokio::test]
+async fn healthcheck_asks_the_relay_whatever_has_become_of_its_file() {
+    let served = Served::start("").await;
+    for broken in ["[accounts.\"half", "nonsense = true\n"] {
+        served.rewrite(|text| format!("{broken}\n{text}"));
+        assert_eq!(told(&served.command(&["healthcheck"]).await), (Some(0), ""), "{broken}");
+        let reload = served.command(&["reload"]).await;
+        let (code, problem) = told(&reload);
+        assert!(code == Some(78) && problem.contains("mailbearer.toml:1"), "{code:?} {problem}");
+        served.rewrite(|text| text.replacen(&format!("{broken}\n"), "", 1));
+    }
+    served.terminate();
+    served.ended().await;
+}
+
+#[tokio::test]
 async fn sighup_puts_the_file_in_force() {
     let bob = "[accounts.\"bob@example.com\"]\nprovider = \"sandbox\"\n\
                local_password = { file = \"password\" }\n";

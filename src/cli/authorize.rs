@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::errand::{Alone, Errand};
+use super::errand::Errand;
 use super::{AuthorizeArgs, Exit, finish, line, tell};
 use crate::secret::{RefreshToken, SecretString};
 use crate::web::control::{Authorize, Revoke, RevokedWhere, Shown};
@@ -45,7 +45,7 @@ fn keep(
         error.exit()
     })?;
     let ask = Authorize { account, refresh_token: Shown(refresh_token), users };
-    let authorized = errand.carry_out(&ask, Alone::DoIt)?;
+    let authorized = errand.carry_out(&ask)?;
     if let Some(problem) = authorized.unsaved {
         tell(format_args!("warning: the consent is in the relay's memory alone: {problem}"));
         tell("  the relay goes on trying to write it: do not end it before");
@@ -64,7 +64,7 @@ fn keep(
 }
 
 fn give_back(named: Option<PathBuf>, ask: &Revoke, json: bool) -> Result<Exit, Exit> {
-    let revoked = Errand::load(named)?.carry_out(ask, Alone::DoIt)?;
+    let revoked = Errand::load(named)?.carry_out(ask)?;
     if let Some(problem) = revoked.unsaved {
         tell(format_args!("warning: the consent may come back after a restart: {problem}"));
     }

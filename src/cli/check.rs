@@ -1,9 +1,10 @@
 //! `check`: is this configuration right?
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::config::{Config, Secrets, locate};
+use crate::config::{Config, ConfigError, Secrets, locate};
+use crate::store::StoreSettings;
 
 use super::{Exit, finish, owner, tell};
 
@@ -31,23 +32,41 @@ pub(super) fn run(named: Option<PathBuf>) -> Exit {
 /// # Errors
 /// The exit code, when there is no file or it has problems.
 pub(super) fn load(named: Option<PathBuf>, secrets: Secrets) -> Result<(PathBuf, Config), Exit> {
-    let path = locate(named).map_err(|not_found| {
+    let path = found(named)?;
+    let config = Config::load(&path, secrets).map_err(|error| refuse(&path, &error, secrets))?;
+    Ok((path, config))
+}
+
+/// Reads `[store]` of the configuration file `named`, or of the one that is found, whatever else is
+/// wrong with it.
+///
+/// # Errors
+/// The exit code, when there is no file or that table has problems.
+pub(super) fn load_store(named: Option<PathBuf>) -> Result<(PathBuf, StoreSettings), Exit> {
+    let path = found(named)?;
+    let store = Config::load_store(&path).map_err(|error| refuse(&path, &error, Secrets::Leave))?;
+    Ok((path, store))
+}
+
+fn found(named: Option<PathBuf>) -> Result<PathBuf, Exit> {
+    locate(named).map_err(|not_found| {
         tell(not_found);
         tell("  write one, or name it with -c FILE");
         Exit::Config
-    })?;
-    let config = Config::load(&path, secrets).map_err(|error| {
-        tell(&error);
-        // Whoever looks at the secrets is the relay, or is about to be: that user has to read it.
-        if error.is_no_permission()
-            && secrets == Secrets::Leave
-            && let Some(line) = owner::sudo_line(&path, &path)
-        {
-            tell(format_args!("  or run `{line}`"));
-        }
-        Exit::Config
-    })?;
-    Ok((path, config))
+    })
+}
+
+/// Tells why the file at `path` is not used.
+fn refuse(path: &Path, error: &ConfigError, secrets: Secrets) -> Exit {
+    tell(error);
+    // Whoever looks at the secrets is the relay, or is about to be: that user has to read it.
+    if error.is_no_permission()
+        && secrets == Secrets::Leave
+        && let Some(line) = owner::sudo_line(path, path)
+    {
+        tell(format_args!("  or run `{line}`"));
+    }
+    Exit::Config
 }
 
 /// A number of things: `1 account`, `2 accounts`.

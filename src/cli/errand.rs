@@ -14,49 +14,55 @@ use serde::de::DeserializeOwned;
 use self::door::Door;
 use super::{Exit, check, tell};
 use crate::config::{Config, Secrets};
+use crate::relay::ListenerSettings;
+use crate::store::StoreSettings;
 use crate::web::control::{Ask, Failure};
 use crate::web::operator::Class;
 
-/// What this process can do where no relay runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Alone {
-    /// Open the store and do it.
-    DoIt,
-    /// Nothing: it is about the relay.
-    Fail,
-}
-
-/// The configuration by which an errand finds its way.
+/// The way to whoever carries an errand out.
 pub(super) struct Errand {
     path: PathBuf,
-    config: Config,
+    store: StoreSettings,
+    /// What this process needs to do it where no relay runs; nothing if it is about the relay.
+    alone: Option<Config>,
 }
 
 impl Errand {
-    /// Reads the configuration file `named`, or the one that is found; tells what is wrong with it.
+    /// An errand that this process can do alone. Reads the configuration file `named`, or the one
+    /// that is found; tells what is wrong with it.
     ///
     /// # Errors
     /// The exit code, when there is no file or it has problems.
     pub(super) fn load(named: Option<PathBuf>) -> Result<Self, Exit> {
         let (path, config) = check::load(named, Secrets::Leave)?;
-        Ok(Self { path, config })
+        Ok(Self { path, store: config.store.clone(), alone: Some(config) })
     }
 
-    /// What the file says.
-    pub(super) fn config(&self) -> &Config {
-        &self.config
+    /// An errand to the running relay. Whatever else is wrong with the file, the relay runs with
+    /// what it has read, so `[store]` alone is looked at.
+    ///
+    /// # Errors
+    /// The exit code, when there is no file or that table has problems.
+    pub(super) fn to_relay(named: Option<PathBuf>) -> Result<Self, Exit> {
+        let (path, store) = check::load_store(named)?;
+        Ok(Self { path, store, alone: None })
+    }
+
+    /// The listeners of the file, where it was read.
+    pub(super) fn listeners(&self) -> &[ListenerSettings] {
+        self.alone.as_ref().map_or(&[], |config| &config.listeners)
     }
 
     /// Has `ask` carried out; tells why it was not.
     ///
     /// # Errors
     /// The exit code, when it was not.
-    pub(super) fn carry_out<A: Ask>(&self, ask: &A, alone: Alone) -> Result<A::Answer, Exit> {
+    pub(super) fn carry_out<A: Ask>(&self, ask: &A) -> Result<A::Answer, Exit> {
         let outcome = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| failure(format!("no runtime can be started ({error})")))
-            .and_then(|runtime| runtime.block_on(self.ask(ask, alone)));
+            .and_then(|runtime| runtime.block_on(self.ask(ask)));
         outcome.map_err(|failure| {
             tell(&failure);
             if !failure.fix.is_empty() {
@@ -71,7 +77,7 @@ impl Errand {
         })
     }
 
-    async fn ask<A: Ask>(&self, ask: &A, alone: Alone) -> Result<A::Answer, Failure> {
+    async fn ask<A: Ask>(&self, ask: &A) -> Result<A::Answer, Failure> {
         let unreadable = |error| failure(format!("the request cannot be written ({error})"));
         let body = serde_json::to_vec(ask).map_err(unreadable)?;
         let request = Request::post(A::PATH)
@@ -79,14 +85,14 @@ impl Errand {
             .header(header::CONTENT_TYPE, "application/json")
             .body(Body::from(body))
             .map_err(|error| failure(format!("the request cannot be written ({error})")))?;
-        let door = Door::find(&self.path, &self.config, alone).await?;
+        let door = Door::find(&self.path, &self.store, self.alone.as_ref()).await?;
         let (is_done, body) = door.send(request).await?;
         if is_done { parse(&body) } else { Err(parse(&body)?) }
     }
 
     /// The directory where the store lies, and the control socket.
-    fn state_directory(config: &Config) -> &Path {
-        let parent = config.store.path.parent();
+    fn state_directory(store: &StoreSettings) -> &Path {
+        let parent = store.path.parent();
         parent.filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
     }
 }

@@ -3,14 +3,13 @@
 
 use std::path::PathBuf;
 
-use super::errand::{Alone, Errand};
+use super::errand::Errand;
 use super::{Exit, finish, tell};
 use crate::web::control::CheckHealth;
 
 /// Asks the relay of the configuration file `named`, or of the one that is found.
 pub(super) fn run(named: Option<PathBuf>) -> Exit {
-    let health =
-        Errand::load(named).and_then(|errand| errand.carry_out(&CheckHealth {}, Alone::Fail));
+    let health = Errand::to_relay(named).and_then(|errand| errand.carry_out(&CheckHealth {}));
     match health {
         Ok(health) if health.not_ready.is_empty() => {
             if let Some(problem) = health.unsaved {

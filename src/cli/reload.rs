@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use super::errand::{Alone, Errand};
+use super::errand::Errand;
 use super::{Exit, finish, tell};
 use crate::web::control::Reload;
 
 /// Asks the relay of the configuration file `named`, or of the one that is found.
 pub(super) fn run(named: Option<PathBuf>) -> Exit {
-    let reloaded = Errand::load(named).and_then(|errand| errand.carry_out(&Reload {}, Alone::Fail));
+    let reloaded = Errand::to_relay(named).and_then(|errand| errand.carry_out(&Reload {}));
     match reloaded {
         Ok(reloaded) => {
             for warning in reloaded.warnings {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::errand::{Alone, Errand};
+use super::errand::Errand;
 use super::{Exit, TokenArgs, finish, tell};
 use crate::secret::ExposeSecret as _;
 use crate::web::control::GetToken;
@@ -11,7 +11,7 @@ use crate::web::control::GetToken;
 pub(super) fn run(named: Option<PathBuf>, arguments: TokenArgs) -> Exit {
     let TokenArgs { account, protocol } = arguments;
     let ask = GetToken { account, protocol };
-    match Errand::load(named).and_then(|errand| errand.carry_out(&ask, Alone::DoIt)) {
+    match Errand::load(named).and_then(|errand| errand.carry_out(&ask)) {
         Ok(got) => {
             if let Some(problem) = got.unsaved {
                 tell(format_args!("warning: the newest refresh token is not written: {problem}"));

@@ -115,6 +115,25 @@ impl Config {
             .map_err(|problems| ConfigError::Problems { path: path.into(), problems })
     }
 
+    /// Reads `[store]` of the configuration file at `path`, whatever else is wrong with the file: a
+    /// relay that runs is found by it, and somebody may be editing.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or something in that table is wrong.
+    pub fn load_store(path: &Path) -> Result<StoreSettings, ConfigError> {
+        let text = read(path)?;
+        let dir = path.parent().unwrap_or(Path::new(""));
+        let env = |name: &str| std::env::var(name);
+        let file = File::new(&text, dir, &env, Secrets::Leave);
+        let (tree, _) = DeTable::parse_recoverable(&text);
+        let root = Field::root(&file, tree.get_ref()).table();
+        let store = root.and_then(|mut root| store::read(&file, &mut root));
+        store.map_err(|_reported| {
+            let (problems, _) = file.into_findings();
+            ConfigError::Problems { path: path.into(), problems }
+        })
+    }
+
     /// Reads the configuration in `text`, whose paths are relative to `dir` and whose environment
     /// variables are looked up by `env`.
     ///

@@ -4,7 +4,7 @@ mod table;
 
 use std::path::PathBuf;
 
-use super::errand::{Alone, Errand};
+use super::errand::Errand;
 use super::{Exit, finish, tell};
 use crate::clock;
 use crate::web::control::ShowAccounts;
@@ -12,8 +12,7 @@ use crate::web::moment::Moment;
 
 /// Shows the accounts of the configuration file `named`, or of the one that is found.
 pub(super) fn run(named: Option<PathBuf>, json: bool) -> Exit {
-    let rows =
-        Errand::load(named).and_then(|errand| errand.carry_out(&ShowAccounts {}, Alone::DoIt));
+    let rows = Errand::load(named).and_then(|errand| errand.carry_out(&ShowAccounts {}));
     match rows {
         Err(exit) => exit,
         Ok(rows) if json => match serde_json::to_string_pretty(&rows) {

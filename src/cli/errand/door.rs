@@ -20,13 +20,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tower::ServiceExt as _;
 
-use super::{Alone, Errand, failure};
+use super::{Errand, failure};
 use crate::account::directory::Directory;
 use crate::account::password::Passwords;
 use crate::cli::owner;
 use crate::config::Config;
 use crate::oauth::Tokens;
-use crate::store::{Purpose, Store, StoreError};
+use crate::store::{Purpose, Store, StoreError, StoreSettings};
 use crate::web::control::{Failure, SOCKET, router};
 use crate::web::operator::{Class, Operator, OperatorError};
 
@@ -53,20 +53,26 @@ pub(super) enum Door {
 }
 
 impl Door {
-    /// Knocks at the socket in the state directory of `config`, the file `path`; opens the store
-    /// where nobody answers.
-    pub(super) async fn find(path: &Path, config: &Config, alone: Alone) -> Result<Self, Failure> {
+    /// Knocks at the socket in the state directory of the file `path`; opens the store where nobody
+    /// answers and the errand can be done `alone`, with that configuration.
+    pub(super) async fn find(
+        path: &Path,
+        store: &StoreSettings,
+        alone: Option<&Config>,
+    ) -> Result<Self, Failure> {
         let deadline = Instant::now() + IN_USE_TIMEOUT;
-        let directory = Errand::state_directory(config);
+        let directory = Errand::state_directory(store);
         loop {
             let is_busy = match knock(&directory.join(SOCKET)).await {
                 Ok(Some(stream)) => return Ok(Self::Relay(stream)),
-                Ok(None) if alone == Alone::Fail => return Err(no_relay(directory)),
-                Ok(None) => match here(path, config) {
-                    Err(OperatorError::Store(StoreError::InUse { .. })) => false,
-                    Err(error) => return Err(Failure::new(&error)),
-                    Ok(operator) => return Ok(Self::Here(router(operator))),
-                },
+                Ok(None) => {
+                    let Some(config) = alone else { return Err(no_relay(directory)) };
+                    match here(path, config) {
+                        Err(OperatorError::Store(StoreError::InUse { .. })) => false,
+                        Err(error) => return Err(Failure::new(&error)),
+                        Ok(operator) => return Ok(Self::Here(router(operator))),
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => true,
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                     return Err(not_permitted(path, directory));

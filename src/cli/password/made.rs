@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use crate::cli::errand::{Alone, Errand};
+use crate::cli::errand::Errand;
 use crate::cli::{Exit, PasswordArgs, columns, finish, tell};
 use crate::names::Username;
 use crate::net::listen::ListenAddress;
@@ -27,7 +27,7 @@ pub(in crate::cli) fn run(named: Option<PathBuf>, arguments: PasswordArgs) -> Ex
 }
 
 fn make(errand: &Errand, ask: MakePassword) -> Result<Exit, Exit> {
-    let made = errand.carry_out(&ask, Alone::DoIt)?;
+    let made = errand.carry_out(&ask)?;
     let name = ask.name.to_lowercase();
     let printed = finish(made.password.0.expose_secret());
     if printed != Exit::Done {
@@ -43,7 +43,7 @@ fn make(errand: &Errand, ask: MakePassword) -> Result<Exit, Exit> {
     if made.replaced {
         tell("the one before, without a label as well, stopped working");
     }
-    let servers = servers(&errand.config().listeners, &name, &made.protocols);
+    let servers = servers(errand.listeners(), &name, &made.protocols);
     if servers.is_empty() {
         tell(format_args!("no listener of the file serves {protocols} to {name}: write one first"));
         return Ok(Exit::Done);
@@ -57,7 +57,7 @@ fn make(errand: &Errand, ask: MakePassword) -> Result<Exit, Exit> {
 }
 
 fn show(errand: &Errand, name: String, json: bool) -> Result<Exit, Exit> {
-    let rows = errand.carry_out(&ListPasswords { name }, Alone::DoIt)?;
+    let rows = errand.carry_out(&ListPasswords { name })?;
     if json {
         return serde_json::to_string_pretty(&rows).map(finish).map_err(|error| {
             tell(format_args!("the list cannot be written ({error})"));
@@ -68,7 +68,7 @@ fn show(errand: &Errand, name: String, json: bool) -> Result<Exit, Exit> {
 }
 
 fn end(errand: &Errand, ask: RevokePassword) -> Result<Exit, Exit> {
-    errand.carry_out(&ask, Alone::DoIt)?;
+    errand.carry_out(&ask)?;
     let label = ask.label.map_or_else(|| "without a label".to_owned(), |it| format!("{it:?}"));
     Ok(finish(format_args!("{}: the local password {label} works no more", ask.name)))
 }

@@ -22,6 +22,13 @@ client_secret = "planted-secret"
 grant = "client-credentials"
 "#;
 
+/// Whether this process may do the errand itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Alone {
+    DoIt,
+    Fail,
+}
+
 /// A configuration whose state directory is `directory`.
 fn config(directory: &Path) -> Config {
     let env = |_: &str| Ok(directory.display().to_string());
@@ -31,7 +38,9 @@ fn config(directory: &Path) -> Config {
 }
 
 async fn find(directory: &Path, alone: Alone) -> Result<Door, Failure> {
-    Door::find(Path::new("mailbearer.toml"), &config(directory), alone).await
+    let config = config(directory);
+    let alone = (alone == Alone::DoIt).then_some(&config);
+    Door::find(Path::new("mailbearer.toml"), &config.store, alone).await
 }
 
 fn request() -> Request<Body> {
