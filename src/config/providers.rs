@@ -1,17 +1,14 @@
 //! `[providers.NAME]`: the built-in providers, changed by the file, and those that it adds.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read as _};
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::RootCertStore;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 
+use crate::net::tls::{self, TlsError};
 use crate::provider::{GrantKind, MailHost, Mechanism, PerProtocol, Provider};
 
 use super::endpoint::{Endpoint, Endpoints};
@@ -22,9 +19,6 @@ use super::later;
 use super::listeners::At;
 use super::presets::{self, Preset};
 use super::table::{Table, nearest};
-
-/// Largest `ca_file`, in bytes. The roots of all of Mozilla's programme are under 1 MiB.
-const CA_FILE_LEN_MAX: u64 = 4 * 1024 * 1024;
 
 /// Range of `refresh_idle_days`: ten years are for ever.
 const REFRESH_IDLE_DAYS: RangeInclusive<u64> = 1..=3650;
@@ -218,29 +212,25 @@ fn scope(field: &Field<'_>) -> Result<String, Reported> {
 fn ca_file(field: &Field<'_>) -> Result<PathBuf, Reported> {
     let path = field.path()?;
     let shown = path.display();
-    let pem = read(&path).map_err(|error| field.cannot_read(&path, &error))?;
-    let help = "write the CA's certificate in PEM: -----BEGIN CERTIFICATE-----";
+    let certificates = tls::certificates(&path).map_err(|error| match error {
+        TlsError::Unreadable { path, source } => field.cannot_read(&path, &source),
+        TlsError::NoCertificate { problem, fix, .. } => {
+            field.problem(format!("names {shown}, which {problem}"), fix)
+        }
+        error @ (TlsError::UnusableCertificate { .. }
+        | TlsError::NoRoots { .. }
+        | TlsError::Versions { .. }
+        | TlsError::ServerName { .. }
+        | TlsError::Handshake { .. }) => {
+            field.problem(format!("names {shown}, which cannot be used"), error.to_string())
+        }
+    })?;
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        certificate.ok().and_then(|certificate| roots.add(certificate).ok()).ok_or_else(|| {
+    for certificate in certificates {
+        roots.add(certificate).map_err(|_| {
+            let help = "write the CA's certificate in PEM: -----BEGIN CERTIFICATE-----";
             field.problem(format!("names {shown}, which holds a damaged certificate"), help)
         })?;
     }
-    if roots.is_empty() {
-        return Err(field.problem(format!("names {shown}, which holds no certificate"), help));
-    }
     Ok(path)
-}
-
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    // Opening a pipe would wait for somebody to write into it, maybe for ever.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
-    let mut bytes = Vec::new();
-    let len = File::open(path)?.take(CA_FILE_LEN_MAX + 1).read_to_end(&mut bytes)?;
-    match u64::try_from(len) {
-        Ok(..=CA_FILE_LEN_MAX) => Ok(bytes),
-        _ => Err(io::Error::other("it is larger than 4 MiB")),
-    }
 }

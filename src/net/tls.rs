@@ -102,12 +102,14 @@ pub enum TlsError {
         source: io::Error,
     },
     /// The PEM file holds no certificates that could be trusted.
-    #[error("ca_file {path:?} {problem}")]
+    #[error("ca_file {path:?} {problem}: {fix}")]
     NoCertificate {
         /// The file as the configuration names it.
         path: PathBuf,
-        /// What it holds instead and what to do.
+        /// What it holds instead.
         problem: &'static str,
+        /// What to do.
+        fix: &'static str,
     },
     /// A certificate of the PEM file is none.
     #[error(
@@ -150,29 +152,39 @@ pub enum TlsError {
     },
 }
 
-/// Reads the certificates of a PEM file.
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+/// Reads the certificates of a PEM file. There is one at least; whether they are any good is seen
+/// when they are used.
+///
+/// # Errors
+/// When the file cannot be read or does not yield certificates.
+pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let unreadable = |source| TlsError::Unreadable { path: path.into(), source };
-    let no_certificate = |problem| TlsError::NoCertificate { path: path.into(), problem };
+    let no_certificate = |problem, fix| TlsError::NoCertificate { path: path.into(), problem, fix };
+    // Opening a pipe would wait for somebody to write into it, maybe for ever.
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(unreadable(io::Error::other("it is no regular file")));
+    }
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let mut pem = Vec::new();
     let read = file.take(CA_FILE_LEN_MAX + 1).read_to_end(&mut pem).map_err(unreadable)?;
     if u64::try_from(read).is_ok_and(|read| read > CA_FILE_LEN_MAX) {
-        return Err(no_certificate("is longer than 4 MiB: keep only the authorities needed"));
+        return Err(no_certificate("is longer than 4 MiB", "keep only the authorities needed"));
     }
     let found = rustls_pemfile::certs(&mut pem.as_slice())
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|_| no_certificate("is damaged PEM: export the certificates again"))?;
+        .map_err(|_| no_certificate("is damaged PEM", "export the certificates again"))?;
     if !found.is_empty() {
         Ok(found)
     } else if memchr::memmem::find(&pem, ENCRYPTED_KEY_LABEL).is_some() {
         Err(no_certificate(
-            "holds an encrypted private key and no certificate: name the authority's certificate",
+            "holds an encrypted private key and no certificate",
+            "name the authority's certificate",
         ))
     } else {
         Err(no_certificate(
-            "holds no certificate: it must contain -----BEGIN CERTIFICATE----- (for a DER file: \
-             openssl x509 -inform der -in FILE -out FILE.pem)",
+            "holds no certificate",
+            "it must contain -----BEGIN CERTIFICATE----- (for a DER file: openssl x509 -inform \
+             der -in FILE -out FILE.pem)",
         ))
     }
 }
@@ -315,6 +327,8 @@ mod tests {
     fn ca_file_without_certificates_is_refused_with_what_it_holds() {
         let missing = trust(Some(Path::new("/nonexistent/ca.pem"))).unwrap_err();
         assert!(matches!(missing, TlsError::Unreadable { .. }), "{missing}");
+        let directory = trust(Some(Path::new("/"))).unwrap_err().to_string();
+        assert!(directory.contains("it is no regular file"), "{directory}");
         assert!(problem_of("").contains("holds no certificate"));
         assert!(problem_of("\u{1}not pem").contains("holds no certificate"));
         let key = KeyPair::generate().unwrap().serialize_pem();

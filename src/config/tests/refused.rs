@@ -254,7 +254,7 @@ fn a_ca_file_without_whole_certificates_is_refused() {
         ("", "which holds no certificate"),
         ("CERTIFICATE", "which holds no certificate"),
         (damaged, "which holds a damaged certificate"),
-        (&damaged[..40], "which holds a damaged certificate"),
+        (&damaged[..40], "which is damaged PEM"),
     ] {
         fs::write(&path, pem).unwrap();
         let problems = Config::parse(&text, dir.path(), &env, Secrets::Verify).unwrap_err();
