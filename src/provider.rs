@@ -138,6 +138,27 @@ pub struct Grant {
     pub refresh_idle: Option<Duration>,
 }
 
+#[cfg(test)]
+impl Grant {
+    /// An application's grant without anything special, for tests to change.
+    pub(crate) fn of_application() -> Self {
+        Self {
+            id: GrantId::Application {
+                provider: "corp".into(),
+                tenant: None,
+                client_id: "client".into(),
+            },
+            kind: GrantKind::ClientCredentials,
+            token_endpoint: "https://login.example/token".into(),
+            revocation_endpoint: None,
+            client_id: "client".into(),
+            client_secret: Some(SecretSource::Value("secret".into())),
+            ca_file: None,
+            refresh_idle: None,
+        }
+    }
+}
+
 /// Whose consent a grant is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum GrantKind {

@@ -96,8 +96,7 @@ impl Account {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::provider::{Grant, GrantId, GrantKind, Mechanism, PerProtocol, Provider};
-    use crate::secret::SecretSource;
+    use crate::provider::{Grant, Mechanism, PerProtocol, Provider};
 
     pub(in crate::account) fn settings(pattern: &str, password: LocalPassword) -> AccountSettings {
         AccountSettings {
@@ -109,20 +108,7 @@ pub(super) mod tests {
                 ca_file: None,
                 declared_ehlo: &[],
             }),
-            grant: Arc::new(Grant {
-                id: GrantId::Application {
-                    provider: "corp".into(),
-                    tenant: None,
-                    client_id: "client".into(),
-                },
-                kind: GrantKind::ClientCredentials,
-                token_endpoint: "https://login.example/token".into(),
-                revocation_endpoint: None,
-                client_id: "client".into(),
-                client_secret: Some(SecretSource::Value(SecretString::from("secret"))),
-                ca_file: None,
-                refresh_idle: None,
-            }),
+            grant: Arc::new(Grant::of_application()),
             scopes: PerProtocol::default(),
             local_password: password,
             mailbox: PerProtocol::default(),

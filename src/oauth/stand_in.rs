@@ -100,18 +100,10 @@ impl StandIn {
     /// A grant at this endpoint.
     pub(super) fn grant(&self) -> Arc<Grant> {
         Arc::new(Grant {
-            id: GrantId::Application {
-                provider: "stand-in".into(),
-                tenant: None,
-                client_id: "the client".into(),
-            },
-            kind: GrantKind::ClientCredentials,
             token_endpoint: self.url.clone(),
-            revocation_endpoint: None,
             client_id: "the client".into(),
             client_secret: Some(SecretSource::Value(SecretString::from(SECRET))),
-            ca_file: None,
-            refresh_idle: None,
+            ..Grant::of_application()
         })
     }
 

@@ -430,20 +430,7 @@ async fn outward_endpoint_is_asked_through_the_proxy_that_the_variables_name() {
     let ca_file = dir.path().join("ca.pem");
     let authority = rcgen::generate_simple_self_signed(["ca.example".to_owned()]).unwrap();
     std::fs::write(&ca_file, authority.cert.pem()).unwrap();
-    let grant = Arc::new(Grant {
-        id: GrantId::Application {
-            provider: "corp".into(),
-            tenant: None,
-            client_id: "client".into(),
-        },
-        kind: GrantKind::ClientCredentials,
-        token_endpoint: "https://login.example/token".into(),
-        revocation_endpoint: None,
-        client_id: "client".into(),
-        client_secret: Some(SecretSource::Value("secret".into())),
-        ca_file: Some(ca_file),
-        refresh_idle: None,
-    });
+    let grant = Arc::new(Grant { ca_file: Some(ca_file), ..Grant::of_application() });
     let error = Tokens::new(Store::in_memory()).access_token(&grant, &scopes()).await.unwrap_err();
     assert!(error.is_temporary(), "{error}");
 }

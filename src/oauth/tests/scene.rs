@@ -172,20 +172,7 @@ pub(super) struct Scene {
 impl Scene {
     /// An application's grant, at an endpoint whose tokens live an hour.
     pub(super) fn application() -> Self {
-        Self::of(Grant {
-            id: GrantId::Application {
-                provider: "stand-in".into(),
-                tenant: None,
-                client_id: "client".into(),
-            },
-            kind: GrantKind::ClientCredentials,
-            token_endpoint: "https://login.example/token".into(),
-            revocation_endpoint: None,
-            client_id: "client".into(),
-            client_secret: None,
-            ca_file: None,
-            refresh_idle: None,
-        })
+        Self::of(Grant { client_secret: None, ..Grant::of_application() })
     }
 
     /// Alice's consent, kept as `refresh-0`; each answer brings the next one.

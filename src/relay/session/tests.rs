@@ -15,7 +15,7 @@ use crate::account::{AccountSettings, LocalPassword};
 use crate::names::{AccountPattern, Username};
 use crate::oauth::Tokens;
 use crate::proto::Claim;
-use crate::provider::{Grant, GrantId, GrantKind, Mechanism, PerProtocol, Protocol, Provider};
+use crate::provider::{Grant, Mechanism, PerProtocol, Protocol, Provider};
 use crate::relay::protocol::{Imap, Submission};
 use crate::relay::{Limits, ListenerSettings, Relay, Service, Shutdown};
 use crate::secret::{ExposeSecret as _, SecretSource, SecretString};
@@ -33,20 +33,8 @@ fn alice(local_password: LocalPassword) -> AccountSettings {
         ca_file: None,
         declared_ehlo: &[],
     };
-    let grant = Grant {
-        id: GrantId::Application {
-            provider: "own".to_owned(),
-            tenant: None,
-            client_id: "client".to_owned(),
-        },
-        kind: GrantKind::ClientCredentials,
-        token_endpoint: "http://127.0.0.1:1/".to_owned(),
-        revocation_endpoint: None,
-        client_id: "client".to_owned(),
-        client_secret: Some(SecretSource::Value(SecretString::from("secret"))),
-        ca_file: None,
-        refresh_idle: None,
-    };
+    let grant =
+        Grant { token_endpoint: "http://127.0.0.1:1/".to_owned(), ..Grant::of_application() };
     AccountSettings {
         name: AccountPattern::parse("alice@example.com").unwrap(),
         provider: Arc::new(provider),
