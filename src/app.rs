@@ -30,6 +30,7 @@ use crate::provider::Protocol;
 use crate::relay::listener::Listener;
 use crate::relay::{ListenerSettings, Relay, Service, Shutdown};
 use crate::store::Store;
+use crate::web::consents::Consents;
 use crate::web::control::{self, ControlSocket};
 use crate::web::operator::{Operator, Reload, Serving};
 
@@ -75,6 +76,7 @@ pub struct App {
     tokens: Tokens,
     passwords: Arc<Passwords>,
     store: Store,
+    consents: Consents,
     /// The accounts of the configuration in force.
     directory: watch::Sender<Arc<Directory>>,
     sockets: Sockets,
@@ -143,7 +145,7 @@ impl App {
     pub fn bind(config: Config, backing: Backing) -> Result<Self, StartError> {
         let Backing { store, state_directory, file, set_log_level } = backing;
         let (wanted, started_with) = (wanted(&config), Arc::new(config.clone()));
-        let Config { listeners, accounts, mut limits, grace, .. } = config;
+        let Config { listeners, accounts, web, mut limits, grace, .. } = config;
         limits.sessions = descriptors::raise_limit(limits.sessions);
         let shutdown = Shutdown::default();
         let service = Arc::new(Service::new(accounts, &listeners, limits)?);
@@ -168,6 +170,7 @@ impl App {
             tokens,
             passwords,
             store,
+            consents: Consents::new(web.public_url.clone()),
             directory: watch::Sender::new(Arc::clone(service.directory())),
             sockets,
             control,
@@ -210,6 +213,7 @@ impl App {
             passwords: Arc::clone(&self.passwords),
             store: self.store.clone(),
             directory: self.directory.subscribe(),
+            consents: self.consents.clone(),
             serving: Some(serving),
         }
     }

@@ -107,6 +107,7 @@ pub(super) mod tests {
                 mechanism: Mechanism::Xoauth2,
                 ca_file: None,
                 declared_ehlo: &[],
+                is_untried: false,
             }),
             grant: Arc::new(Grant::of_application()),
             scopes: PerProtocol::default(),

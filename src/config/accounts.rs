@@ -74,12 +74,12 @@ fn account<'t>(
     finished?;
     let (grant, local_password) = (grant?, local_password?);
     if let Some((field, password)) = &local_password {
-        local_password::refuse_any(field, password, grant.kind)?;
+        local_password::refuse_any(field, password, grant.kind())?;
     }
     Ok(AccountSettings {
         name: pattern?,
         provider: provider.provider.clone(),
-        scopes: provider.scopes.of(grant.kind),
+        scopes: provider.scopes.of(grant.kind()),
         grant,
         local_password: local_password.map_or(LocalPassword::None, |(_, password)| password),
         mailbox: mailbox?.unwrap_or_default(),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::names::{AccountPattern, Username};
-use crate::provider::{Grant, GrantId, GrantKind};
+use crate::provider::{AuthorizationServer, Client, ClientAuth, Grant, GrantId, GrantKind, Way};
 use crate::secret::SecretSource;
 
 use super::endpoint::{Endpoints, Tenant};
@@ -118,20 +118,24 @@ impl Grants {
                 let application = (provider.provider.name.clone(), tenant?, client_id?);
                 self.share(account, application, secret?, provider)
             }
+            GrantKind::WorkloadIdentity
+            | GrantKind::DeviceCode
+            | GrantKind::Password
+            | GrantKind::ServiceAccount
+            | GrantKind::ManagedIdentity
+            | GrantKind::Command => Err(account.not_in_this_version(later::OTHER_GRANT_KINDS)),
             GrantKind::AuthorizationCode => {
                 let person = person(account, names);
                 let (tenant, endpoints) = (tenant?, &provider.endpoints);
                 Ok(Arc::new(Grant {
                     id: GrantId::Account(person?),
-                    kind,
-                    token_endpoint: endpoints.token.of_tenant(tenant.as_ref()),
-                    revocation_endpoint: endpoints
-                        .revocation
-                        .as_ref()
-                        .map(|endpoint| endpoint.of_tenant(tenant.as_ref())),
-                    client_id: client_id?,
-                    client_secret: secret?.map(|(_, secret)| secret),
-                    ca_file: provider.provider.ca_file.clone(),
+                    way: Way::AuthorizationCode(Client {
+                        id: client_id?,
+                        auth: secret?
+                            .map_or(ClientAuth::None, |(_, secret)| ClientAuth::SecretPost(secret)),
+                        secret_ends_at: None,
+                    }),
+                    server: server(endpoints, tenant.as_ref(), provider),
                     refresh_idle: provider.refresh_idle,
                 }))
             }
@@ -146,8 +150,9 @@ impl Grants {
         (secret_field, client_secret): (Field<'_>, SecretSource),
         provider: &ProviderEntry<'_>,
     ) -> Result<Arc<Grant>, Reported> {
+        let auth = ClientAuth::SecretPost(client_secret);
         if let Some((first, grant)) = self.shared.get(&application) {
-            if grant.client_secret.as_ref().is_some_and(|first| first.is_same_as(&client_secret)) {
+            if grant.way.client().is_some_and(|first| first.auth.is_same_as(&auth)) {
                 return Ok(Arc::clone(grant));
             }
             return Err(secret_field.problem(
@@ -162,16 +167,30 @@ impl Grants {
                 tenant: tenant.as_ref().map(ToString::to_string),
                 client_id: client_id.clone(),
             },
-            kind: GrantKind::ClientCredentials,
-            token_endpoint: provider.endpoints.token.of_tenant(tenant.as_ref()),
-            revocation_endpoint: None,
-            client_id: client_id.clone(),
-            client_secret: Some(client_secret),
-            ca_file: provider.provider.ca_file.clone(),
+            way: Way::ClientCredentials(Client {
+                id: client_id.clone(),
+                auth,
+                secret_ends_at: None,
+            }),
+            server: server(&provider.endpoints, tenant.as_ref(), provider),
             refresh_idle: None,
         });
         self.shared.insert(application, (account.key().to_owned(), Arc::clone(&grant)));
         Ok(grant)
+    }
+}
+
+fn server(
+    endpoints: &Endpoints,
+    tenant: Option<&Tenant>,
+    provider: &ProviderEntry<'_>,
+) -> AuthorizationServer {
+    let revocation = endpoints.revocation.as_ref();
+    AuthorizationServer {
+        token_endpoint: Some(endpoints.token.of_tenant(tenant)),
+        revocation_endpoint: revocation.map(|endpoint| endpoint.of_tenant(tenant)),
+        ca_file: provider.provider.ca_file.clone(),
+        ..AuthorizationServer::default()
     }
 }
 

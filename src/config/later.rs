@@ -113,7 +113,7 @@ pub(super) const GRANTS: &[Later] = &[
     later("command", OTHER_GRANT_KINDS),
 ];
 
-const OTHER_GRANT_KINDS: &str =
+pub(super) const OTHER_GRANT_KINDS: &str =
     "write \"client-credentials\" or \"authorization-code\": there are no others yet";
 
 /// Keys of `mailbox`, `scopes` and other tables with one value for each protocol.

@@ -29,6 +29,7 @@ mod store;
 mod table;
 #[cfg(test)]
 mod tests;
+mod web;
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
@@ -53,6 +54,7 @@ pub use self::file::EnvLookup;
 pub use self::locate::{NotFound, locate};
 pub use self::problem::{ConfigError, Problem};
 pub use self::secrets::Secrets;
+pub use self::web::{PageSettings, WebSettings};
 
 /// Largest configuration file, in bytes: some thousand accounts, and far less than what somebody
 /// names by mistake.
@@ -68,6 +70,8 @@ pub struct Config {
     pub accounts: Vec<AccountSettings>,
     /// The `[store]` table.
     pub store: StoreSettings,
+    /// The `[web]` table.
+    pub web: WebSettings,
     /// The `[limits]` table.
     pub limits: Limits,
     /// The `[log]` table.
@@ -186,6 +190,7 @@ impl Config {
             listeners: listeners?,
             accounts: exact.into_iter().chain(wildcards).collect(),
             store: store?,
+            web: WebSettings::default(),
             limits: limits?,
             log: log?,
             grace: grace?,

@@ -45,6 +45,7 @@ pub(super) fn unknown(name: &str) -> Provider {
         mechanism: Mechanism::Xoauth2,
         ca_file: None,
         declared_ehlo: &[],
+        is_untried: false,
     }
 }
 
@@ -60,6 +61,7 @@ pub(super) fn microsoft() -> Preset {
         mechanism: Mechanism::Xoauth2,
         ca_file: None,
         declared_ehlo: MICROSOFT_EHLO,
+        is_untried: true,
     };
     let endpoint = "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token";
     Preset {
@@ -77,11 +79,15 @@ pub(super) fn microsoft() -> Preset {
 fn microsoft_scopes(kind: GrantKind) -> PerProtocol<Vec<String>> {
     let scopes = |scopes: &[&str]| scopes.iter().map(|&scope| scope.to_owned()).collect();
     match kind {
-        GrantKind::ClientCredentials => {
+        GrantKind::ClientCredentials
+        | GrantKind::WorkloadIdentity
+        | GrantKind::ServiceAccount
+        | GrantKind::ManagedIdentity
+        | GrantKind::Command => {
             let all = &["https://outlook.office365.com/.default"];
             PerProtocol { submission: scopes(all), imap: scopes(all) }
         }
-        GrantKind::AuthorizationCode => PerProtocol {
+        GrantKind::AuthorizationCode | GrantKind::DeviceCode | GrantKind::Password => PerProtocol {
             submission: scopes(&["https://outlook.office.com/SMTP.Send", "offline_access"]),
             imap: scopes(&["https://outlook.office.com/IMAP.AccessAsUser.All", "offline_access"]),
         },

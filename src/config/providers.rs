@@ -146,6 +146,7 @@ impl<'t> Providers<'t> {
             ca_file: ca_file?.or(of_preset.ca_file),
             // What a preset declares is true of the preset's own host alone.
             declared_ehlo: if submission.is_some() { &[] } else { of_preset.declared_ehlo },
+            is_untried: of_preset.is_untried,
             hosts: PerProtocol {
                 submission: submission.or(of_preset.hosts.submission),
                 imap: imap?.or(of_preset.hosts.imap),

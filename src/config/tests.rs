@@ -144,7 +144,7 @@ fn a_file_means_what_the_documentation_says() {
     assert!(matches!(account.local_password, LocalPassword::Plain(SecretSource::Env { .. })));
     let grant = &account.grant;
     let endpoint = "https://login.microsoftonline.com/contoso.com/oauth2/v2.0/token";
-    assert_eq!((grant.token_endpoint.as_str(), grant.client_id.as_str()), (endpoint, "app"));
+    assert_eq!((grant.source(), grant.client_id()), (endpoint, "app"));
     let provider = &account.provider;
     let [submission, imap] = [&provider.hosts.submission, &provider.hosts.imap]
         .map(|host| host.as_ref().map(|host| (host.to_string(), host.tls)).unwrap());
@@ -325,7 +325,7 @@ fn a_provider_of_ones_own_is_just_what_the_file_says() {
         ),
     ]);
     let account = &config.accounts[0];
-    assert_eq!(account.grant.token_endpoint, "http://[::1]:8080/token?x=y");
+    assert_eq!(account.grant.source(), "http://[::1]:8080/token?x=y");
     let host = MailHost { host: "smtp.corp.example".into(), port: 465, tls: UpstreamTls::Implicit };
     let expected = Provider {
         name: "corp".into(),
@@ -333,6 +333,7 @@ fn a_provider_of_ones_own_is_just_what_the_file_says() {
         mechanism: Mechanism::OauthBearer,
         ca_file: None,
         declared_ehlo: &[],
+        is_untried: false,
     };
     assert_eq!(*account.provider, expected);
     let scopes = PerProtocol { submission: vec!["smtp".into(), "mail".into()], imap: vec![] };
@@ -348,7 +349,7 @@ fn a_table_of_a_built_in_provider_overrides_its_keys() {
         submission = { host = "127.0.0.1", port = 2525, tls = "starttls" }"#,
     )]);
     let account = &config.accounts[0];
-    assert_eq!(account.grant.token_endpoint, "http://127.0.0.1:8080/contoso.com/token");
+    assert_eq!(account.grant.source(), "http://127.0.0.1:8080/contoso.com/token");
     let hosts = &account.provider.hosts;
     assert_eq!(hosts.submission.as_ref().unwrap().to_string(), "127.0.0.1:2525");
     assert_eq!(hosts.imap.as_ref().unwrap().to_string(), "outlook.office365.com:993");
@@ -373,8 +374,8 @@ fn an_account_inherits_what_it_leaves_out_from_its_provider() {
         ),
     ]);
     let grant = &config.accounts[0].grant;
-    assert!(grant.token_endpoint.contains("/01234567-89ab-cdef-0123-456789abcdef/"));
-    assert_eq!(grant.client_id, "own");
+    assert!(grant.source().contains("/01234567-89ab-cdef-0123-456789abcdef/"));
+    assert_eq!(grant.client_id(), "own");
 }
 
 /// A second account at the end of [`GOOD`].

@@ -28,7 +28,7 @@ impl Desk {
         refresh_token: RefreshToken,
         expected: Vec<Username>,
     ) -> Result<Authorized, AuthorizeError> {
-        let host = host_of(&grant.token_endpoint);
+        let host = host_of(grant.source());
         let desk = Arc::clone(self);
         let taking = self
             .requests
@@ -61,11 +61,12 @@ impl Desk {
         let now = asked_at.unix_time;
         let stored = StoredGrant {
             refresh_token: refresh_token.unwrap_or(used),
-            client_id: grant.client_id.clone(),
-            token_endpoint: grant.token_endpoint.clone(),
+            client_id: grant.client_id().to_owned(),
+            token_endpoint: grant.source().to_owned(),
             user: user.clone(),
             consented_at: now,
             refreshed_at: now,
+            ends_at: None,
             refused: None,
         };
         // The tokens of the consent before are another person's, maybe.
@@ -74,12 +75,16 @@ impl Desk {
         self.cache.publish(&Key::new(grant, scopes), issued, asked_at);
         self.changed.notify_one();
         info!(grant = %grant.id, user = user.as_ref().map(Username::as_str), "authorized");
-        Ok(Authorized { user, unsaved: committed.err().map(|problem| problem.to_string()) })
+        Ok(Authorized {
+            user,
+            missing: Vec::new(),
+            unsaved: committed.err().map(|problem| problem.to_string()),
+        })
     }
 
     /// As [`super::Tokens::revoke`].
     pub(super) async fn revoke(self: &Arc<Self>, grant: Arc<Grant>) -> Result<Revoked, TokenError> {
-        let host = host_of(&grant.token_endpoint);
+        let host = host_of(grant.source());
         let desk = Arc::clone(self);
         let giving = self.requests.spawn(async move { desk.give_back(&grant).await });
         giving.await.unwrap_or_else(|_| Err(cut_off(&host)))
@@ -89,14 +94,13 @@ impl Desk {
         let turn = self.cache.turn(&grant.id);
         let _turn = turn.lock().await;
         let kept = self.ledger.load(&grant.id).await.map_err(|problem| {
-            TokenError::temporary(&host_of(&grant.token_endpoint), &problem.to_string())
+            TokenError::temporary(&host_of(grant.source()), &problem.to_string())
         })?;
         let Some(kept) = kept else { return Ok(Revoked::NothingKept) };
         // A refresh token of another client or endpoint is shown to none but them.
-        let url = grant.revocation_endpoint.as_deref();
-        let revoked = match url.filter(|_| foreign(grant, &kept.stored).is_none()) {
-            Some(url) => self.give_back_at(grant, url, &kept.stored.refresh_token).await?,
-            None => Revoked::HereAlone,
+        let revoked = match foreign(grant, &kept.stored) {
+            None => self.give_back_at_provider(grant, &kept.stored.refresh_token).await?,
+            Some(_) => Revoked::HereAlone,
         };
         if let Err(problem) = self.ledger.remove(&grant.id).await {
             error!(
@@ -114,14 +118,15 @@ impl Desk {
     /// RFC 7009 section 2.2: a token that is not valid any more has been given back already; a
     /// server that takes no refresh tokens back never will; whatever else goes wrong, the token has
     /// to be held for valid.
-    async fn give_back_at(
+    async fn give_back_at_provider(
         &self,
         grant: &Arc<Grant>,
-        url: &str,
         refresh_token: &RefreshToken,
     ) -> Result<Revoked, TokenError> {
-        let Err(error) = self.issuer.revoke(grant, url, refresh_token).await else {
-            return Ok(Revoked::AtProvider);
+        let error = match self.issuer.revoke(grant, refresh_token).await {
+            Ok(true) => return Ok(Revoked::AtProvider),
+            Ok(false) => return Ok(Revoked::HereAlone),
+            Err(error) => error,
         };
         let said = error.said.as_deref().filter(|_| !error.is_temporary());
         match said.map(super::ProviderError::error) {

@@ -18,7 +18,7 @@ use tracing::{debug, error, warn};
 use super::cache::{Boarding, Cache, Need, Rest, Spare, Ticket};
 use super::endpoint::host_of;
 use super::error::{ErrorKind, Reach, TokenError};
-use super::grant::{Answer, Issued, Issuer};
+use super::grant::{Answer, By, Issued, Issuer};
 use super::insistence::Insistence;
 use super::ledger::{Entry, Ledger};
 use super::moment::Moment;
@@ -80,7 +80,7 @@ impl Desk {
         let waiting = self.wait(grant, scopes, need, may_ask);
         timeout(CALLER_WAITS_MAX, waiting).await.unwrap_or_else(|_| {
             let reason = "its answer takes too long";
-            Err(TokenError::temporary(&host_of(&grant.token_endpoint), reason))
+            Err(TokenError::temporary(&host_of(grant.source()), reason))
         })
     }
 
@@ -106,7 +106,7 @@ impl Desk {
             }
         };
         let outcome = flight.wait_for(Option::is_some).await.ok().and_then(|landed| landed.clone());
-        let host = || host_of(&grant.token_endpoint);
+        let host = || host_of(grant.source());
         match outcome.unwrap_or_else(|| Err(TokenError::temporary(&host(), "it was cut off"))) {
             Err(error) if error.is_temporary() => {
                 self.cache.spare(&key, need).map(Some).ok_or(error)
@@ -138,10 +138,10 @@ impl Desk {
         let asked_at = Moment::now();
         let asked = if let Some(error) = self.ending(grant) {
             Err(Failure { error, rest: Rest::Nothing })
-        } else if grant.kind.is_kept() {
+        } else if grant.kind().is_kept() {
             self.refresh(ticket, grant, scopes).await
         } else {
-            let asked = self.issuer.issue(grant, scopes, None).await;
+            let asked = self.issuer.issue(grant, scopes, By::Itself).await;
             let issued = asked.and_then(|answer| answer.issued);
             issued.map_err(|error| Failure { error, rest: pause(false) })
         };
@@ -185,7 +185,8 @@ impl Desk {
             );
         }
         let refused_before = kept.stored.refused.is_some();
-        let asked = self.issuer.issue(grant, scopes, Some(&kept.stored.refresh_token)).await;
+        let asked =
+            self.issuer.issue(grant, scopes, By::RefreshToken(&kept.stored.refresh_token)).await;
         let issued = match asked {
             Ok(answer) => self.keep_answer(grant, kept.stored, answer).await,
             Err(error) => Err(self.keep_error(grant, kept, error).await),
@@ -294,7 +295,7 @@ impl Desk {
 
     /// Why no request is made any more, if the program ends.
     pub(super) fn ending(&self, grant: &Grant) -> Option<TokenError> {
-        let host = || host_of(&grant.token_endpoint);
+        let host = || host_of(grant.source());
         let is_ending = self.requests.is_closed();
         is_ending.then(|| TokenError::temporary(&host(), "mailbearer is ending"))
     }
@@ -311,7 +312,7 @@ impl Desk {
         scopes: &[String],
         refresh_token: &RefreshToken,
     ) -> Result<Answer, TokenError> {
-        let asked = self.issuer.issue(grant, scopes, Some(refresh_token)).await;
+        let asked = self.issuer.issue(grant, scopes, By::RefreshToken(refresh_token)).await;
         asked.inspect_err(|error| error.log(&grant.id, "no token"))
     }
 }
@@ -324,16 +325,18 @@ fn pause(refused_before: bool) -> Rest {
 pub(super) fn unauthorized(grant: &GrantId) -> TokenError {
     let cause = match grant {
         GrantId::Account(account) => format!("nobody has authorized {account} yet"),
-        GrantId::Application { .. } => format!("nobody has authorized {grant} yet"),
+        GrantId::Application { .. } | GrantId::ServiceAccount { .. } => {
+            format!("nobody has authorized {grant} yet")
+        }
     };
     TokenError::consent(grant, cause)
 }
 
 /// Why the consent that is kept is not for `grant` as the configuration has it now, if it is not.
 pub(super) fn foreign(grant: &Grant, stored: &StoredGrant) -> Option<TokenError> {
-    let other = if stored.token_endpoint != grant.token_endpoint {
+    let other = if stored.token_endpoint != grant.source() {
         format!("by the endpoint {}", host_of(&stored.token_endpoint))
-    } else if stored.client_id != grant.client_id {
+    } else if stored.client_id != grant.client_id() {
         "to another client".to_owned()
     } else {
         return None;
@@ -367,7 +370,7 @@ pub(super) fn add_lost_answer(error: &mut TokenError) {
 pub(super) fn refusal_of(grant: &Grant, stored: &StoredGrant) -> Option<TokenError> {
     let refused = stored.refused.as_ref()?;
     let said = super::ProviderError::kept(&refused.error, refused.aadsts);
-    let mut error = verdict::judge(&host_of(&grant.token_endpoint), &grant.id, said);
+    let mut error = verdict::judge(&host_of(grant.source()), &grant.id, said);
     if refused.after_lost_answer {
         add_lost_answer(&mut error);
     }

@@ -30,7 +30,7 @@ use super::error::TokenError;
 use super::fault::{ContentType, EndpointError, Unavailable, cause};
 use crate::clock;
 use crate::net::tls;
-use crate::provider::Grant;
+use crate::provider::AuthorizationServer;
 
 /// How long one token may take, from its request to the last byte of its answer, so that a waiting
 /// client hears of a failure within 20 s.
@@ -86,29 +86,17 @@ impl Route {
 }
 
 impl Endpoints {
-    /// The token endpoint of `grant`, not yet connected. Reads `ca_file` and the platform's roots
-    /// when they are used first, and again when that file has changed, so it may block for some
-    /// milliseconds. A failure is not remembered.
+    /// The endpoint of `server` at `url`, which is `name` in the configuration, not yet connected.
+    /// Reads `ca_file` and the platform's roots when they are used first, and again when that file
+    /// has changed, so it may block for some milliseconds. A failure is not remembered.
     ///
     /// # Errors
-    /// When the endpoint's URL is unfit or there are no certificate authorities to trust.
-    pub(super) fn open(&self, grant: &Grant) -> Result<Endpoint, TokenError> {
-        self.open_at("token_endpoint", &grant.token_endpoint, grant)
-    }
-
-    /// The same for the revocation endpoint of `grant`, whose URL is `url`.
-    ///
-    /// # Errors
-    /// As [`Self::open`].
-    pub(super) fn open_revocation(&self, grant: &Grant, url: &str) -> Result<Endpoint, TokenError> {
-        self.open_at("revocation_endpoint", url, grant)
-    }
-
-    fn open_at(
+    /// When the URL is unfit or there are no certificate authorities to trust.
+    pub(super) fn open(
         &self,
         name: &'static str,
         url: &str,
-        grant: &Grant,
+        server: &AuthorizationServer,
     ) -> Result<Endpoint, TokenError> {
         let unfit = |problem: &str| {
             let cause = format!("{name} {url:?} {problem}");
@@ -119,16 +107,16 @@ impl Endpoints {
         let route = Route::to(&url)
             .ok_or_else(|| unfit("must be https; only loopback addresses may go without"))?;
 
-        let key = (route, grant.ca_file.clone());
+        let key = (route, server.ca_file.clone());
         let lock = || self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let ca_file_of = grant.ca_file.as_deref().and_then(modified);
+        let ca_file_of = server.ca_file.as_deref().and_then(modified);
         // A file that is away for a moment does not end a trust that was good.
         let is_current = |known: &&Known| ca_file_of.is_none() || known.ca_file_of == ca_file_of;
         let known = lock().get(&key).filter(is_current).map(|known| known.client.clone());
         let client = match known {
             Some(client) => client,
             None => {
-                let client = make_client(route, grant)?;
+                let client = make_client(route, server)?;
                 lock().insert(key, Known { client: client.clone(), ca_file_of });
                 client
             }
@@ -154,12 +142,12 @@ fn modified(file: &Path) -> Option<SystemTime> {
 }
 
 /// Makes the HTTP client for `route`.
-fn make_client(route: Route, grant: &Grant) -> Result<Client, TokenError> {
+fn make_client(route: Route, server: &AuthorizationServer) -> Result<Client, TokenError> {
     let no_trust = |error: String| TokenError::configuration(error, "check `ca_file`");
     let tls: ClientConfig = match route {
         Route::LoopbackClear => trust_nobody().map_err(no_trust)?,
         Route::Loopback | Route::Outward => {
-            let config = tls::trust(grant.ca_file.as_deref());
+            let config = tls::trust(server.ca_file.as_deref());
             Arc::unwrap_or_clone(config.map_err(|error| no_trust(error.to_string()))?)
         }
     };
@@ -214,8 +202,8 @@ impl Endpoint {
         &self.url
     }
 
-    /// Posts `form` and reads no more of the answer than whether it is a success.
-    pub(super) async fn post(&self, form: &[(&str, &str)]) -> Result<(), EndpointError> {
+    /// Posts `form`; gives the body of an answer that is a success.
+    pub(super) async fn post(&self, form: &[(&str, &str)]) -> Result<Vec<u8>, EndpointError> {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let mut request = HttpRequest::new(body.into_bytes());
         *request.method_mut() = Method::POST;
@@ -226,10 +214,10 @@ impl Endpoint {
         let form = HeaderValue::from_static("application/x-www-form-urlencoded");
         request.headers_mut().insert(header::CONTENT_TYPE, form);
         let response = self.send(request).await?;
-        if response.status().is_success() {
-            return Ok(());
+        if !response.status().is_success() {
+            return Err(read_error(response).await);
         }
-        Err(read_error(response).await)
+        Ok(read_body(response).await.map_err(Unavailable::lost)?)
     }
 
     /// Sends `request`, reads the answer, and gives back what the `oauth2` crate can read.
@@ -356,22 +344,17 @@ mod tests {
             file.set_modified(UNIX_EPOCH + Duration::from_secs(at)).unwrap();
         };
         let authority = rcgen::generate_simple_self_signed(["ca.example".to_owned()]).unwrap();
-        let grant = Grant {
-            id: crate::provider::GrantId::Account(crate::names::Username::parse("a").unwrap()),
-            kind: crate::provider::GrantKind::AuthorizationCode,
-            token_endpoint: "https://127.0.0.1:1/token".to_owned(),
-            revocation_endpoint: None,
-            client_id: "client".to_owned(),
-            client_secret: None,
-            ca_file: Some(path.clone()),
-            refresh_idle: None,
+        let server =
+            AuthorizationServer { ca_file: Some(path.clone()), ..AuthorizationServer::default() };
+        let open = |endpoints: &Endpoints| {
+            endpoints.open("token_endpoint", "https://127.0.0.1:1/token", &server).map(drop)
         };
         let endpoints = Endpoints::default();
         write(&authority.cert.pem(), 1);
-        assert!(endpoints.open(&grant).is_ok());
+        assert!(open(&endpoints).is_ok());
         write("no certificate", 2);
-        assert!(endpoints.open(&grant).is_err());
+        assert!(open(&endpoints).is_err());
         std::fs::remove_file(&path).unwrap();
-        assert!(endpoints.open(&grant).is_ok(), "what was trusted holds while the file is away");
+        assert!(open(&endpoints).is_ok(), "what was trusted holds while the file is away");
     }
 }

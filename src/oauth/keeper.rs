@@ -131,7 +131,7 @@ impl Desk {
     /// In how long the grant is due to be used lest it die; `None` where that cannot help.
     async fn keep_alive_due(&self, wanted: &Wanted, now: Moment) -> Option<Duration> {
         let grant = &wanted.grant;
-        if !grant.kind.is_kept() {
+        if !grant.kind().is_kept() {
             return None;
         }
         let stored = self.ledger.load(&grant.id).await.ok()??.stored;

@@ -4,9 +4,12 @@
 //! there is none. Nothing that an endpoint says reaches a log, an error or a client unescaped.
 
 mod answer;
+mod browser;
 mod cache;
 mod consent;
 mod desk;
+mod device;
+mod discovery;
 mod endpoint;
 mod error;
 mod fault;
@@ -30,8 +33,10 @@ mod verdict;
 use std::sync::{Arc, PoisonError};
 
 pub use answer::ProviderError;
+pub use browser::{CodeRequest, RedirectError, Redirected};
 use cache::Need;
 use desk::Desk;
+pub use device::DeviceRequest;
 pub use error::{ErrorKind, Reach, TokenError};
 use ledger::Ledger;
 use slot::Key;
@@ -65,6 +70,9 @@ pub struct Wanted {
 pub struct Authorized {
     /// Who consented, if the provider told.
     pub user: Option<Username>,
+    /// Those of the scopes that were not granted, as far as the provider told: boxes that the
+    /// person left unticked.
+    pub missing: Vec<String>,
     /// What is wrong if the refresh token is in memory alone for now.
     pub unsaved: Option<String>,
 }
@@ -82,6 +90,26 @@ pub enum AuthorizeError {
         user: Username,
         /// Who should have, one or several.
         expected: String,
+    },
+    /// The answer that came by the browser is not one to the request.
+    #[error(transparent)]
+    Redirect(#[from] RedirectError),
+    /// The person, or the provider for them, said no; or the time ran out.
+    #[error("{cause}")]
+    Denied {
+        /// What happened.
+        cause: String,
+        /// What to do.
+        fix: String,
+    },
+    /// The provider gave no refresh token, without which the consent ends within the hour.
+    #[error("the provider gives no refresh token")]
+    NoRefreshToken,
+    /// None of the permissions that mail needs were granted.
+    #[error("the permission {missing} was not granted")]
+    NotGranted {
+        /// Those that lack.
+        missing: String,
     },
 }
 
@@ -126,7 +154,7 @@ impl Tokens {
         let token = self.0.token(grant, scopes, Need::Fresh, || true).await?;
         token.ok_or_else(|| {
             // Does not happen: only who may not ask gets nothing.
-            TokenError::temporary(&endpoint::host_of(&grant.token_endpoint), "nobody asked it")
+            TokenError::temporary(&endpoint::host_of(grant.source()), "nobody asked it")
         })
     }
 
@@ -179,6 +207,65 @@ impl Tokens {
     ) -> Result<Authorized, AuthorizeError> {
         let (scopes, expected) = (scopes.to_vec(), expected.to_vec());
         self.0.authorize(Arc::clone(grant), scopes, refresh_token, expected).await
+    }
+
+    /// What a browser is sent to so that a person consents to `scopes` by `grant`; the answer comes
+    /// to `redirect_uri`. The person is probably `login_hint`. Asks the issuer for its endpoints
+    /// where the configuration does not name them.
+    ///
+    /// # Errors
+    /// When the endpoints are not known.
+    pub async fn code_request(
+        &self,
+        grant: &Arc<Grant>,
+        scopes: &[String],
+        redirect_uri: &str,
+        login_hint: &Username,
+    ) -> Result<CodeRequest, TokenError> {
+        self.0.code_request(grant, scopes, redirect_uri, login_hint).await
+    }
+
+    /// Turns the answer to `request` into tokens, and keeps the refresh token as
+    /// [`Self::authorize`] does.
+    ///
+    /// # Errors
+    /// When nothing was kept, and what was kept before is as it was.
+    pub async fn redeem(
+        &self,
+        grant: &Arc<Grant>,
+        scopes: &[String],
+        request: CodeRequest,
+        redirected: Redirected,
+        expected: &[Username],
+    ) -> Result<Authorized, AuthorizeError> {
+        self.0.redeem(grant, scopes, request, redirected, expected).await
+    }
+
+    /// Begins the device flow (RFC 8628) for `scopes`.
+    ///
+    /// # Errors
+    /// When the provider has none, or gives no code.
+    pub async fn device_request(
+        &self,
+        grant: &Arc<Grant>,
+        scopes: &[String],
+    ) -> Result<DeviceRequest, TokenError> {
+        self.0.device_request(grant, scopes).await
+    }
+
+    /// Asks as often as the provider allows whether the person has entered the code of `request`,
+    /// until it ends, and keeps the refresh token as [`Self::authorize`] does.
+    ///
+    /// # Errors
+    /// When nothing was kept, and what was kept before is as it was.
+    pub async fn await_device(
+        &self,
+        grant: &Arc<Grant>,
+        scopes: &[String],
+        request: DeviceRequest,
+        expected: &[Username],
+    ) -> Result<Authorized, AuthorizeError> {
+        self.0.await_device(grant, scopes, request, expected).await
     }
 
     /// Gives the consent of `grant` back and forgets its refresh token. It is carried through even

@@ -39,7 +39,7 @@ pub(super) struct Key {
 /// may change them while sessions that began before are still asking.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct SlotKey {
-    token_endpoint: String,
+    source: String,
     client_id: String,
     scopes: BTreeSet<String>,
 }
@@ -47,8 +47,8 @@ pub(super) struct SlotKey {
 impl Key {
     pub(super) fn new(grant: &Grant, scopes: &[String]) -> Self {
         let slot = SlotKey {
-            token_endpoint: grant.token_endpoint.clone(),
-            client_id: grant.client_id.clone(),
+            source: grant.source().to_owned(),
+            client_id: grant.client_id().to_owned(),
             scopes: scopes.iter().cloned().collect(),
         };
         Self { grant: grant.id.clone(), slot }

@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::names::Username;
-use crate::provider::{Grant, GrantId, GrantKind};
+use crate::provider::{ClientAuth, Grant, Way};
 use crate::secret::{SecretSource, SecretString};
 
 /// The client secret that grants for a stand-in carry.
@@ -99,22 +98,20 @@ impl StandIn {
 
     /// A grant at this endpoint.
     pub(super) fn grant(&self) -> Arc<Grant> {
-        Arc::new(Grant {
-            token_endpoint: self.url.clone(),
-            client_id: "the client".into(),
-            client_secret: Some(SecretSource::Value(SecretString::from(SECRET))),
-            ..Grant::of_application()
-        })
+        let secret = SecretSource::Value(SecretString::from(SECRET));
+        Arc::new(Grant::of_application().at(&self.url).by(|client| {
+            client.id = "the client".into();
+            client.auth = ClientAuth::SecretPost(secret);
+        }))
     }
 
     /// Alice's grant at this endpoint.
     pub(super) fn person(&self) -> Arc<Grant> {
-        Arc::new(Grant {
-            id: GrantId::Account(Username::parse("alice@contoso.com").unwrap()),
-            kind: GrantKind::AuthorizationCode,
-            revocation_endpoint: Some(self.url.replace("/token", "/revoke")),
-            ..Grant::clone(&self.grant())
-        })
+        let client = self.grant().way.client().cloned().unwrap();
+        let way = Way::AuthorizationCode(client);
+        let mut grant = Grant { way, ..Grant::of_person("alice@contoso.com").at(&self.url) };
+        grant.server.revocation_endpoint = Some(self.url.replace("/token", "/revoke"));
+        Arc::new(grant)
     }
 }
 

@@ -58,7 +58,7 @@ impl Desk {
     /// As [`super::Tokens::status`].
     pub(super) fn status(&self, grant: &Grant) -> GrantStatus {
         let memory = self.cache.memory_of(&grant.id);
-        let stored = grant.kind.is_kept().then(|| self.ledger.store().load(&grant.id));
+        let stored = grant.kind().is_kept().then(|| self.ledger.store().load(&grant.id));
         // What lacks now counts for more than what went wrong once.
         let lack = stored.as_ref().and_then(|stored| lack_of(grant, stored.as_ref()));
         let last_error = match &memory.last_error {

@@ -22,7 +22,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::stand_in::{Answer, SECRET, StandIn, TOKEN};
 use super::*;
-use crate::provider::{GrantId, GrantKind};
+use crate::provider::{ClientAuth, GrantId};
 use crate::secret::{ExposeSecret as _, SecretSource};
 
 /// Marks the copy of a test that runs in a process of its own, behind proxy variables.
@@ -127,10 +127,9 @@ async fn tokens_are_kept_apart_by_scopes_whose_order_does_not_matter() {
 async fn tokens_are_kept_apart_by_client_and_endpoint() {
     let stand_in = StandIn::start(Answer::token()).await;
     let tokens = Tokens::new(Store::in_memory());
-    let mut other_client = Grant::clone(&stand_in.grant());
-    other_client.client_id.push_str("-2");
-    let mut other_tenant = Grant::clone(&stand_in.grant());
-    other_tenant.token_endpoint.push_str("-2");
+    let grant = stand_in.grant();
+    let other_client = Grant::clone(&grant).by(|client| client.id.push_str("-2"));
+    let other_tenant = Grant::clone(&grant).at(&format!("{}-2", grant.source()));
     for (grant, requests) in [
         (stand_in.grant(), 1),
         (Arc::new(other_client), 2),
@@ -155,7 +154,8 @@ async fn oauth_error_is_temporary_when_the_server_says_5xx_or_429() {
 async fn redirect_is_refused_and_not_followed() {
     let elsewhere = StandIn::start(Answer::token()).await;
     for status in ["302 Found", "307 Temporary Redirect", "308 Permanent Redirect"] {
-        let to = &elsewhere.grant().token_endpoint;
+        let grant = elsewhere.grant();
+        let to = grant.source();
         let head = format!("HTTP/1.1 {status}\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n");
         let reason = reason_of(Answer::Bytes(head.into_bytes())).await;
         assert!(reason.contains("redirect") && reason.contains(&status[..3]), "{reason}");
@@ -253,9 +253,8 @@ async fn hanging_endpoint_is_given_up_within_fifteen_seconds() {
 #[tokio::test]
 async fn endpoint_that_cannot_be_reached_is_temporary_and_told() {
     let stand_in = StandIn::start(Answer::token()).await;
-    let mut grant = Grant::clone(&stand_in.grant());
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    grant.token_endpoint = format!("http://{closed}/token");
+    let grant = Grant::clone(&stand_in.grant()).at(&format!("http://{closed}/token"));
     let error = Tokens::new(Store::in_memory())
         .access_token(&Arc::new(grant), &scopes())
         .await
@@ -268,8 +267,8 @@ async fn client_secret_file_is_read_anew_at_each_request() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("secret");
     let stand_in = StandIn::start(Answer::json("400 Bad", r#"{"error":"invalid_client"}"#)).await;
-    let mut grant = Grant::clone(&stand_in.grant());
-    grant.client_secret = Some(SecretSource::File(path.clone()));
+    let secret = ClientAuth::SecretPost(SecretSource::File(path.clone()));
+    let grant = Grant::clone(&stand_in.grant()).by(|client| client.auth = secret);
     let (tokens, grant) = (Tokens::new(Store::in_memory()), Arc::new(grant));
 
     let missing = tokens.access_token(&grant, &scopes()).await.unwrap_err();
@@ -287,11 +286,9 @@ async fn client_secret_file_is_read_anew_at_each_request() {
 #[tokio::test]
 async fn unfit_configuration_is_told_without_a_request() {
     let stand_in = StandIn::start(Answer::token()).await;
-    let mut clear = Grant::clone(&stand_in.grant());
-    clear.token_endpoint = "http://login.example/token".into();
-    let mut no_authorities = Grant::clone(&stand_in.grant());
-    no_authorities.token_endpoint = "https://127.0.0.1:1/token".into();
-    no_authorities.ca_file = Some("/nonexistent/ca.pem".into());
+    let clear = Grant::clone(&stand_in.grant()).at("http://login.example/token");
+    let mut no_authorities = Grant::clone(&stand_in.grant()).at("https://127.0.0.1:1/token");
+    no_authorities.server.ca_file = Some("/nonexistent/ca.pem".into());
     for (grant, told) in [(clear, "must be https"), (no_authorities, "/nonexistent/ca.pem")] {
         let error = Tokens::new(Store::in_memory())
             .access_token(&Arc::new(grant), &scopes())
@@ -430,7 +427,9 @@ async fn outward_endpoint_is_asked_through_the_proxy_that_the_variables_name() {
     let ca_file = dir.path().join("ca.pem");
     let authority = rcgen::generate_simple_self_signed(["ca.example".to_owned()]).unwrap();
     std::fs::write(&ca_file, authority.cert.pem()).unwrap();
-    let grant = Arc::new(Grant { ca_file: Some(ca_file), ..Grant::of_application() });
+    let mut grant = Grant::of_application();
+    grant.server.ca_file = Some(ca_file);
+    let grant = Arc::new(grant);
     let error = Tokens::new(Store::in_memory()).access_token(&grant, &scopes()).await.unwrap_err();
     assert!(error.is_temporary(), "{error}");
 }

@@ -87,7 +87,7 @@ pub(crate) async fn verdict<P: MailProtocol>(
 /// not be an address of the mailbox; for IMAP it wants the mailbox.
 fn told_user<P: MailProtocol>(tokens: &Tokens, account: &Account) -> Option<Username> {
     let settings = account.settings();
-    let is_asked = P::PROTOCOL == Protocol::Submission && settings.grant.kind.is_kept();
+    let is_asked = P::PROTOCOL == Protocol::Submission && settings.grant.kind().is_kept();
     let is_open = is_asked && settings.mailbox.submission.is_none();
     is_open.then(|| tokens.user(&settings.grant.id)).flatten()
 }

@@ -52,7 +52,8 @@ use self::server::Shared;
 use self::token::{TokenEndpoint, TokenSettings};
 use crate::names::{AccountPattern, Username};
 use crate::provider::{
-    Grant, GrantId, GrantKind, MailHost, Mechanism, PerProtocol, Protocol, Provider, UpstreamTls,
+    AuthorizationServer, Client, ClientAuth, Grant, GrantId, MailHost, Mechanism, PerProtocol,
+    Protocol, Provider, UpstreamTls, Way,
 };
 use crate::secret::{SecretSource, SecretString};
 
@@ -226,6 +227,7 @@ impl Sandbox {
             mechanism: Mechanism::Xoauth2,
             ca_file: Some(ca_file.to_owned()),
             declared_ehlo: &[],
+            is_untried: false,
         }
     }
 
@@ -237,12 +239,17 @@ impl Sandbox {
                 tenant: None,
                 client_id: self.client_id().to_owned(),
             },
-            kind: GrantKind::ClientCredentials,
-            token_endpoint: self.token_endpoint(),
-            revocation_endpoint: None,
-            client_id: self.client_id().to_owned(),
-            client_secret: Some(SecretSource::Value(SecretString::from(self.client_secret()))),
-            ca_file: None,
+            way: Way::ClientCredentials(Client {
+                id: self.client_id().to_owned(),
+                auth: ClientAuth::SecretPost(SecretSource::Value(SecretString::from(
+                    self.client_secret(),
+                ))),
+                secret_ends_at: None,
+            }),
+            server: AuthorizationServer {
+                token_endpoint: Some(self.token_endpoint()),
+                ..AuthorizationServer::default()
+            },
             refresh_idle: None,
         }
     }
@@ -250,12 +257,20 @@ impl Sandbox {
     /// The grant of a person who has consented for `account`, as a public client uses it: see
     /// [`Self::issue_refresh_token`].
     pub fn kept_grant(&self, account: &Username) -> Grant {
+        let client = Client {
+            id: self.client_id().to_owned(),
+            auth: ClientAuth::None,
+            secret_ends_at: None,
+        };
         Grant {
             id: GrantId::Account(account.folded()),
-            kind: GrantKind::AuthorizationCode,
-            revocation_endpoint: Some(self.revocation_endpoint()),
-            client_secret: None,
-            ..self.grant()
+            way: Way::AuthorizationCode(client),
+            server: AuthorizationServer {
+                token_endpoint: Some(self.token_endpoint()),
+                revocation_endpoint: Some(self.revocation_endpoint()),
+                ..AuthorizationServer::default()
+            },
+            refresh_idle: None,
         }
     }
 

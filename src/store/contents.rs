@@ -183,6 +183,8 @@ struct GrantRow {
     user: Option<NameText>,
     consented_at: Duration,
     refreshed_at: Duration,
+    #[serde(default)]
+    ends_at: Option<Duration>,
     refused: Option<RefusalRow>,
 }
 
@@ -214,13 +216,23 @@ impl From<&StoredGrant> for GrantRow {
             user,
             consented_at,
             refreshed_at,
+            ends_at,
             refused,
         } = grant.clone();
         let refused = refused.map(|StoredRefusal { at, error, aadsts, after_lost_answer }| {
             RefusalRow { at, error, aadsts, after_lost_answer }
         });
         let (refresh_token, user) = (TokenText(refresh_token), user.map(NameText));
-        Self { refresh_token, client_id, token_endpoint, user, consented_at, refreshed_at, refused }
+        Self {
+            refresh_token,
+            client_id,
+            token_endpoint,
+            user,
+            consented_at,
+            refreshed_at,
+            ends_at,
+            refused,
+        }
     }
 }
 
@@ -236,6 +248,7 @@ impl From<GrantRow> for StoredGrant {
             user: row.user.map(|name| name.0),
             consented_at: row.consented_at,
             refreshed_at: row.refreshed_at,
+            ends_at: row.ends_at,
             refused,
         }
     }
@@ -322,6 +335,7 @@ impl<'de> Deserialize<'de> for ProtocolText {
 enum GrantKey {
     Account(NameText),
     Application { provider: String, tenant: Option<String>, client_id: String },
+    ServiceAccount { provider: String, key: String, subject: Option<NameText> },
 }
 
 fn grant_key(id: &GrantId) -> Result<Vec<u8>, StoreError> {
@@ -329,6 +343,9 @@ fn grant_key(id: &GrantId) -> Result<Vec<u8>, StoreError> {
         GrantId::Account(name) => GrantKey::Account(NameText(name)),
         GrantId::Application { provider, tenant, client_id } => {
             GrantKey::Application { provider, tenant, client_id }
+        }
+        GrantId::ServiceAccount { provider, key, subject } => {
+            GrantKey::ServiceAccount { provider, key, subject: subject.map(NameText) }
         }
     };
     serde_json::to_vec(&key).map_err(|error| unwritable(&error))
@@ -339,6 +356,9 @@ fn grant_id(key: &[u8]) -> Result<GrantId, Unreadable> {
         GrantKey::Account(name) => GrantId::Account(name.0),
         GrantKey::Application { provider, tenant, client_id } => {
             GrantId::Application { provider, tenant, client_id }
+        }
+        GrantKey::ServiceAccount { provider, key, subject } => {
+            GrantId::ServiceAccount { provider, key, subject: subject.map(|name| name.0) }
         }
     })
 }

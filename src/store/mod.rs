@@ -71,7 +71,10 @@ pub struct StoredGrant {
     pub refresh_token: RefreshToken,
     /// The client that it was given to. No other may use it.
     pub client_id: String,
-    /// The token endpoint that gave it. It is shown to no other.
+    /// The token endpoint that gave it, or the issuer that told which one ([`Grant::source`]). It is
+    /// shown to no other.
+    ///
+    /// [`Grant::source`]: crate::provider::Grant::source
     pub token_endpoint: String,
     /// Who consented, if the provider told.
     pub user: Option<Username>,
@@ -79,6 +82,8 @@ pub struct StoredGrant {
     pub consented_at: Duration,
     /// When the refresh token was last used, since 1970.
     pub refreshed_at: Duration,
+    /// When the refresh token ends whatever happens, since 1970, if the provider told.
+    pub ends_at: Option<Duration>,
     /// Why the provider refuses it, if it does.
     pub refused: Option<StoredRefusal>,
 }

@@ -66,7 +66,7 @@ impl AccountRow {
         Self {
             account: account.name.to_string(),
             provider: account.provider.name.clone(),
-            grant: account.grant.kind.name().to_owned(),
+            grant: account.grant.kind().name().to_owned(),
             token: status.state.name().to_owned(),
             user: status.user.map(|user| user.to_string()),
             access_token_ends_at: status.access_token_ends_at.map(Moment::new),

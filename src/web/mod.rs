@@ -1,6 +1,9 @@
-//! What people and programs ask of a relay by HTTP. Only the control socket so far.
+//! What people and programs ask of a relay by HTTP: the control socket, and the page.
 
 pub mod accounts;
+pub mod consents;
 pub mod control;
+pub(crate) mod html;
+pub(crate) mod http;
 pub mod moment;
 pub mod operator;

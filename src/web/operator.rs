@@ -16,6 +16,7 @@ use tracing::info;
 
 pub use self::error::{Class, OperatorError};
 use super::accounts::AccountRow;
+use super::consents::Consents;
 use crate::account::AccountSettings;
 use crate::account::directory::{Account, Directory};
 use crate::account::password::{Made, Passwords};
@@ -45,6 +46,8 @@ pub struct Operator {
     pub store: Store,
     /// The accounts of the configuration, as it is now.
     pub directory: watch::Receiver<Arc<Directory>>,
+    /// The consents that people are giving.
+    pub consents: Consents,
     /// The relay, where one runs.
     pub serving: Option<Serving>,
 }
@@ -260,7 +263,7 @@ impl Operator {
     /// The account `name` if its grant is a person's consent.
     fn consenting(&self, name: &Username) -> Result<Account, OperatorError> {
         let account = self.account(name)?;
-        let grant = account.settings().grant.kind;
+        let grant = account.settings().grant.kind();
         if grant.is_kept() {
             Ok(account)
         } else {

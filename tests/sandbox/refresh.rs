@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use mailbearer::provider::{GrantId, GrantKind, Protocol};
+use mailbearer::provider::{ClientAuth, GrantId, GrantKind, Protocol};
 use mailbearer::sandbox::{AUDIENCE, Fault, Rotation, Sandbox, SandboxSettings, Times};
 
 use crate::client::{json, name, post, post_to, sandbox, settings};
@@ -223,8 +223,8 @@ async fn a_kept_grant_is_that_of_the_folded_account() {
     let sandbox = sandbox().await;
     let grant = sandbox.kept_grant(&name("Alice@Example.com"));
     assert_eq!(grant.id, GrantId::Account(name("alice@example.com")));
-    assert_eq!(grant.kind, GrantKind::AuthorizationCode);
-    assert_eq!(grant.token_endpoint, sandbox.token_endpoint());
-    assert_eq!(grant.revocation_endpoint, Some(sandbox.revocation_endpoint()));
-    assert!(grant.client_secret.is_none());
+    assert_eq!(grant.kind(), GrantKind::AuthorizationCode);
+    assert_eq!(grant.source(), sandbox.token_endpoint());
+    assert_eq!(grant.server.revocation_endpoint, Some(sandbox.revocation_endpoint()));
+    assert!(matches!(grant.way.client().unwrap().auth, ClientAuth::None));
 }

@@ -17,7 +17,7 @@ use self::client::Heard;
 use super::{DemoArgs, Exit, print as say, tell};
 use crate::account::{AccountSettings, LocalPassword};
 use crate::app::{App, Backing};
-use crate::config::{Config, LogFormat, LogSettings};
+use crate::config::{Config, LogFormat, LogSettings, WebSettings};
 use crate::logging;
 use crate::names::{AccountPattern, Username};
 use crate::net::listen::ListenAddress;
@@ -147,6 +147,7 @@ fn config(provider: &Sandbox, ca_file: &NamedTempFile) -> Result<Config> {
         upstream: None,
     };
     Ok(Config {
+        web: WebSettings::default(),
         listeners: vec![listener(Protocol::Submission), listener(Protocol::Imap)],
         accounts: vec![account],
         store: StoreSettings { path: PathBuf::new(), key: KeySource::Made(PathBuf::new()) },

@@ -27,6 +27,7 @@ use crate::cli::owner;
 use crate::config::Config;
 use crate::oauth::Tokens;
 use crate::store::{Purpose, Store, StoreError, StoreSettings};
+use crate::web::consents::Consents;
 use crate::web::control::{Failure, SOCKET, router};
 use crate::web::operator::{Class, Operator, OperatorError};
 
@@ -165,6 +166,7 @@ fn here(path: &Path, config: &Config) -> Result<Operator, OperatorError> {
         passwords: Arc::new(Passwords::new(store.clone())?),
         store,
         directory,
+        consents: Consents::new(config.web.public_url.clone()),
         serving: None,
     })
 }

@@ -1,6 +1,7 @@
 //! Grants that a person consents to, and what only they may have.
 
 use super::*;
+use crate::provider::ClientAuth;
 use crate::provider::{Grant, GrantId, GrantKind};
 
 const PERSON: (usize, &str) = (GRANT, "grant = \"authorization-code\"");
@@ -15,12 +16,13 @@ fn a_persons_grant_is_that_of_the_account_whatever_its_case() {
     let account = (ACCOUNT, "[accounts.\"Alice@Contoso.com\"]");
     let grant = grant_with(&[account, (CLIENT_SECRET, "")]);
     assert_eq!(grant.id, GrantId::Account(Username::parse("alice@contoso.com").unwrap()));
-    assert_eq!(grant.kind, GrantKind::AuthorizationCode);
-    assert_eq!(grant.client_id, "app");
-    assert!(grant.client_secret.is_none(), "a public client has none");
-    assert_eq!(grant.revocation_endpoint, None, "Entra has none");
+    assert_eq!(grant.kind(), GrantKind::AuthorizationCode);
+    assert_eq!(grant.client_id(), "app");
+    assert!(matches!(grant.way.client().unwrap().auth, ClientAuth::None), "a public client");
+    assert_eq!(grant.server.revocation_endpoint, None, "Entra has none");
     assert_eq!(grant.refresh_idle, Some(Duration::from_secs(90 * 86_400)));
-    assert!(grant_with(&[]).client_secret.is_some());
+    let confidential = grant_with(&[]).way.client().unwrap().auth.clone();
+    assert!(matches!(confidential, ClientAuth::SecretPost(_)));
 }
 
 #[test]
@@ -38,7 +40,7 @@ fn people_of_one_application_share_nothing() {
     let config = config(&[PERSON, (END, &second)]);
     let [alice, bob] = config.accounts.try_into().unwrap();
     assert_ne!(alice.grant.id, bob.grant.id);
-    assert_eq!(alice.grant.client_id, bob.grant.client_id);
+    assert_eq!(alice.grant.client_id(), bob.grant.client_id());
 }
 
 #[test]
@@ -46,7 +48,7 @@ fn a_person_may_be_of_any_tenant_and_an_application_of_one() {
     for tenant in ["common", "organizations", "consumers", "contoso.com"] {
         let grant = grant_with(&[(TENANT, &format!("tenant = {tenant:?}"))]);
         let endpoint = format!("https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token");
-        assert_eq!(grant.token_endpoint, endpoint);
+        assert_eq!(grant.source(), endpoint);
     }
     let default = "[providers.microsoft]\ntenant = \"common\"";
     config(&[PERSON, (TENANT, ""), (END, default)]);
@@ -100,10 +102,9 @@ fn keys_of_consent_in_a_providers_table_reach_its_people() {
     ];
     let grant = grant_with(&own);
     let endpoint = "https://id.corp.example/contoso.com/revoke";
-    assert_eq!(grant.revocation_endpoint.as_deref(), Some(endpoint));
+    assert_eq!(grant.server.revocation_endpoint.as_deref(), Some(endpoint));
     assert_eq!(grant.refresh_idle, Some(Duration::from_secs(3650 * 86_400)));
-    let application = Arc::clone(&config(&own).accounts[0].grant);
-    assert_eq!((&application.revocation_endpoint, application.refresh_idle), (&None, None));
+    assert_eq!(config(&own).accounts[0].grant.refresh_idle, None, "an application has none");
 
     let unknown = own[1].1.replace("refresh_idle_days = 3650", "");
     assert_eq!(grant_with(&[own[0], (END, &unknown)]).refresh_idle, None);
@@ -119,7 +120,7 @@ fn a_tenant_may_have_its_place_in_the_revocation_endpoint_alone() {
         submission = { host = "smtp.corp.example", port = 465, tls = "implicit" }"#;
     let grant = grant_with(&[(PROVIDER, "provider = \"corp\""), (END, corp)]);
     let endpoint = "http://127.0.0.1:8080/revoke?tenant=contoso.com";
-    assert_eq!(grant.revocation_endpoint.as_deref(), Some(endpoint));
+    assert_eq!(grant.server.revocation_endpoint.as_deref(), Some(endpoint));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Secrets of the file: what is taken, what is refused, and what is looked at.
 
 use super::*;
+use crate::provider::ClientAuth;
 use crate::secret::{ExposeSecret as _, SecretCommand};
 
 fn parse_in(dir: &Path, text: &str) -> Result<Config, Vec<Problem>> {
@@ -8,7 +9,10 @@ fn parse_in(dir: &Path, text: &str) -> Result<Config, Vec<Problem>> {
 }
 
 fn client_secret(config: &Config) -> &SecretSource {
-    config.accounts[0].grant.client_secret.as_ref().unwrap()
+    match &config.accounts[0].grant.way.client().unwrap().auth {
+        ClientAuth::SecretPost(secret) => secret,
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

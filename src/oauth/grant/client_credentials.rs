@@ -2,21 +2,22 @@
 
 use oauth2::Scope;
 
-use super::{Answer, Client, read};
-use crate::oauth::endpoint::Endpoint;
+use super::{Answer, Asker, read};
 use crate::oauth::error::TokenError;
 use crate::provider::Grant;
 
 /// Asks for a token once.
 pub(super) async fn ask(
-    endpoint: &Endpoint,
-    client: &Client,
+    asker: &Asker,
     grant: &Grant,
     scopes: &[String],
 ) -> Result<Answer, TokenError> {
-    let asked = client
-        .exchange_client_credentials()
-        .add_scopes(scopes.iter().cloned().map(Scope::new))
-        .request_async(endpoint);
-    read(endpoint, &grant.id, scopes, asked.await)
+    let client = asker.client();
+    let request =
+        client.exchange_client_credentials().add_scopes(scopes.iter().cloned().map(Scope::new));
+    let request = asker
+        .extras()
+        .into_iter()
+        .fold(request, |request, (name, value)| request.add_extra_param(name, value));
+    read(asker.endpoint(), &grant.id, scopes, request.request_async(asker.endpoint()).await)
 }

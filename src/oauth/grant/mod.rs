@@ -8,9 +8,16 @@
 //! request lasts, and writes the form into a plain buffer; reqwest, hyper and rustls copy that form
 //! and the answer through their own. All of them are freed when the request is over.
 
+mod client;
 mod client_credentials;
+mod code;
+mod command;
+mod device;
+mod managed_identity;
+mod password;
 mod refresh_token;
 mod revocation;
+mod service_account;
 
 use std::fmt;
 use std::future::Future;
@@ -18,25 +25,24 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use oauth2::basic::{
-    BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType,
-};
-use oauth2::{
-    AuthType, ClientId, ClientSecret, EndpointNotSet, EndpointSet, RequestTokenError,
-    StandardRevocableToken, TokenResponse as _, TokenUrl,
-};
+use oauth2::basic::BasicTokenType;
+use oauth2::{RequestTokenError, TokenResponse as _};
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 use zeroize::Zeroizing;
 
+use self::client::{Asker, Proof};
+pub(super) use self::code::Redemption;
+pub(super) use self::device::DeviceAnswer;
 use super::answer::{ProviderError, Remains, TokenAnswer};
+use super::discovery::{Discovery, Located};
 use super::endpoint::{DEADLINE, Endpoint, Endpoints, host_of};
 use super::error::{ErrorKind, TokenError};
 use super::fault::{CHECK_NETWORK, EndpointError, Unavailable};
 use super::{person, verdict};
 use crate::names::Username;
-use crate::provider::{Grant, GrantId, GrantKind};
-use crate::secret::{AccessToken, ExposeSecret as _, RefreshToken, SecretError, SecretString};
+use crate::provider::{Grant, GrantId, Way};
+use crate::secret::{AccessToken, RefreshToken, SecretString};
 
 /// The life of a token whose endpoint does not tell it. RFC 6749 section 5.1 lets the provider
 /// document it elsewhere; one hour is what Entra and Google give, and a provider that means less
@@ -48,7 +54,7 @@ const LIFE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Who gives tokens: the endpoints, or a test's script.
 pub(super) trait Issuer: Send + Sync + fmt::Debug {
-    /// Asks for a token once; by `refresh_token` for a grant that is kept.
+    /// Asks for a token once.
     ///
     /// # Errors
     /// When no answer comes within [`DEADLINE`], the provider refuses, or the configuration is
@@ -57,19 +63,48 @@ pub(super) trait Issuer: Send + Sync + fmt::Debug {
         &'a self,
         grant: &'a Arc<Grant>,
         scopes: &'a [String],
-        refresh_token: Option<&'a RefreshToken>,
+        by: By<'a>,
     ) -> Asked<'a, Answer>;
 
-    /// Gives `refresh_token` back at `url`, the revocation endpoint of `grant`.
+    /// Where the endpoints of `grant` are.
+    ///
+    /// # Errors
+    /// As [`Self::issue`].
+    fn locate<'a>(&'a self, grant: &'a Arc<Grant>) -> Asked<'a, Arc<Located>>;
+
+    /// Begins the device flow (RFC 8628 section 3.1).
+    ///
+    /// # Errors
+    /// As [`Self::issue`].
+    fn begin_device<'a>(
+        &'a self,
+        grant: &'a Arc<Grant>,
+        scopes: &'a [String],
+    ) -> Asked<'a, DeviceAnswer>;
+
+    /// Gives `refresh_token` back at the revocation endpoint of `grant`; gives whether there is
+    /// such an endpoint.
     ///
     /// # Errors
     /// As [`Self::issue`].
     fn revoke<'a>(
         &'a self,
         grant: &'a Arc<Grant>,
-        url: &'a str,
         refresh_token: &'a RefreshToken,
-    ) -> Asked<'a, ()>;
+    ) -> Asked<'a, bool>;
+}
+
+/// By what a token is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum By<'a> {
+    /// By what the grant itself names; it is one that is not kept.
+    Itself,
+    /// By the refresh token of a grant that is kept.
+    RefreshToken(&'a RefreshToken),
+    /// By the code of an authorization response.
+    Code(&'a Redemption),
+    /// By the device code of the device flow.
+    DeviceCode(&'a SecretString),
 }
 
 /// What will come of a request.
@@ -97,6 +132,7 @@ pub(super) struct Issued {
 #[derive(Debug, Default)]
 pub(super) struct Network {
     endpoints: Arc<Endpoints>,
+    discovery: Discovery,
 }
 
 impl Issuer for Network {
@@ -104,55 +140,112 @@ impl Issuer for Network {
         &'a self,
         grant: &'a Arc<Grant>,
         scopes: &'a [String],
-        refresh_token: Option<&'a RefreshToken>,
+        by: By<'a>,
     ) -> Asked<'a, Answer> {
         Box::pin(async move {
             let ends_at = Instant::now() + DEADLINE;
-            let (endpoint, secret) = self.prepare(grant, ends_at, Endpoints::open).await?;
-            let client = client(&endpoint, grant, secret.as_ref());
-            let asking = async {
-                match refresh_token {
-                    Some(token) => {
-                        refresh_token::ask(&endpoint, &client, grant, scopes, token).await
-                    }
-                    None => client_credentials::ask(&endpoint, &client, grant, scopes).await,
+            match &grant.way {
+                Way::Command(program) => command::ask(grant, program, ends_at).await,
+                Way::ManagedIdentity(identity) => {
+                    managed_identity::ask(&self.endpoints, grant, identity, scopes, ends_at).await
                 }
+                Way::ServiceAccount(account) => {
+                    service_account::ask(&self.endpoints, grant, account, scopes, ends_at).await
+                }
+                Way::ClientCredentials(_)
+                | Way::WorkloadIdentity(_)
+                | Way::AuthorizationCode(_)
+                | Way::DeviceCode(_)
+                | Way::Password { .. } => self.ask_as_client(grant, scopes, by, ends_at).await,
+            }
+        })
+    }
+
+    fn locate<'a>(&'a self, grant: &'a Arc<Grant>) -> Asked<'a, Arc<Located>> {
+        let ends_at = Instant::now() + DEADLINE;
+        Box::pin(self.discovery.locate(&self.endpoints, &grant.server, ends_at))
+    }
+
+    fn begin_device<'a>(
+        &'a self,
+        grant: &'a Arc<Grant>,
+        scopes: &'a [String],
+    ) -> Asked<'a, DeviceAnswer> {
+        Box::pin(async move {
+            let ends_at = Instant::now() + DEADLINE;
+            let located = self.discovery.locate(&self.endpoints, &grant.server, ends_at).await?;
+            let name = "device_authorization_endpoint";
+            let Some(url) = &located.device_authorization else {
+                let cause = format!("{} has no device flow", host_of(grant.source()));
+                return Err(TokenError::configuration(cause, format!("write `{name}`")));
             };
-            in_time(endpoint.host(), ends_at, asking).await
+            let asker = self.prepare(grant, name, url, &located.token, ends_at).await?;
+            in_time(asker.host(), ends_at, device::begin(&asker, grant, scopes)).await
         })
     }
 
     fn revoke<'a>(
         &'a self,
         grant: &'a Arc<Grant>,
-        url: &'a str,
         refresh_token: &'a RefreshToken,
-    ) -> Asked<'a, ()> {
-        let at = url.to_owned();
-        let open =
-            move |endpoints: &Endpoints, grant: &Grant| endpoints.open_revocation(grant, &at);
+    ) -> Asked<'a, bool> {
         Box::pin(async move {
             let ends_at = Instant::now() + DEADLINE;
-            let (endpoint, secret) = self.prepare(grant, ends_at, open).await?;
-            let asking = revocation::ask(&endpoint, grant, secret.as_ref(), refresh_token);
-            in_time(endpoint.host(), ends_at, asking).await
+            let located = self.discovery.locate(&self.endpoints, &grant.server, ends_at).await?;
+            let Some(url) = &located.revocation else { return Ok(false) };
+            let name = "revocation_endpoint";
+            let asker = self.prepare(grant, name, url, &located.token, ends_at).await?;
+            let asking = revocation::ask(&asker, grant, refresh_token);
+            in_time(asker.host(), ends_at, asking).await.map(|()| true)
         })
     }
 }
 
 impl Network {
-    /// Opens the endpoint and reads the secret, away from the threads that serve sessions: both
-    /// read files, and the secret may come from a program.
+    /// Asks the token endpoint as the client of `grant`.
+    async fn ask_as_client(
+        &self,
+        grant: &Arc<Grant>,
+        scopes: &[String],
+        by: By<'_>,
+        ends_at: Instant,
+    ) -> Result<Answer, TokenError> {
+        let located = self.discovery.locate(&self.endpoints, &grant.server, ends_at).await?;
+        let token = &located.token;
+        let asker = self.prepare(grant, "token_endpoint", token, token, ends_at).await?;
+        let asking = async {
+            match (by, &grant.way) {
+                (By::RefreshToken(token), _) => {
+                    refresh_token::ask(&asker, grant, scopes, token).await
+                }
+                (By::Code(redemption), _) => code::ask(&asker, grant, scopes, redemption).await,
+                (By::DeviceCode(code), _) => device::ask(&asker, grant, scopes, code).await,
+                (By::Itself, Way::Password { password, .. }) => {
+                    password::ask(&asker, grant, password, scopes).await
+                }
+                (By::Itself, _) => client_credentials::ask(&asker, grant, scopes).await,
+            }
+        };
+        in_time(asker.host(), ends_at, asking).await
+    }
+
+    /// Opens the endpoint and reads the client's secret or makes its assertion, for whom `audience`
+    /// is the token endpoint, away from the threads that serve sessions: that reads files, and the
+    /// secret may come from a program.
     async fn prepare(
         &self,
         grant: &Arc<Grant>,
+        name: &'static str,
+        url: &str,
+        audience: &str,
         ends_at: Instant,
-        open: impl FnOnce(&Endpoints, &Grant) -> Result<Endpoint, TokenError> + Send + 'static,
-    ) -> Result<(Endpoint, Option<SecretString>), TokenError> {
+    ) -> Result<Asker, TokenError> {
         let (endpoints, of) = (Arc::clone(&self.endpoints), Arc::clone(grant));
+        let (url, audience) = (url.to_owned(), audience.to_owned());
         let prepared = tokio::task::spawn_blocking(move || {
-            let endpoint = open(&endpoints, &of)?;
-            Ok((endpoint, read_secret(&of)?))
+            let endpoint = endpoints.open(name, &url, &of.server)?;
+            let proof = of.way.client().map(|client| Proof::read(client, &audience));
+            Ok(Asker::new(endpoint, &of, proof.transpose()?.unwrap_or(Proof::None)))
         });
         let Ok(prepared) = timeout_at(ends_at, prepared).await else {
             let cause = format!("client_secret or ca_file cannot be read within {DEADLINE:?}");
@@ -163,28 +256,9 @@ impl Network {
             });
         };
         prepared.unwrap_or_else(|_| {
-            let host = host_of(&grant.token_endpoint);
+            let host = host_of(grant.source());
             Err(TokenError::temporary(&host, "the relay is shutting down"))
         })
-    }
-}
-
-/// The client secret; `None` for a public client.
-fn read_secret(grant: &Grant) -> Result<Option<SecretString>, TokenError> {
-    match (&grant.client_secret, grant.kind) {
-        (Some(source), _) => source.read().map(Some).map_err(|error| {
-            // A variable stays as it is; a file may be replaced at this moment, and a program may
-            // have failed for want of a network.
-            let kind = match error {
-                SecretError::Variable { .. } => ErrorKind::Configuration,
-                SecretError::File(_) | SecretError::Command { .. } => ErrorKind::Temporary,
-            };
-            TokenError { kind, ..TokenError::configuration(error.to_string(), error.fix()) }
-        }),
-        (None, GrantKind::AuthorizationCode) => Ok(None),
-        (None, GrantKind::ClientCredentials) => {
-            Err(TokenError::configuration("there is no client_secret", "write `client_secret`"))
-        }
     }
 }
 
@@ -200,33 +274,6 @@ async fn in_time<T>(
             TokenError::temporary(host, &format!("no answer within {:.1} s", left.as_secs_f32()));
         Err(TokenError { fix: CHECK_NETWORK.into(), is_answer_lost: true, ..late })
     })
-}
-
-/// The `oauth2` crate's client with our own answer types, its token endpoint set.
-type Client = oauth2::Client<
-    ProviderError,
-    TokenAnswer,
-    BasicTokenIntrospectionResponse,
-    StandardRevocableToken,
-    BasicRevocationErrorResponse,
-    EndpointNotSet,
-    EndpointNotSet,
-    EndpointNotSet,
-    EndpointNotSet,
-    EndpointSet,
->;
-
-/// A client that shows its secret, if it has one, in the form: `client_secret_post`.
-fn client(endpoint: &Endpoint, grant: &Grant, secret: Option<&SecretString>) -> Client {
-    let client = oauth2::Client::new(ClientId::new(grant.client_id.clone()))
-        .set_auth_type(AuthType::RequestBody)
-        .set_token_uri(TokenUrl::from_url(endpoint.url().clone()));
-    match secret {
-        Some(secret) => {
-            client.set_client_secret(ClientSecret::new(secret.expose_secret().to_owned()))
-        }
-        None => client,
-    }
 }
 
 /// Reads what came of a request for `scopes`. A `RequestTokenError` never gets further than this: its `Parse`

@@ -5,24 +5,26 @@
 
 use oauth2::Scope;
 
-use super::{Answer, Client, read};
-use crate::oauth::endpoint::Endpoint;
+use super::{Answer, Asker, read};
 use crate::oauth::error::TokenError;
 use crate::provider::Grant;
 use crate::secret::{ExposeSecret as _, RefreshToken};
 
 /// Asks for a token once.
 pub(super) async fn ask(
-    endpoint: &Endpoint,
-    client: &Client,
+    asker: &Asker,
     grant: &Grant,
     scopes: &[String],
     refresh_token: &RefreshToken,
 ) -> Result<Answer, TokenError> {
     let refresh_token = oauth2::RefreshToken::new(refresh_token.expose_secret().to_owned());
-    let asked = client
+    let client = asker.client();
+    let request = client
         .exchange_refresh_token(&refresh_token)
-        .add_scopes(scopes.iter().cloned().map(Scope::new))
-        .request_async(endpoint);
-    read(endpoint, &grant.id, scopes, asked.await)
+        .add_scopes(scopes.iter().cloned().map(Scope::new));
+    let request = asker
+        .extras()
+        .into_iter()
+        .fold(request, |request, (name, value)| request.add_extra_param(name, value));
+    read(asker.endpoint(), &grant.id, scopes, request.request_async(asker.endpoint()).await)
 }

@@ -2,25 +2,18 @@
 //!
 //! Not by the `oauth2` crate, which refuses the plain http of loopback endpoints.
 
-use super::error_of;
-use crate::oauth::endpoint::Endpoint;
+use super::{Asker, error_of};
 use crate::oauth::error::TokenError;
 use crate::provider::Grant;
-use crate::secret::{ExposeSecret as _, RefreshToken, SecretString};
+use crate::secret::{ExposeSecret as _, RefreshToken};
 
 /// Gives `refresh_token` back.
 pub(super) async fn ask(
-    endpoint: &Endpoint,
+    asker: &Asker,
     grant: &Grant,
-    secret: Option<&SecretString>,
     refresh_token: &RefreshToken,
 ) -> Result<(), TokenError> {
-    let mut form = vec![
-        ("token", refresh_token.expose_secret()),
-        ("token_type_hint", "refresh_token"),
-        ("client_id", &grant.client_id),
-    ];
-    form.extend(secret.map(|secret| ("client_secret", secret.expose_secret())));
-    let posted = endpoint.post(&form).await;
-    posted.map_err(|error| error_of(endpoint, &grant.id, error))
+    let form = [("token", refresh_token.expose_secret()), ("token_type_hint", "refresh_token")];
+    let posted = asker.post(&form).await;
+    posted.map(drop).map_err(|error| error_of(asker.endpoint(), &grant.id, error))
 }

@@ -132,14 +132,15 @@ async fn consent_that_the_provider_did_not_take_back_is_kept() {
 
 #[tokio::test(start_paused = true)]
 async fn consent_is_forgotten_here_alone_when_the_provider_cannot_be_told() {
-    let silent = Grant { revocation_endpoint: None, ..Grant::clone(&Scene::nobody().grant) };
+    let mut silent = Grant::clone(&Scene::nobody().grant);
+    silent.server.revocation_endpoint = None;
     let scene = Scene::of(silent);
     scene.keep("refresh-0", Duration::ZERO);
     assert_eq!(scene.tokens.revoke(&scene.grant).await.unwrap(), Revoked::HereAlone);
     assert!(scene.kept().is_none());
 
     let scene = Scene::person();
-    let moved = Grant { client_id: "other".into(), ..Grant::clone(&scene.grant) };
+    let moved = Grant::clone(&scene.grant).by(|client| client.id = "other".into());
     assert_eq!(scene.tokens.revoke(&Arc::new(moved)).await.unwrap(), Revoked::HereAlone);
     assert_eq!(scene.events(), ["remove"], "it is shown to no other client's endpoint");
 }

@@ -253,9 +253,8 @@ async fn consent_is_needed_without_a_request_when_there_is_none() {
 #[tokio::test(start_paused = true)]
 async fn consent_for_another_client_or_endpoint_is_shown_to_nobody() {
     let scene = Scene::person();
-    let other_client = Grant { client_id: "other".into(), ..Grant::clone(&scene.grant) };
-    let token_endpoint = "https://new.example/token".into();
-    let other_endpoint = Grant { token_endpoint, ..Grant::clone(&scene.grant) };
+    let other_client = Grant::clone(&scene.grant).by(|client| client.id = "other".into());
+    let other_endpoint = Grant::clone(&scene.grant).at("https://new.example/token");
     for (grant, told) in
         [(other_client, "to another client"), (other_endpoint, "by the endpoint login.example")]
     {

@@ -8,7 +8,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::*;
-use crate::oauth::grant::{Answer as Given, Asked, Issued, Issuer};
+use crate::oauth::discovery::Located;
+use crate::oauth::grant::{Answer as Given, Asked, By, DeviceAnswer, Issued, Issuer};
 use crate::oauth::ledger::{GrantStore, Ledger};
 use crate::store::{Health, StoreError, StoredGrant};
 
@@ -49,10 +50,13 @@ impl Issuer for Script {
         &'a self,
         _grant: &'a Arc<Grant>,
         scopes: &'a [String],
-        refresh_token: Option<&'a RefreshToken>,
+        by: By<'a>,
     ) -> Asked<'a, Given> {
         Box::pin(async move {
-            let refresh_token = refresh_token.map(|token| token.expose_secret().to_owned());
+            let refresh_token = match by {
+                By::RefreshToken(token) => Some(token.expose_secret().to_owned()),
+                By::Itself | By::Code(_) | By::DeviceCode(_) => None,
+            };
             self.events.lock().unwrap().push(format!("request {refresh_token:?}"));
             let number = {
                 let mut requests = self.requests.lock().unwrap();
@@ -69,16 +73,30 @@ impl Issuer for Script {
         })
     }
 
-    fn revoke<'a>(
+    fn locate<'a>(&'a self, _grant: &'a Arc<Grant>) -> Asked<'a, Arc<Located>> {
+        Box::pin(async { Err(TokenError::temporary("login.example", "the script has none")) })
+    }
+
+    fn begin_device<'a>(
         &'a self,
         _grant: &'a Arc<Grant>,
-        _url: &'a str,
+        _scopes: &'a [String],
+    ) -> Asked<'a, DeviceAnswer> {
+        Box::pin(async { Err(TokenError::temporary("login.example", "the script has none")) })
+    }
+
+    fn revoke<'a>(
+        &'a self,
+        grant: &'a Arc<Grant>,
         refresh_token: &'a RefreshToken,
-    ) -> Asked<'a, ()> {
+    ) -> Asked<'a, bool> {
+        if grant.server.revocation_endpoint.is_none() {
+            return Box::pin(async { Ok(false) });
+        }
         let event = format!("revoke {:?}", refresh_token.expose_secret());
         self.events.lock().unwrap().push(event);
         let outcome = self.revocation.lock().unwrap().clone();
-        Box::pin(async move { outcome })
+        Box::pin(async move { outcome.map(|()| true) })
     }
 }
 
@@ -172,7 +190,7 @@ pub(super) struct Scene {
 impl Scene {
     /// An application's grant, at an endpoint whose tokens live an hour.
     pub(super) fn application() -> Self {
-        Self::of(Grant { client_secret: None, ..Grant::of_application() })
+        Self::of(Grant::of_application().by(|client| client.auth = ClientAuth::None))
     }
 
     /// Alice's consent, kept as `refresh-0`; each answer brings the next one.
@@ -184,13 +202,10 @@ impl Scene {
 
     /// Alice's account, without a consent.
     pub(super) fn nobody() -> Self {
-        let grant = Grant::clone(&Self::application().grant);
-        Self::of(Grant {
-            id: GrantId::Account(alice()),
-            kind: GrantKind::AuthorizationCode,
-            revocation_endpoint: Some("https://login.example/revoke".into()),
-            ..grant
-        })
+        let mut grant =
+            Grant::of_person(alice().as_str()).by(|client| client.auth = ClientAuth::None);
+        grant.server.revocation_endpoint = Some("https://login.example/revoke".into());
+        Self::of(grant)
     }
 
     pub(super) fn of(grant: Grant) -> Self {
@@ -226,11 +241,12 @@ impl Scene {
     pub(super) fn keep_for(&self, whom: &GrantId, refresh_token: &str, refreshed_at: Duration) {
         let stored = StoredGrant {
             refresh_token: RefreshToken::parse(refresh_token).unwrap(),
-            client_id: self.grant.client_id.clone(),
-            token_endpoint: self.grant.token_endpoint.clone(),
+            client_id: self.grant.client_id().to_owned(),
+            token_endpoint: self.grant.source().to_owned(),
             user: None,
             consented_at: refreshed_at,
             refreshed_at,
+            ends_at: None,
             refused: None,
         };
         self.disk.store.commit(whom, &stored).unwrap();

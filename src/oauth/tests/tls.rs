@@ -41,7 +41,7 @@ async fn ask_over_tls(
 
     let stand_in = StandIn::start(Answer::token()).await;
     let mut grant = Grant::clone(&stand_in.grant());
-    let (_, clear) = grant.token_endpoint.split_once("http://").unwrap();
+    let (_, clear) = grant.source().split_once("http://").unwrap();
     let (clear, _) = clear.split_once('/').unwrap();
     let clear = clear.to_owned();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -57,8 +57,8 @@ async fn ask_over_tls(
     let dir = tempfile::tempdir().unwrap();
     let ca_file = dir.path().join("ca.pem");
     std::fs::write(&ca_file, trusted.pem()).unwrap();
-    grant.ca_file = Some(ca_file);
-    grant.token_endpoint = format!("https://127.0.0.1:{port}/token");
+    grant.server.ca_file = Some(ca_file);
+    let grant = grant.at(&format!("https://127.0.0.1:{port}/token"));
     let outcome = Tokens::new(Store::in_memory()).access_token(&Arc::new(grant), &scopes()).await;
     (outcome.map(|token| token.access_token), stand_in.requests())
 }

@@ -15,11 +15,12 @@ fn consented(grant: &Grant) -> (Tokens, Store) {
     let store = Store::in_memory();
     let stored = StoredGrant {
         refresh_token: RefreshToken::parse(REFRESH).unwrap(),
-        client_id: grant.client_id.clone(),
-        token_endpoint: grant.token_endpoint.clone(),
+        client_id: grant.client_id().to_owned(),
+        token_endpoint: grant.source().to_owned(),
         user: None,
         consented_at: Duration::ZERO,
         refreshed_at: Duration::ZERO,
+        ends_at: None,
         refused: None,
     };
     store.commit(&grant.id, &stored).unwrap();
@@ -41,7 +42,7 @@ async fn ask_as_alice(answer: Answer) -> (Result<Token, TokenError>, Store) {
 #[tokio::test]
 async fn refresh_token_is_used_as_rfc_6749_section_6_says() {
     let stand_in = StandIn::start(Answer::token()).await;
-    let public = Grant { client_secret: None, ..Grant::clone(&stand_in.person()) };
+    let public = Grant::clone(&stand_in.person()).by(|client| client.auth = ClientAuth::None);
     for (grant, secret) in
         [(stand_in.person(), "&client_secret=s3cret-of-the-client"), (Arc::new(public), "")]
     {
@@ -143,8 +144,8 @@ async fn answer_is_lost_when_it_does_not_come_in_time() {
 async fn answer_is_not_lost_when_nobody_was_reached() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let stand_in = StandIn::start(Answer::Hang).await;
-    let token_endpoint = format!("http://{closed}/token");
-    let grant = Arc::new(Grant { token_endpoint, ..Grant::clone(&stand_in.person()) });
+    let grant = Grant::clone(&stand_in.person()).at(&format!("http://{closed}/token"));
+    let grant = Arc::new(grant);
     let (tokens, store) = consented(&grant);
     tokens.access_token(&grant, &scopes()).await.unwrap_err();
     assert!(!store.answer_was_lost(&grant.id));
@@ -266,8 +267,9 @@ async fn consent_is_kept_when_the_revocation_endpoint_cannot_take_it() {
         assert_eq!(kept(&store), REFRESH);
     }
     let stand_in = StandIn::start(Answer::token()).await;
-    let clear = Some("http://login.example/revoke".to_owned());
-    let clear = Arc::new(Grant { revocation_endpoint: clear, ..Grant::clone(&stand_in.person()) });
+    let mut clear = Grant::clone(&stand_in.person());
+    clear.server.revocation_endpoint = Some("http://login.example/revoke".to_owned());
+    let clear = Arc::new(clear);
     let (tokens, _store) = consented(&clear);
     let error = tokens.revoke(&clear).await.unwrap_err();
     assert!(error.to_string().contains("revocation_endpoint"), "{error}");

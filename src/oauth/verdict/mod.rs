@@ -33,7 +33,9 @@ pub(super) fn judge(endpoint: &str, whose: &GrantId, said: ProviderError) -> Tok
     let (kind, fix) = match (row.kind, whose) {
         (ErrorKind::Consent, GrantId::Account(_)) => (ErrorKind::Consent, fix_of_consent(whose)),
         // Nobody can sign in for an application: who allowed it has to.
-        (ErrorKind::Consent, GrantId::Application { .. }) => (ErrorKind::Admin, row.fix.to_owned()),
+        (ErrorKind::Consent, GrantId::Application { .. } | GrantId::ServiceAccount { .. }) => {
+            (ErrorKind::Admin, row.fix.to_owned())
+        }
         (ErrorKind::Temporary | ErrorKind::Admin | ErrorKind::Configuration, _) => {
             (row.kind, row.fix.to_owned())
         }
@@ -58,7 +60,7 @@ pub(super) fn judge(endpoint: &str, whose: &GrantId, said: ProviderError) -> Tok
 pub(super) fn fix_of_consent(whose: &GrantId) -> String {
     match whose {
         GrantId::Account(account) => format!("run `mailbearer authorize {account}`"),
-        GrantId::Application { .. } => {
+        GrantId::Application { .. } | GrantId::ServiceAccount { .. } => {
             "ask the provider's administrator to allow the application".to_owned()
         }
     }

@@ -32,9 +32,9 @@ fn alice(local_password: LocalPassword) -> AccountSettings {
         mechanism: Mechanism::Xoauth2,
         ca_file: None,
         declared_ehlo: &[],
+        is_untried: false,
     };
-    let grant =
-        Grant { token_endpoint: "http://127.0.0.1:1/".to_owned(), ..Grant::of_application() };
+    let grant = Grant::of_application().at("http://127.0.0.1:1/");
     AccountSettings {
         name: AccountPattern::parse("alice@example.com").unwrap(),
         provider: Arc::new(provider),

@@ -81,6 +81,7 @@ fn grant(token: &str) -> StoredGrant {
         user: None,
         consented_at: Duration::from_secs(1_700_000_000),
         refreshed_at: Duration::from_millis(1_700_000_000_001),
+        ends_at: None,
         refused: None,
     }
 }

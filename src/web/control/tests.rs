@@ -13,27 +13,26 @@ use super::*;
 use crate::account::directory::Directory;
 use crate::account::password::Passwords;
 use crate::account::{AccountSettings, LocalPassword};
-use crate::names::{AccountPattern, Username};
+use crate::names::AccountPattern;
 use crate::oauth::Tokens;
 use crate::provider::{
-    Grant, GrantId, GrantKind, MailHost, Mechanism, PerProtocol, Provider, UpstreamTls,
+    ClientAuth, Grant, GrantKind, MailHost, Mechanism, PerProtocol, Provider, UpstreamTls,
 };
 use crate::secret::{SecretSource, SecretString};
 use crate::store::Store;
+use crate::web::consents::Consents;
 use crate::web::operator::{Class, Serving};
 
 /// An account of `corp`, whose tokens come from `token_endpoint`.
 fn account(name: &str, kind: GrantKind, token_endpoint: &str) -> AccountSettings {
     let host =
         |port| Some(MailHost { host: "mail.example".to_owned(), port, tls: UpstreamTls::Implicit });
-    let id = match kind {
-        GrantKind::AuthorizationCode => GrantId::Account(Username::parse(name).unwrap()),
-        GrantKind::ClientCredentials => GrantId::Application {
-            provider: "corp".to_owned(),
-            tenant: None,
-            client_id: "app".to_owned(),
-        },
+    let grant = match kind {
+        GrantKind::AuthorizationCode => Grant::of_person(name),
+        _ => Grant::of_application(),
     };
+    let secret = SecretSource::Value(SecretString::from("planted-secret"));
+    let grant = grant.at(token_endpoint).by(|client| client.auth = ClientAuth::SecretPost(secret));
     AccountSettings {
         name: AccountPattern::parse(name).unwrap(),
         provider: Arc::new(Provider {
@@ -42,17 +41,9 @@ fn account(name: &str, kind: GrantKind, token_endpoint: &str) -> AccountSettings
             mechanism: Mechanism::Xoauth2,
             ca_file: None,
             declared_ehlo: &[],
+            is_untried: false,
         }),
-        grant: Arc::new(Grant {
-            id,
-            kind,
-            token_endpoint: token_endpoint.to_owned(),
-            revocation_endpoint: None,
-            client_id: "app".to_owned(),
-            client_secret: Some(SecretSource::Value(SecretString::from("planted-secret"))),
-            ca_file: None,
-            refresh_idle: None,
-        }),
+        grant: Arc::new(grant),
         scopes: PerProtocol { submission: vec!["send".to_owned()], imap: vec!["read".to_owned()] },
         local_password: LocalPassword::None,
         mailbox: PerProtocol::default(),
@@ -75,6 +66,7 @@ pub(crate) fn operator(accounts: Vec<AccountSettings>, serving: Option<Serving>)
         passwords: Arc::new(Passwords::new(store.clone()).unwrap()),
         store,
         directory: watch::channel(Arc::new(Directory::new(accounts))).1,
+        consents: Consents::new(None),
         serving,
     }
 }

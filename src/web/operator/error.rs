@@ -51,6 +51,9 @@ pub enum OperatorError {
         /// Who should have, one or several.
         expected: String,
     },
+    /// A consent was asked for, and none was given that could be kept.
+    #[error(transparent)]
+    Consent(AuthorizeError),
     /// The refresh token was used, and what came of it could not be written.
     #[error("the consent could not be kept: {problem}")]
     NotKept {
@@ -110,6 +113,7 @@ impl OperatorError {
             Self::NotKept { .. }
             | Self::NoSuchPassword { .. }
             | Self::WrongUser { .. }
+            | Self::Consent(_)
             | Self::Password(_)
             | Self::Random(_)
             | Self::Store(_)
@@ -125,6 +129,7 @@ impl OperatorError {
                 "use the program of the same version as the relay that runs".to_owned()
             }
             Self::Name(_)
+            | Self::Consent(_)
             | Self::Password(_)
             | Self::Random(_)
             | Self::Store(_)
@@ -160,6 +165,10 @@ impl From<AuthorizeError> for OperatorError {
         match error {
             AuthorizeError::Token(error) => Self::Token(error),
             AuthorizeError::WrongUser { user, expected } => Self::WrongUser { user, expected },
+            error @ (AuthorizeError::Redirect(_)
+            | AuthorizeError::Denied { .. }
+            | AuthorizeError::NoRefreshToken
+            | AuthorizeError::NotGranted { .. }) => Self::Consent(error),
         }
     }
 }
