@@ -4,37 +4,32 @@ detection ends a consent. `tests/run packages` installs it."""
 import json
 import pathlib
 import subprocess
+import urllib.error
 import urllib.parse
 import urllib.request
 
-from processes import PATIENCE_S, Child, Failed, program, run
-
-HERE = pathlib.Path(__file__).resolve().parent
-# Where `tests/interop/install-oidc` puts it.
-MODULES = HERE.parents[1] / "target" / "interop" / "oidc"
-NODE_VERSION_MIN = 18
+import nodejs
+from processes import PATIENCE_S, Child, Failed
 
 
 class OidcProvider:
     """One that runs; its access tokens live so many seconds."""
 
     def __init__(self, directory, token_life_s):
-        version = run([program("node"), "--version"]).decode().strip()
-        if int(version.removeprefix("v").partition(".")[0]) < NODE_VERSION_MIN:
-            raise Failed(f"Node {NODE_VERSION_MIN} or later is needed, this is {version}")
-        if not (MODULES / "node_modules").is_dir():
-            raise Failed(f"nothing is installed in {MODULES}: ./tests/run packages installs it")
         log = pathlib.Path(directory) / f"oidc-{token_life_s}.log"
-        argv = [program("node"), str(HERE / "oidc" / "server.js"), str(MODULES), str(token_life_s)]
+        argv = nodejs.script("oidc", "server.js", token_life_s)
         self._child = Child("oidc-provider", argv, log, stdout=subprocess.PIPE)
         try:
             told = json.loads(self._child.first_line())
         except BaseException:
             self.stop()
             raise
-        self._issuer = told["issuer"]
+        self.issuer = told["issuer"]
+        self.authorization_endpoint = told["authorization_endpoint"]
         self.token_endpoint = told["token_endpoint"]
+        self.device_authorization_endpoint = told["device_authorization_endpoint"]
         self.revocation_endpoint = told["revocation_endpoint"]
+        self.resource = told["resource"]
         self.scopes = told["scopes"]
         self.public_client = told["public_client"]
         self.client_id = told["client_id"]
@@ -47,14 +42,48 @@ class OidcProvider:
     def consent(self, user, client_id):
         """`user` consents, as if in a browser; gives the first refresh token."""
         query = urllib.parse.urlencode({"user": user, "client": client_id})
-        with self._opener.open(f"{self._issuer}/consents?{query}", b"", PATIENCE_S) as answer:
-            return json.load(answer)["refresh_token"]
+        return self._ask(f"/consents?{query}", b"")["refresh_token"]
+
+    def register(self, client_id, **metadata):
+        """Registers a client; what is not said is as OpenID Connect Registration has it."""
+        self._ask("/clients", json.dumps({"client_id": client_id, **metadata}).encode())
 
     def figures(self):
         """What it counted: see `oidc/server.js`."""
-        with self._opener.open(f"{self._issuer}/figures", None, PATIENCE_S) as answer:
-            return json.load(answer)
+        return self._ask("/figures")
+
+    def requests(self, client_id):
+        """The token requests of a client, the oldest first: see `oidc/server.js`."""
+        return self._ask(f"/requests?{urllib.parse.urlencode({'client': client_id})}")
+
+    def revocations(self):
+        """The tokens that were given back."""
+        return self._ask("/revocations")
+
+    def refresh_token(self, client_id):
+        """The refresh token that the client was given last."""
+        given = [it["refresh_token"] for it in self.requests(client_id) if it["refresh_token"]]
+        if not given:
+            raise Failed(f"{client_id} was given no refresh token")
+        return given[-1]
+
+    def refusal_of(self, client_id, refresh_token):
+        """What a public client hears that shows this refresh token: an error, or `None`."""
+        form = {
+            "grant_type": "refresh_token",
+            "client_id": client_id,
+            "refresh_token": refresh_token,
+        }
+        try:
+            self._ask("/token", urllib.parse.urlencode(form).encode())
+        except urllib.error.HTTPError as refusal:
+            return json.load(refusal)["error"]
+        return None
 
     def stop(self):
         """Ends it."""
         self._child.stop()
+
+    def _ask(self, path, body=None):
+        with self._opener.open(self.issuer + path, body, PATIENCE_S) as answer:
+            return json.load(answer)
