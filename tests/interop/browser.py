@@ -28,8 +28,9 @@ class Seen:
     status: int | None
     title: str | None
     text: str | None
-    # Every address on the way.
+    # Every address on the way, and what the page of each step showed.
     addresses: list
+    pages: list
 
 
 def consents(user, untick=()):

@@ -104,9 +104,11 @@ class Relay:
         self._provider = provider
         self._ca_file = ca_file
         self._child = None
+        # What is in its environment besides.
+        self.variables = {}
         self.add(LISTENERS.format(smtp_port=self.smtp_port, imap_port=self.imap_port))
         (self.directory / "client-secret").write_text(provider.client_secret)
-        self.local_password = _hashed(binary)
+        self.local_password = hashed(binary)
 
     def add_provider(
         self, name, mechanism, smtp_port, imap_port, imap_tls, token_endpoint=None, scopes=None,
@@ -159,12 +161,12 @@ class Relay:
     def command(self, *arguments, given=None):
         """Runs a command to its end, with `given` on its standard input; tells what came of it."""
         done = subprocess.run(
-            self._argv(*arguments),
+            self.argv(*arguments),
             input=given,
             stdin=subprocess.DEVNULL if given is None else None,
             capture_output=True,
             encoding="utf-8",
-            env=self._environment(),
+            env=self.environment(),
             timeout=PATIENCE_S,
         )
         return Done(done.returncode, done.stdout, done.stderr)
@@ -182,7 +184,7 @@ class Relay:
 
     def spawn(self):
         """Starts it, and does not wait."""
-        self._child = Child("mailbearer", self._argv("serve"), self.log, env=self._environment())
+        self._child = Child("mailbearer", self.argv("serve"), self.log, env=self.environment())
 
     def start(self):
         """Starts it and waits until it answers."""
@@ -229,18 +231,20 @@ class Relay:
         """All that it has logged."""
         return self.log.read_text(errors="replace")
 
-    def _argv(self, *arguments):
+    def argv(self, *arguments):
+        """The command line of a command with its file."""
         return [self._binary, "-c", str(self.file), *arguments]
 
-    def _environment(self):
+    def environment(self):
+        """What it has in its environment."""
         # A proxy that the machine's environment names must not see the token requests. A file that
         # says nothing of the store has it in a directory of its own.
         env = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
-        return {**env, "XDG_STATE_HOME": str(self.directory / "xdg-state")}
+        return {**env, "XDG_STATE_HOME": str(self.directory / "xdg-state"), **self.variables}
 
 
 @functools.cache
-def _hashed(binary):
+def hashed(binary):
     """The hash of the local password, which takes a while to make."""
     hashed = run([binary, "password", "--hash"], input=LOCAL_PASSWORD.encode() + b"\n")
     return hashed.decode().strip()

@@ -1,10 +1,7 @@
 """Node, and what `tests/run packages` has installed for it from npm."""
 
-import pathlib
+from processes import HERE, Failed, program, run
 
-from processes import Failed, program, run
-
-HERE = pathlib.Path(__file__).resolve().parent
 # Where `tests/interop/install-npm` puts it.
 INSTALLED = HERE.parents[1] / "target" / "interop"
 NODE_VERSION_MIN = 18

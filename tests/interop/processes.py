@@ -1,11 +1,14 @@
 """Child processes: each started with a log of its own, waited for with a deadline, ended by id."""
 
+import pathlib
 import select
 import shutil
 import socket
 import subprocess
 import time
 
+# Where the suite lies.
+HERE = pathlib.Path(__file__).resolve().parent
 # How long a peer may take to start, stop or deliver, in seconds. Two busy cores need about three.
 PATIENCE_S = 60
 # How often a condition is looked at again, in seconds.

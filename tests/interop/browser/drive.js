@@ -14,7 +14,7 @@
 // the page behind the last step is the end. Prints one line of JSON:
 //
 //   { "url": last address, "text": of the page there or null, "title", "status": or null,
-//     "addresses": every address on the way }
+//     "addresses": every address on the way, "pages": what each step's page showed }
 //
 // Ends with 1 and a sentence when it does not get there in time. The browser has an empty profile,
 // trusts what the NSS database below $HOME does, and everything else as strictly as ever.
@@ -69,7 +69,8 @@ async function drive({ steps = [], until }) {
     });
 
     await page.goto(start, { waitUntil: 'load' });
-    for (const step of steps) await take(page, step, addresses);
+    const pages = [];
+    for (const step of steps) pages.push(await take(page, step, addresses));
     if (pattern) await within(arrived, () => `no address matched ${until}: ${shown(addresses)}`);
     // Fails where nobody answers: then there is no page to read.
     const answered = response !== null;
@@ -80,19 +81,23 @@ async function drive({ steps = [], until }) {
       title: answered ? await page.title() : null,
       text: answered ? await page.innerText('body') : null,
       addresses,
+      pages,
     };
   } finally {
     await browser.close();
   }
 }
 
+// One step; gives what its page showed.
 async function take(page, { wait, fill = {}, untick = [], click }, addresses) {
   try {
     if (wait) await page.waitForSelector(wait);
+    const text = await page.innerText('body');
     for (const [selector, text] of Object.entries(fill)) await page.fill(selector, text);
     for (const selector of untick) await page.uncheck(selector);
     // The click is done once the page behind it has begun to come.
     if (click) await page.click(click);
+    return text;
   } catch (error) {
     const seen = await page.innerText('body').catch(() => '(nothing)');
     throw new Error(`${error.message}\nat ${shown(addresses)}\nthe page says: ${seen}`);

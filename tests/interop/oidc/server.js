@@ -31,6 +31,9 @@ if (!modules || !Number.isInteger(tokenLifeS)) {
 }
 const entry = createRequire(`${modules}/package.json`).resolve('oidc-provider');
 const { default: Provider } = await import(pathToFileURL(entry));
+// What the provider keeps everything in, as long as no other adapter is named.
+const adapter = new URL('./adapters/memory_adapter.js', pathToFileURL(entry));
+const { default: MemoryAdapter } = await import(adapter);
 
 const KEY_ID = randomUUID();
 const RESOURCE = 'https://mail.interop.test';
@@ -39,6 +42,8 @@ const SCOPES = ['openid', 'offline_access', ...RESOURCE_SCOPES];
 const DEVICE_CODE = 'urn:ietf:params:oauth:grant-type:device_code';
 const PUBLIC_CLIENT = 'public-client';
 const CONFIDENTIAL_CLIENT = { id: 'confidential-client', secret: 'interop-secret-of-oidc' };
+// How long a client is registered, in seconds: longer than any run.
+const CLIENT_LIFE_S = 86_400;
 // How many requests and revocations are remembered: all of a run's, and yet an end.
 const REMEMBERED_MAX = 10_000;
 
@@ -169,7 +174,7 @@ async function register(request) {
   for await (const chunk of request) chunks.push(chunk);
   const metadata = JSON.parse(Buffer.concat(chunks));
   await provider.Client.validate(metadata);
-  await provider.Client.adapter.upsert(metadata.client_id, metadata);
+  await new MemoryAdapter('Client').upsert(metadata.client_id, metadata, CLIENT_LIFE_S);
 }
 
 function remember(list, it) {

@@ -1,0 +1,407 @@
+"""People who consent: in the browser that opens, in one elsewhere, and on another device.
+
+The provider is the real oidc-provider, the browser the real Chromium. Each check has a relay of its
+own that runs already; in the end a message goes out and comes back.
+"""
+
+import json
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import browser
+import expect
+import kept
+import tenant
+from asking import address_in, asking, at_terminal
+from oidc import OidcProvider
+from processes import PATIENCE_S, wait_for
+
+# Who consents, and somebody else.
+ALICE, MALLORY = "alice@people.test", "eve@people.test"
+# Exit codes of the interface.
+FAILED, USAGE = 1, 64
+
+
+def consent_in_the_browser_that_authorize_opens(scene):
+    """By `xdg-open`; the session that was refused a second ago is served at once."""
+    with _relay(scene, "opened") as relay:
+        tenant.is_refused_for_lack_of_consent(scene, relay, ALICE)
+        desktop = scene.browser.standing_by(browser.consents(ALICE), browser.TO_LOOPBACK)
+        with asking(relay, ALICE, desktop=desktop) as ask:
+            done = ask.finish()
+        expect.that(done.code == 0, f"it ended with {done.code}: {done.stdout}{done.stderr}")
+        tenant.is_accepted(scene, relay, ALICE)
+        seen = desktop.seen()
+        told = done.stdout + done.stderr
+        expect.that("127.0.0.1" in told, f"no redirect URI to register is shown: {told!r}")
+        expect.that(ALICE in told, f"it does not say who consented: {told!r}")
+        expect.that(seen.status == 200 and ALICE in seen.text, f"the page says {seen.text!r}")
+        _is_code_request(seen.addresses[0])
+        tenant.mail_goes_round(scene, relay, ALICE, "opened")
+
+
+def consent_in_a_browser_that_a_program_drives(scene):
+    """`--json`: the address, then who consented; nothing else is printed."""
+    with _relay(scene, "json") as relay:
+        with asking(relay, ALICE, "--json") as ask:
+            line = ask.line()
+            expect.that(list(line) == ["authorize_url"], f"the first line is {line}")
+            seen = scene.browser.visit(
+                line["authorize_url"], browser.consents(ALICE), browser.TO_LOOPBACK
+            )
+            done = ask.finish()
+        expect.that(done.code == 0, f"it ended with {done.code}: {done.stdout}{done.stderr}")
+        _, last = map(json.loads, done.stdout.splitlines())
+        expect.that(last == {"authorized": ALICE, "user": ALICE}, f"the last line is {last}")
+        expect.that(ALICE in seen.text, f"the page says {seen.text!r}")
+        expect.that("code=" not in seen.text, "the page shows the code")
+        (request,) = scene.oidc.requests(scene.oidc.public_client)[-1:]
+        form = request["form"]
+        # RFC 6749 section 4.1.3 and RFC 7636 section 4.5.
+        expect.that(form["grant_type"] == "authorization_code", f"it asked by {form}")
+        expect.that(43 <= len(form["code_verifier"]) <= 128, "the verifier has a wrong length")
+        expect.that(form["redirect_uri"] == _redirect_uri(line), "another redirect URI was sent")
+        tenant.mail_goes_round(scene, relay, ALICE, "json")
+
+
+def consent_pasted_at_a_terminal(scene):
+    """`--paste`: nobody listens where the browser is sent; its address line is pasted whole."""
+    with _relay(scene, "pasted") as relay:
+
+        def paste(shown):
+            url = address_in(shown, scene.oidc.authorization_endpoint)
+            if url is None:
+                return None
+            return scene.browser.visit(url, browser.consents(ALICE), browser.TO_LOOPBACK).url
+
+        done = at_terminal(relay, [ALICE, "--paste"], paste)
+        expect.that(done.code == 0, f"it ended with {done.code}: {done.stdout}")
+        tenant.mail_goes_round(scene, relay, ALICE, "pasted")
+
+
+def a_bare_code_is_not_taken_when_it_is_pasted(scene):
+    """Without `state` nobody can tell whose it is: it says so, and keeps nothing."""
+    with _relay(scene, "bare") as relay:
+
+        def paste(shown):
+            url = address_in(shown, scene.oidc.authorization_endpoint)
+            if url is None:
+                return None
+            seen = scene.browser.visit(url, browser.consents(ALICE), browser.TO_LOOPBACK)
+            return _query(seen.url)["code"] + "\n\x04"
+
+        done = at_terminal(relay, [ALICE, "--paste"], paste)
+        expect.that(done.code != 0, f"a bare code was taken: {done.stdout}")
+        expect.that("address" in done.stdout or "URL" in done.stdout, f"it said {done.stdout!r}")
+        tenant.is_refused_for_lack_of_consent(scene, relay, ALICE)
+
+
+def consent_on_another_device(scene):
+    """`device-code`: the code is entered by a browser that knows nothing of mailbearer."""
+    lines = f'grant = "device-code"\nclient_id = "{scene.oidc.public_client}"\n'
+    with tenant.relay_before(scene, "device", {ALICE: lines}) as relay:
+        _consent_by_device(scene, relay)
+        tenant.mail_goes_round(scene, relay, ALICE, "device")
+
+
+def consent_on_another_device_for_an_account_with_a_browser(scene):
+    """`authorize --device` with an `authorization-code` account."""
+    with _relay(scene, "device-too") as relay:
+        _consent_by_device(scene, relay, "--device")
+        tenant.mail_goes_round(scene, relay, ALICE, "device-too")
+
+
+def a_device_code_that_the_person_cancels_is_told(scene):
+    """`access_denied` (RFC 8628 section 3.5): the command ends, nothing is kept."""
+    with _relay(scene, "device-cancelled") as relay:
+        with asking(relay, ALICE, "--device", "--json") as ask:
+            line = ask.line()
+            enter, confirm, *_ = browser.enters(line["user_code"], ALICE)
+            steps = [enter, {**confirm, "click": "#cancel"}]
+            scene.browser.visit(line["verification_uri"], steps)
+            done = ask.finish()
+        expect.that(done.code == FAILED, f"it ended with {done.code}: {done.stderr}")
+        tenant.is_refused_for_lack_of_consent(scene, relay, ALICE)
+
+
+def refresh_tokens_rotate_after_a_consent_and_reuse_ends_it(scene):
+    """Each token lives three seconds; a thief's use of an old one ends the grant, and is told."""
+    provider = OidcProvider(scene.directory, 3)
+    scene.dovecot.trust(provider)
+    try:
+        with tenant.relay_before(scene, "rotation", _person(provider), provider) as relay:
+            tenant.consented(scene, relay, ALICE)
+            first = provider.refresh_token(provider.public_client)
+            until = provider.figures()["refreshes"] + 3
+
+            def has_rotated():
+                tenant.is_accepted(scene, relay, ALICE)
+                return provider.figures()["refreshes"] >= until
+
+            wait_for("three refresh tokens are used", has_rotated)
+            tenant.mail_goes_round(scene, relay, ALICE, "rotated")
+            figures = provider.figures()
+            expect.that(figures["reuses"] == 0, "a spent refresh token was shown")
+            expect.that(figures["refused"] == 0, "a token request was refused")
+
+            refusal = provider.refusal_of(provider.public_client, first)
+            expect.that(refusal == "invalid_grant", f"the spent one was answered with {refusal}")
+            wait_for("it is told", lambda: kept.by_smtp(_at(scene, relay)).wants_consent)
+            tenant.is_refused_for_lack_of_consent(scene, relay, ALICE)
+            tenant.consented(scene, relay, ALICE)
+            tenant.mail_goes_round(scene, relay, ALICE, "mended")
+    finally:
+        provider.stop()
+
+
+def a_consent_given_back_is_dead_at_the_provider(scene):
+    """`authorize --revoke` (RFC 7009): the refresh token is good for nobody any more."""
+    client = scene.oidc.public_client
+    with _relay(scene, "revoked") as relay:
+        tenant.consented(scene, relay, ALICE)
+        tenant.mail_goes_round(scene, relay, ALICE, "before")
+        token = scene.oidc.refresh_token(client)
+        relay.do("authorize", ALICE, "--revoke")
+        expect.that(token in scene.oidc.revocations(), "the provider heard nothing of it")
+        refusal = scene.oidc.refusal_of(client, token)
+        expect.that(refusal == "invalid_grant", f"the token was answered with {refusal}")
+        tenant.is_refused_for_lack_of_consent(scene, relay, ALICE)
+
+
+def endpoints_are_discovered_by_the_issuer_alone(scene):
+    """One key in place of four: browser, token endpoint, device and revocation are all found."""
+    endpoints = f'issuer = "{scene.oidc.issuer}"\n' + tenant.OFFLINE
+    with tenant.relay_before(scene, "issuer", _person(scene.oidc), endpoints=endpoints) as relay:
+        tenant.consented(scene, relay, ALICE)
+        tenant.mail_goes_round(scene, relay, ALICE, "issuer")
+        relay.do("authorize", ALICE, "--revoke")
+        token = scene.oidc.refresh_token(scene.oidc.public_client)
+        expect.that(token in scene.oidc.revocations(), "the revocation endpoint was not found")
+        _consent_by_device(scene, relay, "--device")
+        tenant.mail_goes_round(scene, relay, ALICE, "issuer-device")
+
+
+def metadata_of_another_issuer_is_refused(scene):
+    """RFC 8414 section 3.3: the issuer has to be the one that was asked; nothing is opened."""
+    elsewhere = scene.oidc.issuer.replace("127.0.0.1", "localhost")
+    endpoints = f'issuer = "{elsewhere}"\n' + tenant.OFFLINE
+    with tenant.relay_before(scene, "other", _person(scene.oidc), endpoints=endpoints) as relay:
+        done = relay.command("authorize", ALICE, "--json")
+        expect.that(done.code not in (0, USAGE), f"it ended with {done.code}")
+        expect.that("authorize_url" not in done.stdout, "it shows an address to open")
+        told = done.stdout + done.stderr
+        expect.that("issuer" in told, f"it said {told!r}")
+
+
+def an_answer_of_another_issuer_is_refused(scene):
+    """RFC 9207 section 2.4: the right `state`, but `iss` is another's, or is left out."""
+    with _relay(scene, "iss", f'issuer = "{scene.oidc.issuer}"\n' + tenant.OFFLINE) as relay:
+        for iss in ("https://attacker.test", None):
+            with asking(relay, ALICE, "--json") as ask:
+                url = ask.line()["authorize_url"]
+                query = {"code": "forged", "state": _query(url)["state"]}
+                _call_back(_query(url)["redirect_uri"], {**query, **({"iss": iss} if iss else {})})
+                # It may go on waiting for the true answer: it must not have sent the code.
+                ask.stop()
+        sent = [it["form"].get("code") for it in scene.oidc.requests(scene.oidc.public_client)]
+        expect.that("forged" not in sent, "the code was sent to the token endpoint")
+        tenant.is_refused_for_lack_of_consent(scene, relay, ALICE)
+
+
+def the_consent_of_somebody_else_is_not_kept(scene):
+    """Both names are shown, in the terminal and on the page; with `--as` it is kept."""
+    with _relay(scene, "wrong-person") as relay:
+        done, seen = tenant.consent(scene, relay, ALICE, MALLORY)
+        expect.that(done.code == FAILED, f"it ended with {done.code}: {done.stdout}")
+        for where, told in (("authorize", done.stderr + done.stdout), ("the page", seen.text)):
+            expect.that(ALICE in told and MALLORY in told, f"{where} says only {told!r}")
+        tenant.is_refused_for_lack_of_consent(scene, relay, ALICE)
+
+        done, _ = tenant.consent(scene, relay, ALICE, MALLORY, arguments=("--as", MALLORY))
+        expect.that(done.code == 0, f"with --as it ended with {done.code}: {done.stderr}")
+        # For submission the provider is told who consented.
+        tenant.mail_goes_round(scene, relay, ALICE, "as")
+
+
+def a_scope_that_was_not_ticked_is_named(scene):
+    """The rest is kept; without any scope for mail nothing is."""
+    with _relay(scene, "unticked") as relay:
+        done, seen = tenant.consent(scene, relay, ALICE, untick=("mail.send",))
+        expect.that(done.code == 0, f"it ended with {done.code}: {done.stderr}")
+        for where, told in (("authorize", done.stderr + done.stdout), ("the page", seen.text)):
+            expect.that("mail.send" in told, f"{where} does not name it: {told!r}")
+        tenant.is_accepted(scene, relay, ALICE)
+        token = scene.oidc.refresh_token(scene.oidc.public_client)
+
+        done, seen = tenant.consent(scene, relay, ALICE, untick=("mail", "mail.send"))
+        expect.that(done.code == FAILED, f"without any it ended with {done.code}: {done.stdout}")
+        expect.that("mail" in done.stderr + done.stdout, f"it said only {done.stderr!r}")
+        # What was kept before is as it was.
+        refusal = scene.oidc.refusal_of(scene.oidc.public_client, token)
+        expect.that(refusal is None, f"the earlier refresh token is dead: {refusal}")
+
+
+def a_whole_consent_lacks_nothing(scene):
+    """The token's scope leaves out `openid` and `offline_access`: nothing is said to lack."""
+    with _relay(scene, "whole") as relay:
+        done, seen = tenant.consent(scene, relay, ALICE)
+        told = done.stdout + done.stderr + seen.text
+        for scope in scene.oidc.scopes:
+            expect.that(scope not in told.replace(ALICE, "").split(), f"{scope} is named: {told!r}")
+
+
+def a_consent_that_the_person_cancels_is_told_and_changes_nothing(scene):
+    """`access_denied`, with text of the provider's that a page has to escape."""
+    with _relay(scene, "cancelled") as relay:
+        tenant.consented(scene, relay, ALICE)
+        with asking(relay, ALICE, "--json") as ask:
+            url = ask.line()["authorize_url"]
+            seen = scene.browser.visit(url, browser.cancels(ALICE), browser.TO_LOOPBACK)
+            done = ask.finish()
+        expect.that(done.code == FAILED, f"it ended with {done.code}: {done.stdout}")
+        expect.that(seen.text is not None, "nobody answered the browser")
+        tenant.mail_goes_round(scene, relay, ALICE, "cancelled")
+
+
+def answers_that_nobody_asked_for_change_nothing(scene):
+    """A forged `state`, none, a foreign page's call: the person's own answer still counts."""
+    with _relay(scene, "forged") as relay:
+        with asking(relay, ALICE, "--json") as ask:
+            url = ask.line()["authorize_url"]
+            redirect_uri = _query(url)["redirect_uri"]
+            for query in (
+                {"code": "forged", "state": "0" * len(_query(url)["state"])},
+                {"code": "forged"},
+                {"state": _query(url)["state"]},
+                {"error": "access_denied", "state": "other"},
+                {},
+            ):
+                _call_back(redirect_uri, query)
+                expect.that(ask.runs(), f"{query} ended it")
+            seen = scene.browser.visit(url, browser.consents(ALICE), browser.TO_LOOPBACK)
+            done = ask.finish()
+        expect.that(done.code == 0, f"it ended with {done.code}: {done.stdout}{done.stderr}")
+        sent = [it["form"].get("code") for it in scene.oidc.requests(scene.oidc.public_client)]
+        expect.that("forged" not in sent, "a forged code was sent to the token endpoint")
+
+        # Played again: oidc-provider would end the grant if it saw the code a second time.
+        _call_back(_query(url)["redirect_uri"], _query(seen.url))
+        tenant.mail_goes_round(scene, relay, ALICE, "forged")
+        refusals = [it for it in scene.oidc.requests(scene.oidc.public_client) if it["error"]]
+        codes = [it["form"].get("code") for it in refusals]
+        expect.that(_query(seen.url)["code"] not in codes, "the code was sent twice")
+
+
+def a_stolen_code_with_the_right_state_changes_nothing(scene):
+    """The provider refuses it, for the verifier is another's (PKCE); the old consent goes on."""
+    with _relay(scene, "injected") as relay:
+        tenant.consented(scene, relay, ALICE)
+        with asking(relay, ALICE, "--json") as theirs:
+            other = theirs.line()["authorize_url"]
+        with asking(relay, ALICE, "--json") as ask:
+            url = ask.line()["authorize_url"]
+            redirect_uri = _query(url)["redirect_uri"]
+            # A code for the other request, but for this redirect URI: all is right but the verifier.
+            other = _with_redirect_uri(other, redirect_uri)
+            seen = scene.browser.visit(other, browser.consents(ALICE), browser.TO_LOOPBACK)
+            query = {**_query(seen.url), "state": _query(url)["state"]}
+            _call_back(redirect_uri, query)
+            done = ask.finish()
+        expect.that(done.code not in (0, USAGE), f"it ended with {done.code}: {done.stdout}")
+        tenant.mail_goes_round(scene, relay, ALICE, "injected")
+
+
+CHECKS = [
+    consent_in_the_browser_that_authorize_opens,
+    consent_in_a_browser_that_a_program_drives,
+    consent_pasted_at_a_terminal,
+    a_bare_code_is_not_taken_when_it_is_pasted,
+    consent_on_another_device,
+    consent_on_another_device_for_an_account_with_a_browser,
+    a_device_code_that_the_person_cancels_is_told,
+    refresh_tokens_rotate_after_a_consent_and_reuse_ends_it,
+    a_consent_given_back_is_dead_at_the_provider,
+    endpoints_are_discovered_by_the_issuer_alone,
+    metadata_of_another_issuer_is_refused,
+    an_answer_of_another_issuer_is_refused,
+    the_consent_of_somebody_else_is_not_kept,
+    a_scope_that_was_not_ticked_is_named,
+    a_whole_consent_lacks_nothing,
+    a_consent_that_the_person_cancels_is_told_and_changes_nothing,
+    answers_that_nobody_asked_for_change_nothing,
+    a_stolen_code_with_the_right_state_changes_nothing,
+]
+
+
+def _person(provider):
+    return {ALICE: tenant.person(provider)}
+
+
+def _relay(scene, name, endpoints=None):
+    return tenant.relay_before(scene, name, _person(scene.oidc), endpoints=endpoints)
+
+
+def _at(scene, relay):
+    return kept.at(scene, relay, ALICE)
+
+
+def _consent_by_device(scene, relay, *arguments):
+    with asking(relay, ALICE, "--json", *arguments) as ask:
+        line = ask.line()
+        # RFC 8628 section 3.2.
+        keys = ["verification_uri", "verification_uri_complete", "user_code", "expires_in"]
+        expect.that(list(line) == keys, f"the first line is {line}")
+        scene.browser.visit(line["verification_uri"], browser.enters(line["user_code"], ALICE))
+        done = ask.finish()
+    expect.that(done.code == 0, f"it ended with {done.code}: {done.stdout}{done.stderr}")
+    last = json.loads(done.stdout.splitlines()[-1])
+    expect.that(last == {"authorized": ALICE, "user": ALICE}, f"the last line is {last}")
+
+
+def _query(url):
+    return dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query))
+
+
+def _redirect_uri(line):
+    return _query(line["authorize_url"])["redirect_uri"]
+
+
+def _is_code_request(url):
+    """RFC 6749 section 4.1.1, RFC 7636 section 4.3, OpenID Connect Core section 3.1.2.1."""
+    query = _query(url)
+    fixed = {
+        "response_type": "code",
+        "code_challenge_method": "S256",
+        "login_hint": ALICE,
+        "prompt": "consent",
+    }
+    for key, value in fixed.items():
+        expect.that(query.get(key) == value, f"{key} is {query.get(key)!r}, not {value!r}")
+    # A SHA-256 in base64url.
+    expect.that(len(query["code_challenge"]) == 43, "the challenge has a wrong length")
+    # RFC 6749 section 10.10: 128 bits that nobody guesses, in any alphabet up to base64.
+    expect.that(len(query["state"]) >= 22, "the state can be guessed")
+    redirect = urllib.parse.urlsplit(query["redirect_uri"])
+    # RFC 8252 section 7.3.
+    expect.that(
+        (redirect.scheme, redirect.hostname, redirect.path) == ("http", "127.0.0.1", "/")
+        and redirect.port,
+        f"the redirect URI is {query['redirect_uri']}",
+    )
+
+
+def _call_back(redirect_uri, query):
+    """Calls where an answer is waited for, as any program on this machine can."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        opener.open(f"{redirect_uri}?{urllib.parse.urlencode(query)}", None, PATIENCE_S).close()
+    except (urllib.error.URLError, ConnectionError):
+        # Refused, or nobody is there any more: either will do.
+        pass
+
+
+def _with_redirect_uri(url, redirect_uri):
+    parts = urllib.parse.urlsplit(url)
+    query = urllib.parse.urlencode({**_query(url), "redirect_uri": redirect_uri})
+    return parts._replace(query=query).geturl()
