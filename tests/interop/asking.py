@@ -15,6 +15,8 @@ from processes import PATIENCE_S, Failed, wait_for
 
 # An address in what people are shown.
 ADDRESS = re.compile(r"https?://\S+")
+# What tells a program that its person sits elsewhere.
+SSH = ("SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY")
 
 
 class Asking:
@@ -139,9 +141,9 @@ def _read_terminal(terminal, deadline):
 
 
 def _environment(relay, desktop):
-    """Without a desktop there is nothing that opens a browser."""
+    """That of a person at this machine; without a desktop nothing opens a browser."""
     environment = relay.environment()
-    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "WSL_INTEROP", "BROWSER", *SSH):
         environment.pop(name, None)
     if desktop is not None:
         return {**environment, **desktop.environment}

@@ -107,7 +107,8 @@ class Desktop:
         self._plan = self._directory / "plan.json"
         self._plan.write_text(json.dumps({"steps": steps, "until": until}))
         self._outcome = self._directory / "outcome"
-        self._outcome.unlink(missing_ok=True)
+        for leftover in ("out", "err", "outcome"):
+            (self._directory / leftover).unlink(missing_ok=True)
         # As the real one it comes back at once, and leaves the browser running.
         *command, _ = argv("")
         opener = self._directory / "xdg-open"
@@ -118,6 +119,14 @@ class Desktop:
             f" 2>{self._quoted('err')}; echo $? >{self._quoted('outcome')}) &\n"
         )
         opener.chmod(0o755)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        # A browser that was opened ends by itself, and soon.
+        if (self._directory / "out").exists():
+            wait_for("the browser ends", self._outcome.exists)
 
     @property
     def environment(self):

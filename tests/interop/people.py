@@ -4,6 +4,7 @@ The provider is the real oidc-provider, the browser the real Chromium. Each chec
 own that runs already; in the end a message goes out and comes back.
 """
 
+import contextlib
 import json
 import urllib.error
 import urllib.parse
@@ -27,12 +28,14 @@ def consent_in_the_browser_that_authorize_opens(scene):
     """By `xdg-open`; the session that was refused a second ago is served at once."""
     with _relay(scene, "opened") as relay:
         tenant.is_refused_for_lack_of_consent(scene, relay, ALICE)
-        desktop = scene.browser.standing_by(browser.consents(ALICE), browser.TO_LOOPBACK)
-        with asking(relay, ALICE, desktop=desktop) as ask:
+        with contextlib.ExitStack() as stack:
+            plan = browser.consents(ALICE), browser.TO_LOOPBACK
+            desktop = stack.enter_context(scene.browser.standing_by(*plan))
+            ask = stack.enter_context(asking(relay, ALICE, desktop=desktop))
             done = ask.finish()
-        expect.that(done.code == 0, f"it ended with {done.code}: {done.stdout}{done.stderr}")
-        tenant.is_accepted(scene, relay, ALICE)
-        seen = desktop.seen()
+            expect.that(done.code == 0, f"it ended with {done.code}: {done.stdout}{done.stderr}")
+            tenant.is_accepted(scene, relay, ALICE)
+            seen = desktop.seen()
         told = done.stdout + done.stderr
         expect.that("127.0.0.1" in told, f"no redirect URI to register is shown: {told!r}")
         expect.that(ALICE in told, f"it does not say who consented: {told!r}")
@@ -279,6 +282,10 @@ def answers_that_nobody_asked_for_change_nothing(scene):
             ):
                 _call_back(redirect_uri, query)
                 expect.that(ask.runs(), f"{query} ended it")
+            # By a name that is not ours it would be a page elsewhere that leads here.
+            query = {"code": "forged", "state": _query(url)["state"]}
+            _call_back(redirect_uri, query, host="attacker.test")
+            expect.that(ask.runs(), "an answer to a foreign Host ended it")
             seen = scene.browser.visit(url, browser.consents(ALICE), browser.TO_LOOPBACK)
             done = ask.finish()
         expect.that(done.code == 0, f"it ended with {done.code}: {done.stdout}{done.stderr}")
@@ -391,11 +398,14 @@ def _is_code_request(url):
     )
 
 
-def _call_back(redirect_uri, query):
+def _call_back(redirect_uri, query, host=None):
     """Calls where an answer is waited for, as any program on this machine can."""
+    request = urllib.request.Request(f"{redirect_uri}?{urllib.parse.urlencode(query)}")
+    if host is not None:
+        request.add_header("Host", host)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        opener.open(f"{redirect_uri}?{urllib.parse.urlencode(query)}", None, PATIENCE_S).close()
+        opener.open(request, None, PATIENCE_S).close()
     except (urllib.error.URLError, ConnectionError):
         # Refused, or nobody is there any more: either will do.
         pass

@@ -222,7 +222,7 @@ def main():
     try:
         table = Table()
         for group, _, words in wanted:
-            table.words = words
+            table.words = words.replace("_", " ")
             GROUPS[group](scene, table)
     finally:
         scene.close(failed=table is None or table.failed > 0)
