@@ -18,7 +18,7 @@ USER = "erp@applications.test"
 SECRET = "pl+an%ted: &se=cret/~"
 # RFC 7523 section 2.2.
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-# Microsoft's certificate credentials are good for 5 to 10 minutes, and we do as they say everywhere.
+# Microsoft's page on certificate credentials says 5 to 10 minutes, and we keep to it everywhere.
 LIFE_S = (300, 600)
 
 

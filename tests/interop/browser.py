@@ -9,6 +9,7 @@ import os
 import pathlib
 import shlex
 import subprocess
+import urllib.parse
 
 import nodejs
 from processes import PATIENCE_S, Failed, program, run, wait_for
@@ -59,6 +60,11 @@ def enters(user_code, user):
         *consents(user),
         {"wait": "#done"},
     ]
+
+
+def query_of(url):
+    """The fields of an address."""
+    return dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query))
 
 
 class Browser:

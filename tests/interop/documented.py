@@ -238,8 +238,6 @@ def _google(scene, name, lines_of):
 
 
 _SERVICE_ACCOUNT = "mailbearer@interop.iam.gserviceaccount.com"
-
-
 def _key_file(scene, key, token_uri):
     file = scene.directory / "service-account.json"
     told = {

@@ -39,7 +39,7 @@ def consent_through_the_page(scene):
         expect.that(f"{url}/oauth/callback" in asked, f"the redirect URI is not shown: {asked!r}")
         expect.that(seen.status == 200 and USER in seen.text, f"the page says {seen.text!r}")
         # Neither the code nor its address is shown or kept.
-        query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(seen.url).query))
+        query = browser.query_of(seen.url)
         expect.that(query["code"] not in seen.text, "the page shows the code")
         tenant.is_accepted(scene, relay, USER)
         tenant.mail_goes_round(scene, relay, USER, "page")

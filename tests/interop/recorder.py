@@ -74,7 +74,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 def _fields(text):
     """What a query or form says, strictly; a field that comes twice is an error (RFC 6749 3.2)."""
-    pairs = urllib.parse.parse_qsl(text, keep_blank_values=True, strict_parsing=True) if text else []
+    if not text:
+        return {}
+    pairs = urllib.parse.parse_qsl(text, keep_blank_values=True, strict_parsing=True)
     fields = dict(pairs)
     if len(fields) != len(pairs):
         raise ValueError("a field comes twice")

@@ -17,6 +17,7 @@ import tempfile
 import time
 from functools import partial
 
+import answers
 import applications
 import clients
 import commands
@@ -198,8 +199,8 @@ def run_checks(module, scene, table):
 
 
 MODULES = (
-    *(faults, tokens, store, commands, people, applications, documented, page, planted, minute),
-    *(crash, demo),
+    *(faults, tokens, store, commands, people, answers),
+    *(applications, documented, page, planted, minute, crash, demo),
 )
 GROUPS = {
     "streams": stream_messages,

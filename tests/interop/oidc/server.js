@@ -124,7 +124,8 @@ const provider = new Provider(issuer, {
   },
 });
 
-// What came of the requests: in all, and of each user when tokens were ready, in seconds since 1970.
+// What came of the requests: in all, and of each user or application when tokens were ready, in
+// seconds since 1970.
 const figures = { refreshes: 0, reuses: 0, refused: 0, revoked: 0, users: {} };
 // What clients sent.
 const requests = [];
