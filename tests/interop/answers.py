@@ -35,16 +35,19 @@ def a_bare_code_is_not_taken_when_it_is_pasted(scene):
 
 def an_answer_of_another_issuer_is_refused(scene):
     """RFC 9207 section 2.4: the right `state`, but `iss` is another's, or is left out."""
-    with relay_of_alice(scene, "iss", f'issuer = "{scene.oidc.issuer}"\n' + tenant.OFFLINE) as relay:
+    endpoints = f'issuer = "{scene.oidc.issuer}"\n' + tenant.OFFLINE
+    with relay_of_alice(scene, "iss", endpoints) as relay:
         for iss in ("https://attacker.test", None):
             with asking(relay, ALICE, "--json") as ask:
                 url = ask.line()["authorize_url"]
-                query = {"code": "forged", "state": query_of(url)["state"]}
-                _call_back(query_of(url)["redirect_uri"], {**query, **({"iss": iss} if iss else {})})
+                query = {"code": "forged-by-another", "state": query_of(url)["state"]}
+                if iss is not None:
+                    query["iss"] = iss
+                _call_back(query_of(url)["redirect_uri"], query)
                 # It may go on waiting for the true answer: it must not have sent the code.
                 ask.stop()
         sent = [it["form"].get("code") for it in scene.oidc.requests(scene.oidc.public_client)]
-        expect.that("forged" not in sent, "the code was sent to the token endpoint")
+        expect.that("forged-by-another" not in sent, "the code was sent to the token endpoint")
         tenant.is_refused_for_lack_of_consent(scene, relay, ALICE)
 
 
@@ -145,7 +148,7 @@ def a_stolen_code_with_the_right_state_changes_nothing(scene):
         with asking(relay, ALICE, "--json") as ask:
             url = ask.line()["authorize_url"]
             redirect_uri = query_of(url)["redirect_uri"]
-            # A code for the other request, but for this redirect URI: all is right but the verifier.
+            # A code for the other request, but for this redirect URI: only the verifier is wrong.
             other = _with_redirect_uri(other, redirect_uri)
             seen = scene.browser.visit(other, browser.consents(ALICE), browser.TO_LOOPBACK)
             query = {**query_of(seen.url), "state": query_of(url)["state"]}
