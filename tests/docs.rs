@@ -3,106 +3,22 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+#[path = "docs/commands.rs"]
+mod commands;
 #[path = "docs/pages.rs"]
 mod pages;
 #[path = "docs/person.rs"]
 mod person;
 #[path = "docs/replies.rs"]
 mod replies;
+#[path = "docs/scene.rs"]
+mod scene;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
-
-use rustix::process::{Pid, Signal, kill_process};
 
 use pages::{exists, pages, root};
-
-/// What every secret is that a document names: long enough for the store's key.
-const SECRET: &str = "a secret of at least thirty-two characters";
-
-/// A directory with `mailbearer.toml` and all that it names, which is also the home, and an environment
-/// of its own.
-struct Scene {
-    dir: tempfile::TempDir,
-    env: Vec<(String, String)>,
-}
-
-impl Scene {
-    /// With the file `text` and the secrets and certificates that it reads.
-    fn new(text: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("mailbearer.toml"), text).unwrap();
-        let named = |key: &str| -> Vec<String> {
-            let key = format!("{key} = \"");
-            let behind = text.split(&key).skip(1);
-            behind.map(|rest| rest.split('"').next().unwrap_or_default().to_owned()).collect()
-        };
-        for name in named("{ file") {
-            fs::write(dir.path().join(name), SECRET).unwrap();
-        }
-        for name in named("\nca_file") {
-            let ca = rcgen::generate_simple_self_signed(["ca.example".to_owned()]).unwrap();
-            fs::write(dir.path().join(name), ca.cert.pem()).unwrap();
-        }
-        let env = named("{ env").into_iter().map(|name| (name, SECRET.to_owned())).collect();
-        Self { dir, env }
-    }
-
-    fn spawn(&self, args: &[&str], stdin: &[u8]) -> Child {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_mailbearer"))
-            .args(args)
-            .current_dir(self.dir.path())
-            .env_clear()
-            .env("HOME", self.dir.path())
-            .envs(self.env.clone())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // A command that reads nothing may be gone already.
-        let _ = child.stdin.take().unwrap().write_all(stdin);
-        child
-    }
-
-    /// Runs mailbearer, which must exit with 0; gives what it printed.
-    fn run(&self, args: &[&str], stdin: &[u8]) -> String {
-        let Output { status, stdout, stderr } = self.spawn(args, stdin).wait_with_output().unwrap();
-        let told = String::from_utf8_lossy(&stderr);
-        assert!(status.success(), "mailbearer {args:?}: {status}\n{told}");
-        String::from_utf8(stdout).unwrap()
-    }
-
-    /// Runs `mailbearer serve` until it listens.
-    fn serve(&self) -> Relay {
-        let mut child = self.spawn(&["serve"], b"");
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut shown = String::new();
-        stdout.read_line(&mut shown).unwrap();
-        Relay { child, stdout, shown }
-    }
-}
-
-/// `mailbearer serve`, which listens.
-struct Relay {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-    shown: String,
-}
-
-impl Relay {
-    /// Ends it, and gives what it printed.
-    fn end(mut self) -> String {
-        // One that has ended already has told why by its exit code.
-        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
-        self.stdout.read_to_string(&mut self.shown).unwrap();
-        let ended = self.child.wait_with_output().unwrap();
-        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
-        self.shown
-    }
-}
+use scene::{SECRET, Scene};
 
 /// The blocks of `language` of the README, in order.
 fn readme_blocks(language: &str) -> Vec<String> {
@@ -150,7 +66,8 @@ fn every_block_of_toml_passes_check() {
     for page in pages() {
         for block in page.blocks("toml") {
             let told = Scene::new(&block).run(&["check"], b"");
-            assert!(told.contains(": no problems") && !told.contains("warning"), "{told}");
+            let name = &page.name;
+            assert!(told.contains(": no problems") && !told.contains("warning"), "{name}: {told}");
         }
     }
 }
@@ -162,11 +79,14 @@ fn every_example_passes_check_as_it_stands_and_with_its_optional_keys() {
         let name = page.name.trim_start_matches("config/");
         assert!(page.text.contains(&format!("# Try it: mailbearer -c {name} check\n")), "{name}");
         let uncommented: Vec<&str> = page.text.lines().map(uncomment).collect();
+        // An example of what is on its way out says that it is warned of.
+        let is_warned_of = page.text.contains("# warns of this file");
         for text in [page.text.clone(), uncommented.join("\n")] {
             let scene = Scene::new(&text);
             fs::write(scene.dir.path().join(name), text).unwrap();
             let told = scene.run(&["-c", name, "check"], b"");
-            assert!(told.contains(": no problems") && !told.contains("warning"), "{told}");
+            assert!(told.contains(": no problems"), "{told}");
+            assert_eq!(told.contains("warning"), is_warned_of, "{told}");
         }
         examples += 1;
     }
@@ -217,7 +137,11 @@ fn every_link_and_every_path_leads_somewhere() {
     for page in pages() {
         let dir = Path::new(&page.name).parent().unwrap();
         for link in page.links().iter().filter(|link| !link.starts_with("https://")) {
-            assert!(exists(&dir.join(link).to_string_lossy()), "{}: {link}", page.name);
+            if let Some(section) = link.strip_prefix('#') {
+                assert!(page.sections().iter().any(|it| it == section), "{}: {link}", page.name);
+            } else {
+                assert!(exists(&dir.join(link).to_string_lossy()), "{}: {link}", page.name);
+            }
             links += 1;
         }
         for path in page.spans().iter().filter(|span| pages::is_path(span)) {

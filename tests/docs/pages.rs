@@ -24,7 +24,7 @@ pub(crate) fn pages() -> Vec<Page> {
     let files = |dir: &'static str| {
         fs::read_dir(root().join(dir)).unwrap().map(|entry| entry.unwrap().path())
     };
-    let mut names: Vec<PathBuf> = ["", "docs", "config", "certs"]
+    let mut names: Vec<PathBuf> = ["", "docs", "docs/providers", "config", "certs"]
         .into_iter()
         .flat_map(files)
         .filter(|path| {
@@ -50,6 +50,21 @@ impl Page {
         let prose = self.text.split("\n```").step_by(2);
         let lines = prose.flat_map(str::lines);
         lines.flat_map(|line| line.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
+    }
+
+    /// What links within the page call its headings: lower case, without punctuation, with hyphens.
+    pub(crate) fn sections(&self) -> Vec<String> {
+        let prose = self.text.split("\n```").step_by(2);
+        let headings = prose.flat_map(str::lines).filter(|line| line.starts_with('#'));
+        let plain = |heading: &str| -> String {
+            let letters =
+                heading.trim_start_matches('#').trim().chars().flat_map(char::to_lowercase);
+            letters
+                .filter(|it| it.is_alphanumeric() || " -_".contains(*it))
+                .map(|it| if it == ' ' { '-' } else { it })
+                .collect()
+        };
+        headings.map(plain).collect()
     }
 
     /// Where links lead.

@@ -2,13 +2,16 @@
 //! provider.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 
 use mailbearer::names::{AccountPattern, Username};
 use mailbearer::provider::{MailHost, PerProtocol, UpstreamTls};
 use mailbearer::sandbox::{Sandbox, SandboxSettings};
 
 use super::pages::{pages, root};
-use super::{Scene, readme_blocks};
+use super::readme_blocks;
+use super::scene::Scene;
 
 /// Whose mailbox it is.
 const ALICE: &str = "alice@contoso.com";
@@ -28,9 +31,10 @@ async fn scene() -> (Sandbox, Scene) {
         format!("{{ host = \"{host}\", port = {port}, tls = \"starttls\" }}")
     };
     let text = format!(
-        "{}\ntoken_endpoint = \"{}?tenant={{tenant}}\"\nscopes = [\"{}\"]\nsubmission = {}\nimap = {}\n\
-         ca_file = \"provider-ca.pem\"\n",
+        "{}\nauthorization_endpoint = \"{}/authorize\"\ntoken_endpoint = \"{}?tenant={{tenant}}\"\n\
+         scopes = [\"openid\", \"{}\"]\nsubmission = {}\nimap = {}\nca_file = \"provider-ca.pem\"\n",
         text.replace(":1587", ":0").replace(":1143", ":0"),
+        provider.token_endpoint().trim_end_matches("/token"),
         provider.token_endpoint(),
         mailbearer::sandbox::DEFAULT_SCOPE,
         host(provider.smtp()),
@@ -43,24 +47,75 @@ async fn scene() -> (Sandbox, Scene) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_who_follows_the_readme_and_the_example_gets_there() {
-    let (provider, scene) = scene().await;
-    let alice = Username::parse(ALICE).unwrap();
-    let consent = || format!("{}\n", provider.issue_refresh_token(&alice));
+    let (_provider, scene) = scene().await;
     let command = readme_blocks("sh").concat().lines().find_map(|line| {
         line.strip_prefix("mailbearer ").filter(|line| line.starts_with("authorize")).map(words)
     });
-    let told = scene.run(&strs(&command.unwrap()), consent().as_bytes());
-    assert!(told.starts_with("alice@contoso.com: a consent is kept"), "{told}");
+    let told = consents(&scene, &strs(&command.unwrap()));
+    assert!(told.contains(ALICE), "{told}");
 
     let example = fs::read_to_string(root().join("config/person.toml")).unwrap();
     let mut commands = 0;
     for line in example.lines().filter_map(|line| line.strip_prefix("#     mailbearer ")) {
-        let line = line.strip_prefix("-c person.toml ").unwrap();
-        let line = line.strip_suffix(" < refresh-token").unwrap_or(line);
-        assert!(!scene.run(&strs(&words(line)), consent().as_bytes()).is_empty(), "{line}");
+        let args = words(line.strip_prefix("-c person.toml ").unwrap());
+        match args.first().map(String::as_str) {
+            Some("authorize") => assert!(consents(&scene, &strs(&args)).contains(ALICE)),
+            Some("password") => assert_eq!(scene.run(&strs(&args), b"").trim_end().len(), 20),
+            _ => panic!("no test runs {line:?}"),
+        }
         commands += 1;
     }
     assert_eq!(commands, 2);
+    // What the consent was for.
+    assert_eq!(scene.run(&["token", ALICE], b"").lines().count(), 1);
+}
+
+/// Runs an `authorize`, and does what it asks of a person with a browser: opens the address that it
+/// shows, and, where it wants that, pastes where this led to. Gives what it says at its end.
+fn consents(scene: &Scene, args: &[&str]) -> String {
+    let mut child = scene.start(args);
+    let mut stdin = child.stdin.take().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut shown = String::new();
+    let authorize_url = loop {
+        let start = shown.len();
+        let len = stdout.read_line(&mut shown).unwrap();
+        assert!(len > 0, "{args:?} shows no address: {shown}");
+        let line = shown[start..].trim();
+        if line.starts_with("http://") && line.contains("/authorize?") {
+            break line.to_owned();
+        }
+    };
+    let redirected = open(&authorize_url).unwrap();
+    if args.contains(&"--paste") {
+        writeln!(stdin, "{redirected}").unwrap();
+    } else {
+        assert_eq!(open(&redirected), None);
+    }
+    drop(stdin);
+    shown.clear();
+    stdout.read_to_string(&mut shown).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    assert!(ended.status.success(), "{shown}{}", String::from_utf8_lossy(&ended.stderr));
+    shown
+}
+
+/// Opens `url` as a browser does; gives where that sends it.
+fn open(url: &str) -> Option<String> {
+    let rest = url.strip_prefix("http://").unwrap();
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    let mut stream = TcpStream::connect(authority).unwrap();
+    let request =
+        format!("GET {slash}{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let mut head = answer.lines().take_while(|line| !line.is_empty());
+    head.find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("location").then(|| value.trim().to_owned())
+    })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,6 +148,11 @@ async fn every_command_that_the_readme_lists_is_carried_out_by_the_running_relay
                 let token = provider.issue_refresh_token(&alice);
                 assert!(run(&["--refresh-token-stdin"], &token).contains("a consent is kept"));
             }
+            ("--paste", _) => {
+                assert!(consents(&scene, &["authorize", ALICE, "--paste"]).contains(ALICE))
+            }
+            // What it does is tested where there is somebody to enter the code.
+            ("--device", _) => drop(scene.run(&["authorize", ALICE, "--device", "--help"], b"")),
             ("--revoke", _) => {}
             (_, Some("token")) => assert_eq!(run(&[], "").lines().count(), 1),
             (_, Some("reload")) => assert!(run(&[], "").starts_with("the configuration was read")),
