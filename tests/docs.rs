@@ -80,7 +80,7 @@ fn every_example_passes_check_as_it_stands_and_with_its_optional_keys() {
         assert!(page.text.contains(&format!("# Try it: mailbearer -c {name} check\n")), "{name}");
         let uncommented: Vec<&str> = page.text.lines().map(uncomment).collect();
         // An example of what is on its way out says that it is warned of.
-        let is_warned_of = page.text.contains("# warns of this file");
+        let is_warned_of = page.text.contains("`check` warns of this file");
         for text in [page.text.clone(), uncommented.join("\n")] {
             let scene = Scene::new(&text);
             fs::write(scene.dir.path().join(name), text).unwrap();
