@@ -79,8 +79,10 @@ fn consents(scene: &Scene, args: &[&str]) -> String {
     let mut shown = String::new();
     let authorize_url = loop {
         let start = shown.len();
-        let len = stdout.read_line(&mut shown).unwrap();
-        assert!(len > 0, "{args:?} shows no address: {shown}");
+        if stdout.read_line(&mut shown).unwrap() == 0 {
+            let told = child.wait_with_output().unwrap().stderr;
+            panic!("{args:?} shows no address: {shown}{}", String::from_utf8_lossy(&told));
+        }
         let line = shown[start..].trim();
         if line.starts_with("http://") && line.contains("/authorize?") {
             break line.to_owned();
