@@ -197,3 +197,58 @@ fn basic(client_id: &str, secret: &SecretString) -> Option<HeaderValue> {
     value.set_sensitive(true);
     Some(value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oauth::endpoint::Endpoints;
+    use crate::oauth::stand_in::{Answer, SECRET, StandIn};
+
+    /// The form and the Authorization header of a device authorization request (RFC 8628 section
+    /// 3.1) by a client that shows itself by `proof`.
+    async fn device_request(proof: Proof) -> (String, Option<String>) {
+        let stand_in = StandIn::start(Answer::json("200 OK", "{}")).await;
+        let mut grant = Grant::clone(&stand_in.grant());
+        grant.server.resource = Some("https://mail.example".to_owned());
+        let url = grant.source().replace("/token", "/devicecode");
+        let name = "device_authorization_endpoint";
+        let endpoint = Endpoints::default().open(name, &url, &grant.server).unwrap();
+        let asker = Asker::new(endpoint, &grant, proof);
+        asker.post(&[("scope", "mail")]).await.unwrap();
+        let request = stand_in.last_request();
+        assert!(request.starts_with("POST /tenant/devicecode HTTP/1.1\r\n"), "{request}");
+        let (head, body) = request.split_once("\r\n\r\n").unwrap();
+        let authorization = head.lines().find_map(|line| line.strip_prefix("authorization: "));
+        (body.to_owned(), authorization.map(str::to_owned))
+    }
+
+    #[tokio::test]
+    async fn device_authorization_shows_the_client_as_the_token_endpoint_is_shown_it() {
+        // RFC 8628 section 3.1: client authentication as in RFC 6749 section 3.2.1.
+        let secret = || SecretString::from(SECRET);
+        let id = "scope=mail&client_id=the+client";
+        assert_eq!(device_request(Proof::None).await, (id.to_owned(), None));
+        let form = format!("{id}&client_secret={SECRET}");
+        assert_eq!(device_request(Proof::Post(secret())).await, (form, None));
+        let header = format!("Basic {}", STANDARD.encode(format!("the+client:{SECRET}")));
+        let basic = device_request(Proof::Basic(secret())).await;
+        assert_eq!(basic, ("scope=mail".to_owned(), Some(header)));
+        let form = format!(
+            "{id}&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type\
+             %3Ajwt-bearer&client_assertion=a.b.c"
+        );
+        let assertion = Proof::Assertion(SecretString::from("a.b.c"));
+        assert_eq!(device_request(assertion).await, (form, None));
+    }
+
+    #[test]
+    fn proof_never_prints() {
+        let secret = || SecretString::from("tell-nobody");
+        let proofs = [Proof::Post(secret()), Proof::Basic(secret()), Proof::Assertion(secret())];
+        let header = basic("client", &secret()).unwrap();
+        let encoded = STANDARD.encode("client:tell-nobody");
+        assert_eq!(header.to_str().unwrap(), format!("Basic {encoded}"));
+        let told = format!("{proofs:?} {header:?}");
+        assert!(!told.contains("tell-nobody") && !told.contains(&encoded), "{told}");
+    }
+}

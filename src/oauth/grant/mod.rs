@@ -1,12 +1,13 @@
 //! Grants: the ways in which an access token is asked for, one file each, and what they share.
 //!
-//! In:  a grant, whose client secret is read anew at each request, and scopes.
+//! In:  a grant, whose secrets and keys are read anew at each request, and scopes.
 //! Out: what the token endpoint gave, or why it gave nothing, within [`DEADLINE`].
 //!
 //! What is secret is kept in types that are wiped. Copies that are not wiped, because they are made
-//! in other crates: `oauth2` holds client secret, refresh token and answer as plain strings while a
-//! request lasts, and writes the form into a plain buffer; reqwest, hyper and rustls copy that form
-//! and the answer through their own. All of them are freed when the request is over.
+//! in other crates: `oauth2` holds client secret, assertion, refresh token and answer as plain strings
+//! while a request lasts, and writes the form into a plain buffer; reqwest, hyper and rustls copy that
+//! form and the answer through their own; rustls-pki-types and serde_json decode a private key by way of
+//! a buffer. All of them are freed when the request is over.
 
 mod client;
 mod client_credentials;
