@@ -66,10 +66,17 @@ pub(super) fn fix_of_consent(whose: &GrantId) -> String {
     }
 }
 
-/// The most particular row: Entra's code, then the error with its suberror, then the error alone.
+/// The most particular row: Entra's code, then the error with a phrase of its description, then with
+/// its suberror, then the error alone.
 fn row_for(said: &ProviderError) -> Option<&'static Row> {
     let find = |wanted: &dyn Fn(&Match) -> bool| TABLE.iter().find(|row| wanted(&row.matches));
     find(&|matches| matches!(matches, Match::Aadsts(code) if said.aadsts() == Some(*code)))
+        .or_else(|| {
+            find(&|matches| {
+                matches!(matches, Match::Phrase(error, phrase)
+                    if said.error() == *error && said.phrase() == Some(phrase))
+            })
+        })
         .or_else(|| {
             find(&|matches| {
                 matches!(matches, Match::Suberror(error, suberror)
@@ -85,6 +92,7 @@ mod tests {
 
     use super::*;
     use crate::names::Username;
+    use crate::oauth::answer::PHRASES;
 
     fn alice() -> GrantId {
         GrantId::Account(Username::parse("alice@contoso.com").unwrap())
@@ -153,6 +161,7 @@ mod tests {
     fn shown_row(row: &Row) -> String {
         let error = match row.matches {
             Match::Aadsts(code) => format!("AADSTS{code}"),
+            Match::Phrase(error, phrase) => format!("{error}, {phrase}"),
             Match::Suberror(error, suberror) => format!("{error}, {suberror}"),
             Match::Error(error) => error.to_owned(),
         };
@@ -183,6 +192,18 @@ mod tests {
         let google = serde_json::json!(
             {"error": "invalid_grant", "error_subtype": "invalid_rapt"});
         assert!(judged(&alice(), &google).cause.contains("session control"));
+    }
+
+    #[test]
+    fn phrase_has_a_row_and_each_row_a_phrase_that_is_looked_for() {
+        let of_rows: HashSet<_> = TABLE
+            .iter()
+            .filter_map(|row| match row.matches {
+                Match::Phrase(_, phrase) => Some(phrase),
+                Match::Aadsts(_) | Match::Suberror(..) | Match::Error(_) => None,
+            })
+            .collect();
+        assert_eq!(of_rows, HashSet::from(PHRASES));
     }
 
     #[test]

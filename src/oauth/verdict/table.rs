@@ -1,7 +1,8 @@
 //! The table of OAuth errors.
 //!
 //! Source: RFC 6749 sections 5.2 and 4.1.2.1, RFC 7009 section 2.2.1, RFC 8628 section 3.5; Entra's
-//! published list of AADSTS codes; Google's documentation of its token endpoint.
+//! published list of AADSTS codes; Google's documentation of its token endpoint and of service
+//! accounts.
 
 use crate::oauth::error::ErrorKind::{self, Admin, Configuration, Consent, Temporary};
 use crate::oauth::error::Reach;
@@ -25,6 +26,8 @@ pub(super) struct Row {
 pub(super) enum Match {
     /// Those with this code of Entra's, whatever the word.
     Aadsts(u32),
+    /// Those with this `error` and this phrase in their description.
+    Phrase(&'static str, &'static str),
     /// Those with this `error` and this `suberror`.
     Suberror(&'static str, &'static str),
     /// Those with this `error`.
@@ -43,6 +46,10 @@ impl Row {
                     "error_codes": [code], "trace_id": "trace-1", "correlation_id": "correlation-1",
                 })
             }
+            Match::Phrase(error, phrase) => {
+                let description = format!("told in many words: {phrase}.");
+                serde_json::json!({"error": error, "error_description": description})
+            }
             Match::Suberror(error, suberror) => {
                 serde_json::json!({"error": error, "suberror": suberror})
             }
@@ -53,6 +60,15 @@ impl Row {
 
 const fn aadsts(code: u32, kind: ErrorKind, cause: &'static str, fix: &'static str) -> Row {
     Row { matches: Match::Aadsts(code), kind, reach: Reach::Grant, cause, fix }
+}
+
+const fn phrase(
+    (error, phrase): (&'static str, &'static str),
+    kind: ErrorKind,
+    cause: &'static str,
+    fix: &'static str,
+) -> Row {
+    Row { matches: Match::Phrase(error, phrase), kind, reach: Reach::Grant, cause, fix }
 }
 
 const fn suberror(
@@ -84,7 +100,7 @@ const LATER: &str = "try again later";
 /// The table. Only what the person mends by signing in once more is [`Consent`]: that parks the
 /// refresh token, unless the row is about its scopes alone.
 #[rustfmt::skip]
-pub(super) static TABLE: [Row; 93] = [
+pub(super) static TABLE: [Row; 98] = [
     // What passes by itself.
     aadsts(50_196, Temporary, "the same request came too often within a short time", LATER),
     aadsts(90_006, Temporary, "one of its own servers had a passing error", LATER),
@@ -195,6 +211,18 @@ pub(super) static TABLE: [Row; 93] = [
     aadsts(9_002_327, Configuration,
         "the redirect URI is of the kind single-page app, whose tokens only a browser may use",
         "register the redirect URI under Mobile and desktop"),
+    // What Google says about a service account.
+    phrase(("invalid_grant", "Not a valid email"), Configuration,
+        "Google Workspace has no such mailbox", "check the account's name and `mailbox`"),
+    phrase(("invalid_grant", "Invalid email or User ID"), Configuration,
+        "Google Workspace has no such mailbox", "check the account's name and `mailbox`"),
+    phrase(("invalid_grant", "Check your iat and exp values"), Configuration,
+        "the assertion is not valid at this time", "set this machine's clock"),
+    phrase(("invalid_grant", "Invalid JWT Signature"), Configuration,
+        "the service account's key was deleted or is another account's",
+        "make a new key of the service account"),
+    phrase(("invalid_grant", "account not found"), Configuration,
+        "there is no such service account", "check `key_file` or `client_email`"),
     // Errors with a second word: Entra's `suberror`, Google's `error_subtype`.
     suberror(("invalid_grant", "consent_required"), Consent,
         "the consent was taken back or does not cover these permissions",
