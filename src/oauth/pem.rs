@@ -86,6 +86,9 @@ struct Instead {
 const PKCS12_FIX: &str = "convert it: openssl pkcs12 -in app.pfx -out app.pem -nodes, and name app.pem as both \
      `certificate` and `private_key`";
 
+/// What a file that is being written looks like, too: it lacks its end.
+const DAMAGED: &str = "is damaged PEM";
+
 const ENCRYPTED: &str = "is encrypted, and there is nobody to ask for its passphrase";
 
 const ENCRYPTED_FIX: &str =
@@ -107,7 +110,7 @@ const NO_PRIVATE_KEY: [Instead; 6] = [
     },
     Instead {
         mark: "PRIVATE KEY-----",
-        problem: "is damaged PEM",
+        problem: DAMAGED,
         fix: "export the key again, and keep its line ends",
     },
     Instead {
@@ -126,7 +129,7 @@ const NO_PRIVATE_KEY: [Instead; 6] = [
 const NO_CERTIFICATE: [Instead; 5] = [
     Instead {
         mark: "-----BEGIN CERTIFICATE-----",
-        problem: "is damaged PEM",
+        problem: DAMAGED,
         fix: "export the certificate again, and keep its line ends",
     },
     Instead {
@@ -147,7 +150,7 @@ const NO_CERTIFICATE: [Instead; 5] = [
     Instead {
         mark: "-----BEGIN PUBLIC KEY-----",
         problem: "is a bare public key",
-        fix: "name the certificate, or leave `certificate` out and write `key_id`",
+        fix: "name the certificate, or leave `certificate` out and write `private_key_id`",
     },
 ];
 
@@ -155,8 +158,7 @@ const NO_CERTIFICATE: [Instead; 5] = [
 fn flaw_in(lines: &str, known: &[Instead]) -> Option<Flaw> {
     if let Some(instead) = known.iter().find(|instead| lines.contains(instead.mark)) {
         let flaw = Flaw::lasting(instead.problem, instead.fix);
-        // A file that is being written lacks its end.
-        return Some(Flaw { may_be_halfway: instead.problem == "is damaged PEM", ..flaw });
+        return Some(Flaw { may_be_halfway: instead.problem == DAMAGED, ..flaw });
     }
     // DER begins with a SEQUENCE of more than 255 bytes, in base64 `MI`: Azure Key Vault hands
     // PKCS#12 out so.
@@ -209,12 +211,12 @@ impl Binary {
         let mut beginning = [0; 8];
         let len = File::open(path).ok()?.read(&mut beginning).ok()?;
         // A SEQUENCE and its length in the forms of X.690 section 8.1.3.
-        let content = match beginning.get(..len)? {
-            [0x30, 0x82, _, _, content @ ..]
-            | [0x30, 0x83, _, _, _, content @ ..]
-            | [0x30, 0x81, _, content @ ..]
-            | [0x30, 0..=0x80, content @ ..] => content,
-            _ => return None,
+        let ([0x30, 0x82, _, _, content @ ..]
+        | [0x30, 0x83, _, _, _, content @ ..]
+        | [0x30, 0x81, _, content @ ..]
+        | [0x30, 0..=0x80, content @ ..]) = beginning.get(..len)?
+        else {
+            return None;
         };
         Some(if content.starts_with(&[0x02, 0x01, 0x03]) { Self::Pkcs12 } else { Self::Der })
     }

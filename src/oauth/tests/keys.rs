@@ -273,7 +273,7 @@ fn certificate_that_cannot_be_read_is_told_with_the_command_that_mends_it() {
         ("app.p7b", "is a PKCS#7 file", "openssl pkcs7"),
         ("app.csr", "is a request for a certificate", "made from it"),
         ("app.key", "holds a private key and no certificate", "name the certificate"),
-        ("app.pub", "is a bare public key", "`key_id`"),
+        ("app.pub", "is a bare public key", "`private_key_id`"),
         ("cut.pem", "is damaged PEM", "keep its line ends"),
         ("not-der.pem", "is damaged", "export the certificate again"),
         ("no.pem", "holds no certificate", "-----BEGIN CERTIFICATE-----"),
