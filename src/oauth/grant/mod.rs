@@ -210,8 +210,8 @@ impl Network {
         by: By<'_>,
         ends_at: Instant,
     ) -> Result<Answer, TokenError> {
-        let located = self.discovery.locate(&self.endpoints, &grant.server, ends_at).await?;
-        let token = &located.token;
+        let server = &grant.server;
+        let token = &self.discovery.token_endpoint(&self.endpoints, server, ends_at).await?;
         let asker = self.prepare(grant, "token_endpoint", token, token, ends_at).await?;
         let asking = async {
             match (by, &grant.way) {
