@@ -7,6 +7,7 @@ mod renewal;
 mod rotation;
 mod scene;
 mod tls;
+mod ways;
 mod wire;
 
 use std::io;

@@ -149,8 +149,7 @@ mod tests {
 
     #[tokio::test]
     async fn program_that_runs_too_long_is_given_up_at_the_deadline() {
-        let (grant, program) = (grant("exec sleep 60"), ());
-        let () = program;
+        let grant = grant("exec sleep 60");
         let Way::Command(program) = &grant.way else { panic!("{grant:?}") };
         let ends_at = Instant::now() + Duration::from_millis(50);
         let error = ask(&grant, program, ends_at).await.unwrap_err();

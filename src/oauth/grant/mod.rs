@@ -144,7 +144,7 @@ impl Issuer for Network {
     ) -> Asked<'a, Answer> {
         Box::pin(async move {
             let ends_at = Instant::now() + DEADLINE;
-            match &grant.way {
+            let asked = match &grant.way {
                 Way::Command(program) => command::ask(grant, program, ends_at).await,
                 Way::ManagedIdentity(identity) => {
                     managed_identity::ask(&self.endpoints, grant, identity, scopes, ends_at).await
@@ -157,7 +157,8 @@ impl Issuer for Network {
                 | Way::AuthorizationCode(_)
                 | Way::DeviceCode(_)
                 | Way::Password { .. } => self.ask_as_client(grant, scopes, by, ends_at).await,
-            }
+            };
+            asked.map_err(|error| verdict::in_view_of(grant, error))
         })
     }
 
