@@ -25,7 +25,7 @@ const AADSTS: &str = "AADSTS";
 /// What descriptions say that tells causes of the same `error` apart.
 ///
 /// Google, "Using OAuth 2.0 for Server to Server Applications", "JWT error codes"; the second and the
-/// last one are what its endpoint says besides.
+/// last one are what people report of its endpoint besides.
 pub(super) const PHRASES: [&str; 5] = [
     "Not a valid email",
     "Invalid email or User ID",

@@ -10,6 +10,7 @@ mod rotation;
 mod scene;
 mod service_account;
 mod tls;
+mod ways;
 mod wire;
 
 use std::io;

@@ -145,20 +145,23 @@ impl Issuer for Network {
     ) -> Asked<'a, Answer> {
         Box::pin(async move {
             let ends_at = Instant::now() + DEADLINE;
-            match &grant.way {
+            let asked = match &grant.way {
                 Way::Command(program) => command::ask(grant, program, ends_at).await,
                 Way::ManagedIdentity(identity) => {
                     managed_identity::ask(&self.endpoints, grant, identity, scopes, ends_at).await
                 }
                 Way::ServiceAccount(account) => {
-                    service_account::ask(&self.endpoints, grant, account, scopes, ends_at).await
+                    // Knows better what to do than the table of ways, which it asks itself.
+                    return service_account::ask(&self.endpoints, grant, account, scopes, ends_at)
+                        .await;
                 }
                 Way::ClientCredentials(_)
                 | Way::WorkloadIdentity(_)
                 | Way::AuthorizationCode(_)
                 | Way::DeviceCode(_)
                 | Way::Password { .. } => self.ask_as_client(grant, scopes, by, ends_at).await,
-            }
+            };
+            asked.map_err(|error| verdict::in_view_of(grant, error))
         })
     }
 
@@ -211,8 +214,8 @@ impl Network {
         by: By<'_>,
         ends_at: Instant,
     ) -> Result<Answer, TokenError> {
-        let located = self.discovery.locate(&self.endpoints, &grant.server, ends_at).await?;
-        let token = &located.token;
+        let server = &grant.server;
+        let token = &self.discovery.token_endpoint(&self.endpoints, server, ends_at).await?;
         let asker = self.prepare(grant, "token_endpoint", token, token, ends_at).await?;
         let asking = async {
             match (by, &grant.way) {

@@ -13,8 +13,9 @@ use crate::clock;
 use crate::oauth::answer::ProviderError;
 use crate::oauth::assertion;
 use crate::oauth::endpoint::{Endpoint, Endpoints};
-use crate::oauth::error::{ErrorKind, Reach, TokenError};
+use crate::oauth::error::{Reach, TokenError};
 use crate::oauth::service_account_key::AccountKey;
+use crate::oauth::verdict;
 use crate::proto::printable;
 use crate::provider::{Grant, GrantId, ServiceAccount};
 use crate::secret::{ExposeSecret as _, SecretString};
@@ -47,7 +48,10 @@ pub(super) async fn ask(
         read_body(&prepared.endpoint, &grant.id, scopes, posted)
     };
     let asked = in_time(prepared.endpoint.host(), ends_at, asking).await;
-    asked.map_err(|error| delegated(error, prepared.client_id.as_deref(), scopes))
+    asked.map_err(|error| {
+        let error = verdict::in_view_of(grant, error);
+        delegated(error, prepared.client_id.as_deref(), scopes)
+    })
 }
 
 /// What one request takes.
@@ -116,5 +120,5 @@ fn delegated(error: TokenError, client_id: Option<&str>, scopes: &[String]) -> T
          delegation, add {client} with the scope {}; it may take a day until that holds",
         scopes.join(",")
     );
-    TokenError { kind: ErrorKind::Admin, reach: Reach::Scopes, fix, ..error }
+    TokenError { reach: Reach::Scopes, fix, ..error }
 }

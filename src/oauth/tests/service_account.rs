@@ -181,6 +181,32 @@ async fn delegation_that_lacks_is_told_with_what_to_enter() {
 }
 
 #[tokio::test]
+async fn refusal_of_a_mailbox_a_clock_and_a_key_are_told_apart() {
+    let keys = Keys::new();
+    for (description, fix) in [
+        ("Not a valid email or user ID.", "check the account's name and `mailbox`"),
+        ("Invalid email or User ID", "check the account's name and `mailbox`"),
+        (
+            "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable \
+             timeframe. Check your iat and exp values in the JWT claim.",
+            "set this machine's clock",
+        ),
+        ("Invalid JWT Signature.", "make a new key of the service account"),
+        ("Invalid grant: account not found", "check `key_file` or `client_email`"),
+        (
+            "Bad Request",
+            "check that the mailbox exists, that the key is the newest one, and the clock",
+        ),
+    ] {
+        let body = serde_json::json!({"error": "invalid_grant", "error_description": description});
+        let stand_in = StandIn::start(Answer::json("400 Bad Request", &body.to_string())).await;
+        let error = ask_for(&by_file(&stand_in, &keys), &[SCOPE]).await.unwrap_err();
+        let kind = (error.kind, error.fix.as_str());
+        assert_eq!(kind, (ErrorKind::Configuration, fix), "{description}");
+    }
+}
+
+#[tokio::test]
 async fn answer_to_a_service_account_is_read_with_the_same_care() {
     let keys = Keys::new();
     for (answer, told) in [
