@@ -7,7 +7,7 @@
 mod table;
 mod way;
 
-use table::{Match, Row, TABLE};
+use table::{Row, TABLE};
 pub(super) use way::in_view_of;
 
 use super::answer::ProviderError;
@@ -83,6 +83,7 @@ fn row_for(said: &ProviderError) -> Option<&'static Row> {
 mod tests {
     use std::collections::HashSet;
 
+    use super::table::Match;
     use super::*;
     use crate::names::Username;
 
