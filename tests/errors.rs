@@ -36,6 +36,7 @@ struct Row {
 
 fn rows() -> impl Iterator<Item = Row> {
     let page = include_str!("../docs/errors.md");
+    // The rows of one way alone have a cell more, and are driven beside their table.
     page.lines().filter(|line| line.starts_with("| `")).map(|line| {
         let cells: Vec<_> = line.trim_matches('|').split(" | ").map(str::trim).collect();
         let [said, kind, cause, fix] = cells.try_into().unwrap();

@@ -2,8 +2,8 @@
 //!
 //! In:     JSON by anybody who answers there. Unknown members are ignored.
 //! Out:    an access token with its life, or an error of short printable words. The error's
-//!         description is searched for an AADSTS code and dropped: it is free text, and may repeat
-//!         what was sent.
+//!         description is searched for an AADSTS code and for [`PHRASES`], and dropped: it is free
+//!         text, and may repeat what was sent.
 
 use std::fmt;
 use std::time::Duration;
@@ -22,6 +22,22 @@ const WORD_LEN_MAX: usize = 64;
 /// How an Entra error code begins inside a description.
 const AADSTS: &str = "AADSTS";
 
+/// What descriptions say that tells causes of the same `error` apart.
+///
+/// Google, "Using OAuth 2.0 for Server to Server Applications", "JWT error codes"; the second and the
+/// last one are what people report of its endpoint besides.
+pub(super) const PHRASES: [&str; 5] = [
+    "Not a valid email",
+    "Invalid email or User ID",
+    "Check your iat and exp values",
+    "Invalid JWT Signature",
+    "account not found",
+];
+
+/// One of [`PHRASES`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+struct Phrase(&'static str);
+
 /// An error answer (RFC 6749 section 5.2), with the members by which Microsoft's support finds a
 /// request.
 ///
@@ -32,6 +48,7 @@ pub struct ProviderError {
     error: String,
     suberror: Option<String>,
     aadsts: Option<u32>,
+    phrase: Option<Phrase>,
     trace_id: Option<String>,
     correlation_id: Option<String>,
 }
@@ -45,7 +62,7 @@ impl ProviderError {
     /// An error of which the store has kept the two parts that tell its kind.
     pub(super) fn kept(error: &str, aadsts: Option<u32>) -> Self {
         let error = printable(error.as_bytes(), WORD_LEN_MAX);
-        Self { error, suberror: None, aadsts, trace_id: None, correlation_id: None }
+        Self { error, suberror: None, aadsts, phrase: None, trace_id: None, correlation_id: None }
     }
 
     /// `error`: `invalid_client`, `invalid_scope`, …
@@ -62,6 +79,11 @@ impl ProviderError {
     /// `error_description`.
     pub fn aadsts(&self) -> Option<u32> {
         self.aadsts
+    }
+
+    /// The one of [`PHRASES`] that `error_description` holds.
+    pub(super) fn phrase(&self) -> Option<&'static str> {
+        self.phrase.map(|phrase| phrase.0)
     }
 
     /// `trace_id`, for Microsoft's support.
@@ -109,13 +131,15 @@ impl TryFrom<ErrorMembers> for ProviderError {
         let word = |text: &str| {
             Some(printable(text.as_bytes(), WORD_LEN_MAX)).filter(|word| !word.is_empty())
         };
+        let description = members.error_description.as_str();
         let listed = members.error_codes.get(0).and_then(Value::as_u64);
         Ok(Self {
             error: word(&members.error).ok_or("`error` is empty")?,
             suberror: members.suberror.as_str().and_then(word),
             aadsts: listed
                 .and_then(|code| u32::try_from(code).ok())
-                .or_else(|| members.error_description.as_str().and_then(aadsts_in)),
+                .or_else(|| description.and_then(aadsts_in)),
+            phrase: description.and_then(phrase_in),
             trace_id: members.trace_id.as_str().and_then(word),
             correlation_id: members.correlation_id.as_str().and_then(word),
         })
@@ -127,6 +151,11 @@ fn aadsts_in(description: &str) -> Option<u32> {
     let (_, behind) = description.split_once(AADSTS)?;
     let (digits, _) = behind.split_once(|c: char| !c.is_ascii_digit()).unwrap_or((behind, ""));
     digits.parse().ok()
+}
+
+/// The first of [`PHRASES`] that stands in a description.
+fn phrase_in(description: &str) -> Option<Phrase> {
+    PHRASES.into_iter().find(|phrase| description.contains(phrase)).map(Phrase)
 }
 
 /// A token answer (RFC 6749 section 5.1), taken as leniently as is safe.
@@ -315,6 +344,20 @@ mod tests {
         for none in ["", "AADSTS", "AADSTS: 5", "AADSTS99999999999", "no code"] {
             assert_eq!(aadsts(none), None, "{none}");
         }
+    }
+
+    #[test]
+    fn phrase_is_kept_of_a_description_and_nothing_around_it() {
+        let error = |description: &str| {
+            let body = serde_json::json!(
+                {"error": "invalid_grant", "error_description": description});
+            ProviderError::parse(body.to_string().as_bytes()).unwrap()
+        };
+        let clock = "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable \
+                     timeframe. Check your iat and exp values in the JWT claim. hunter2";
+        assert_eq!(error(clock).phrase(), Some("Check your iat and exp values"));
+        assert!(!format!("{:?}", error(clock)).contains("hunter2"));
+        assert_eq!(error("Bad Request").phrase(), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
-//! The HTTP client of token and revocation endpoints.
+//! The HTTP client of token and revocation endpoints, of issuers and of a machine's own identity.
 //!
-//! In:     one POST at a time, made by the `oauth2` crate or a form of our own.
+//! In:     one POST at a time, made by the `oauth2` crate or a form of our own; or one GET.
 //! Out:    a JSON answer of at most `BODY_LEN_MAX` bytes, or why there is none; of what an endpoint
 //!         sends, only status, content type, OAuth error words and `Retry-After` ever reach that
 //!         reason.
@@ -18,7 +18,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use oauth2::http::{HeaderValue, Method, StatusCode, header};
+use oauth2::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use oauth2::url::{Host, Url, form_urlencoded};
 use oauth2::{AsyncHttpClient, HttpRequest, HttpResponse};
 use reqwest::{Client, Response, redirect};
@@ -60,10 +60,11 @@ struct Known {
 /// How an endpoint is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Route {
-    /// http, on this machine.
-    LoopbackClear,
-    /// https, on this machine: never through a proxy, which would look for it on its own.
-    Loopback,
+    /// http, on this machine or to the service that gives it its identity: never through a proxy,
+    /// which would look for it on its own.
+    DirectClear,
+    /// https, in the same places, and never through a proxy either.
+    Direct,
     /// https, through the proxy that the usual environment variables name, if they do.
     Outward,
 }
@@ -71,17 +72,39 @@ enum Route {
 impl Route {
     /// The route to `url`; `None` where secrets would cross a network in clear.
     fn to(url: &Url) -> Option<Self> {
-        let loopback = match url.host()? {
-            Host::Domain(name) => name.trim_end_matches('.').eq_ignore_ascii_case("localhost"),
-            Host::Ipv4(address) => address.is_loopback(),
-            Host::Ipv6(address) => address.is_loopback(),
-        };
-        match (url.scheme(), loopback) {
-            ("http", true) => Some(Self::LoopbackClear),
-            ("https", true) => Some(Self::Loopback),
+        match (url.scheme(), is_loopback(url)) {
+            ("http", true) => Some(Self::DirectClear),
+            ("https", true) => Some(Self::Direct),
             ("https", false) => Some(Self::Outward),
             _ => None,
         }
+    }
+
+    /// The route to the service at `url` that gives this machine its identity. It speaks plain http
+    /// at an address that no router passes on (`http://169.254.169.254`, `http://172.16.0.4:8081`);
+    /// `None` for plain http anywhere else.
+    fn to_identity(url: &Url) -> Option<Self> {
+        let is_near = is_loopback(url)
+            || match url.host()? {
+                Host::Domain(_) => false,
+                Host::Ipv4(address) => address.is_link_local() || address.is_private(),
+                Host::Ipv6(address) => address.is_unicast_link_local() || address.is_unique_local(),
+            };
+        match (url.scheme(), is_near) {
+            ("http", true) => Some(Self::DirectClear),
+            ("https", _) => Some(Self::Direct),
+            _ => None,
+        }
+    }
+}
+
+/// Whether `url` names this machine by a loopback address or as `localhost`.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name.trim_end_matches('.').eq_ignore_ascii_case("localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 
@@ -98,15 +121,38 @@ impl Endpoints {
         url: &str,
         server: &AuthorizationServer,
     ) -> Result<Endpoint, TokenError> {
-        let unfit = |problem: &str| {
-            let cause = format!("{name} {url:?} {problem}");
-            TokenError::configuration(cause, format!("correct `{name}`"))
-        };
-        let host = host_of(url);
-        let url = Url::parse(url).map_err(|_| unfit("is no URL"))?;
-        let route = Route::to(&url)
-            .ok_or_else(|| unfit("must be https; only loopback addresses may go without"))?;
+        let url = parsed(name, url)?;
+        let route = Route::to(&url).ok_or_else(|| {
+            unfit(name, url.as_str(), "must be https; only loopback addresses may go without")
+        })?;
+        self.open_by(route, name, url, server)
+    }
 
+    /// The endpoint of `server` at `url` that gives this machine its identity. As [`Self::open`],
+    /// but it may be plain http near by, and is never reached through a proxy.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub(super) fn open_identity(
+        &self,
+        name: &'static str,
+        url: &str,
+        server: &AuthorizationServer,
+    ) -> Result<Endpoint, TokenError> {
+        let url = parsed(name, url)?;
+        let route = Route::to_identity(&url).ok_or_else(|| {
+            unfit(name, url.as_str(), "must be https; only a local address may go without")
+        })?;
+        self.open_by(route, name, url, server)
+    }
+
+    fn open_by(
+        &self,
+        route: Route,
+        name: &'static str,
+        url: Url,
+        server: &AuthorizationServer,
+    ) -> Result<Endpoint, TokenError> {
         let key = (route, server.ca_file.clone());
         let lock = || self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let ca_file_of = server.ca_file.as_deref().and_then(modified);
@@ -121,8 +167,16 @@ impl Endpoints {
                 client
             }
         };
-        Ok(Endpoint { client, host, url, name })
+        Ok(Endpoint { client, host: host_of(url.as_str()), url, name })
     }
+}
+
+fn parsed(name: &'static str, url: &str) -> Result<Url, TokenError> {
+    Url::parse(url).map_err(|_| unfit(name, url, "is no URL"))
+}
+
+fn unfit(name: &'static str, url: &str, problem: &str) -> TokenError {
+    TokenError::configuration(format!("{name} {url:?} {problem}"), format!("correct `{name}`"))
 }
 
 impl fmt::Debug for Endpoints {
@@ -145,8 +199,8 @@ fn modified(file: &Path) -> Option<SystemTime> {
 fn make_client(route: Route, server: &AuthorizationServer) -> Result<Client, TokenError> {
     let no_trust = |error: String| TokenError::configuration(error, "check `ca_file`");
     let tls: ClientConfig = match route {
-        Route::LoopbackClear => trust_nobody().map_err(no_trust)?,
-        Route::Loopback | Route::Outward => {
+        Route::DirectClear => trust_nobody().map_err(no_trust)?,
+        Route::Direct | Route::Outward => {
             let config = tls::trust(server.ca_file.as_deref());
             Arc::unwrap_or_clone(config.map_err(|error| no_trust(error.to_string()))?)
         }
@@ -161,7 +215,7 @@ fn make_client(route: Route, server: &AuthorizationServer) -> Result<Client, Tok
         // and a POST that meets a dead one fails.
         .pool_max_idle_per_host(0);
     let builder = match route {
-        Route::LoopbackClear | Route::Loopback => builder.no_proxy(),
+        Route::DirectClear | Route::Direct => builder.no_proxy(),
         Route::Outward => builder,
     };
     builder.build().map_err(|error| {
@@ -204,20 +258,59 @@ impl Endpoint {
 
     /// Posts `form`; gives the body of an answer that is a success.
     pub(super) async fn post(&self, form: &[(&str, &str)]) -> Result<Vec<u8>, EndpointError> {
+        self.post_as(form, None).await
+    }
+
+    /// Posts `form` with this value of `Authorization`.
+    pub(super) async fn post_as(
+        &self,
+        form: &[(&str, &str)],
+        authorization: Option<HeaderValue>,
+    ) -> Result<Vec<u8>, EndpointError> {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let mut request = HttpRequest::new(body.into_bytes());
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.url.as_str().parse().map_err(|_| {
-            let reason = format!("`{}` is no URL that HTTP knows", self.name);
-            Unavailable::new(reason).mended_by(format!("correct `{}`", self.name))
-        })?;
+        *request.uri_mut() = self.uri(&self.url)?;
         let form = HeaderValue::from_static("application/x-www-form-urlencoded");
         request.headers_mut().insert(header::CONTENT_TYPE, form);
+        if let Some(authorization) = authorization {
+            request.headers_mut().insert(header::AUTHORIZATION, authorization);
+        }
         let response = self.send(request).await?;
         if !response.status().is_success() {
             return Err(read_error(response).await);
         }
         Ok(read_body(response).await.map_err(Unavailable::lost)?)
+    }
+
+    /// Gets what is there for `query`, with `headers`; gives the body of an answer that is a
+    /// success.
+    pub(super) async fn get(
+        &self,
+        query: &[(&str, &str)],
+        headers: HeaderMap,
+    ) -> Result<Vec<u8>, GetError> {
+        let mut url = self.url.clone();
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let mut request = HttpRequest::new(Vec::new());
+        *request.uri_mut() = self.uri(&url)?;
+        *request.headers_mut() = headers;
+        let response = self.send(request).await?;
+        let status = response.status();
+        if !status.is_success() {
+            return Err(GetError { status: Some(status), error: read_error(response).await });
+        }
+        // Nothing was changed there, so an answer that is cut off costs nothing.
+        Ok(read_body(response).await?)
+    }
+
+    fn uri(&self, url: &Url) -> Result<Uri, Unavailable> {
+        url.as_str().parse().map_err(|_| {
+            let reason = format!("`{}` is no URL that HTTP knows", self.name);
+            Unavailable::new(reason).mended_by(format!("correct `{}`", self.name))
+        })
     }
 
     /// Sends `request`, reads the answer, and gives back what the `oauth2` crate can read.
@@ -242,12 +335,26 @@ impl Endpoint {
         let response = self.client.execute(request).await.map_err(of)?;
         let status = response.status();
         if status.is_redirection() {
-            let status = status.as_u16();
-            let reason =
-                format!("it answers HTTP {status}, a redirect, and those are not followed");
+            let code = status.as_u16();
+            let reason = format!("it answers HTTP {code}, a redirect, and those are not followed");
             return Err(Unavailable::new(reason).mended_by(format!("correct `{}`", self.name)));
         }
         Ok(response)
+    }
+}
+
+/// Why a GET gave nothing.
+#[derive(Debug)]
+pub(super) struct GetError {
+    /// The status of the answer, if there was one that could be taken.
+    pub(super) status: Option<StatusCode>,
+    /// What happened.
+    pub(super) error: EndpointError,
+}
+
+impl From<Unavailable> for GetError {
+    fn from(unavailable: Unavailable) -> Self {
+        Self { status: None, error: unavailable.into() }
     }
 }
 
@@ -320,10 +427,10 @@ mod tests {
     fn endpoint_in_clear_is_refused_unless_it_is_on_this_machine() {
         let route = |url: &str| Route::to(&Url::parse(url).unwrap());
         for clear in ["http://127.0.0.1:8/t", "http://[::1]/t", "http://localhost:9/"] {
-            assert_eq!(route(clear), Some(Route::LoopbackClear), "{clear}");
+            assert_eq!(route(clear), Some(Route::DirectClear), "{clear}");
         }
         for local in ["https://127.9.9.9/t", "https://LOCALHOST/"] {
-            assert_eq!(route(local), Some(Route::Loopback), "{local}");
+            assert_eq!(route(local), Some(Route::Direct), "{local}");
         }
         assert_eq!(route("https://login.example/t"), Some(Route::Outward));
         for bad in
@@ -331,6 +438,27 @@ mod tests {
         {
             let url = Url::parse(bad);
             assert_eq!(url.ok().as_ref().and_then(Route::to), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn identity_of_a_machine_is_asked_for_in_clear_near_by_alone_and_never_through_a_proxy() {
+        let route = |url: &str| Route::to_identity(&Url::parse(url).unwrap());
+        for near in [
+            "http://169.254.169.254/metadata/identity/oauth2/token",
+            "http://172.16.0.4:8081/msi/token",
+            "http://localhost:42356/msi/token",
+            "http://[fe80::1]/token",
+            "http://[fd00:ec2::254]/token",
+        ] {
+            assert_eq!(route(near), Some(Route::DirectClear), "{near}");
+        }
+        assert_eq!(route("https://identity.example/token"), Some(Route::Direct));
+        for far in
+            ["http://identity.example/t", "http://8.8.8.8/t", "http://[2001:db8::1]/", "ftp://::1"]
+        {
+            let url = Url::parse(far);
+            assert_eq!(url.ok().as_ref().and_then(Route::to_identity), None, "{far}");
         }
     }
 

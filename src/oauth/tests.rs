@@ -1,12 +1,16 @@
 //! What [`Tokens`] promises, tried against endpoints on loopback.
 
+mod clients;
 mod consent;
 mod disk;
+mod keys;
 mod life;
 mod renewal;
 mod rotation;
 mod scene;
+mod service_account;
 mod tls;
+mod ways;
 mod wire;
 
 use std::io;

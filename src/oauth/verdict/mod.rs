@@ -1,11 +1,14 @@
 //! The verdict on an error answer: who has to do something about it, and what.
 //!
 //! In:  an error answer (RFC 6749 section 5.2) and whose grant it concerns. Out: a [`TokenError`].
-//! What decides is [`TABLE`], read from the most particular match to the most general.
+//! What decides is [`TABLE`], read from the most particular match to the most general, and before it
+//! what an error means in one way of asking alone ([`WAYS`]).
 
 mod table;
+mod way;
 
-use table::{Match, Row, TABLE};
+use table::{Row, TABLE};
+pub(super) use way::in_view_of;
 
 use super::answer::ProviderError;
 use super::error::{ErrorKind, Reach, TokenError};
@@ -40,20 +43,24 @@ pub(super) fn judge(endpoint: &str, whose: &GrantId, said: ProviderError) -> Tok
             (row.kind, row.fix.to_owned())
         }
     };
-    let verb = match kind {
-        ErrorKind::Temporary => "gives no token now",
-        ErrorKind::Consent | ErrorKind::Admin | ErrorKind::Configuration => "refuses a token",
-    };
-    let cause = format!("{endpoint} {verb} ({said}): {}", row.cause);
     TokenError {
         kind,
         reach: row.reach,
-        cause,
+        cause: cause_of(endpoint, kind, &said, row.cause),
         fix,
         said: Some(Box::new(said)),
         retry_after: None,
         is_answer_lost: false,
     }
+}
+
+/// What `endpoint` said, and that it means `cause`.
+fn cause_of(endpoint: &str, kind: ErrorKind, said: &ProviderError, cause: &str) -> String {
+    let verb = match kind {
+        ErrorKind::Temporary => "gives no token now",
+        ErrorKind::Consent | ErrorKind::Admin | ErrorKind::Configuration => "refuses a token",
+    };
+    format!("{endpoint} {verb} ({said}): {cause}")
 }
 
 /// What has to be done for a consent.
@@ -68,21 +75,15 @@ pub(super) fn fix_of_consent(whose: &GrantId) -> String {
 
 /// The most particular row: Entra's code, then the error with its suberror, then the error alone.
 fn row_for(said: &ProviderError) -> Option<&'static Row> {
-    let find = |wanted: &dyn Fn(&Match) -> bool| TABLE.iter().find(|row| wanted(&row.matches));
-    find(&|matches| matches!(matches, Match::Aadsts(code) if said.aadsts() == Some(*code)))
-        .or_else(|| {
-            find(&|matches| {
-                matches!(matches, Match::Suberror(error, suberror)
-                    if said.error() == *error && said.suberror() == Some(suberror))
-            })
-        })
-        .or_else(|| find(&|matches| matches!(matches, Match::Error(e) if said.error() == *e)))
+    let rows = TABLE.iter().filter_map(|row| Some((row.matches.closeness(said)?, row)));
+    rows.max_by_key(|(closeness, _)| *closeness).map(|(_, row)| row)
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
 
+    use super::table::Match;
     use super::*;
     use crate::names::Username;
 
@@ -144,18 +145,16 @@ mod tests {
     #[test]
     fn row_stands_in_the_page_of_errors() {
         let page = include_str!("../../../docs/errors.md");
-        let shown: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+        let cells = |line: &str| line.matches(" | ").count() + 1;
+        let of_table = |line: &&str| line.starts_with("| `") && cells(line) == 4;
+        let shown: Vec<&str> = page.lines().filter(of_table).collect();
         let rows: Vec<String> = TABLE.iter().map(shown_row).collect();
         assert_eq!(shown, rows, "\n{}", rows.join("\n"));
     }
 
     /// A row as docs/errors.md shows it.
     fn shown_row(row: &Row) -> String {
-        let error = match row.matches {
-            Match::Aadsts(code) => format!("AADSTS{code}"),
-            Match::Suberror(error, suberror) => format!("{error}, {suberror}"),
-            Match::Error(error) => error.to_owned(),
-        };
+        let error = row.matches.shown();
         let fix = match row.kind {
             ErrorKind::Consent => "authorize the account again",
             ErrorKind::Temporary | ErrorKind::Admin | ErrorKind::Configuration => row.fix,

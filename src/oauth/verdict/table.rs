@@ -3,6 +3,7 @@
 //! Source: RFC 6749 sections 5.2 and 4.1.2.1, RFC 7009 section 2.2.1, RFC 8628 section 3.5; Entra's
 //! published list of AADSTS codes; Google's documentation of its token endpoint.
 
+use crate::oauth::answer::ProviderError;
 use crate::oauth::error::ErrorKind::{self, Admin, Configuration, Consent, Temporary};
 use crate::oauth::error::Reach;
 
@@ -25,29 +26,69 @@ pub(super) struct Row {
 pub(super) enum Match {
     /// Those with this code of Entra's, whatever the word.
     Aadsts(u32),
+    /// Those with this `error` and this phrase in their description.
+    Phrase(&'static str, &'static str),
     /// Those with this `error` and this `suberror`.
     Suberror(&'static str, &'static str),
     /// Those with this `error`.
     Error(&'static str),
 }
 
+impl Match {
+    /// How closely it fits `said`, the more the closer; not at all, `None`.
+    pub(super) fn closeness(&self, said: &ProviderError) -> Option<u8> {
+        match self {
+            Self::Aadsts(code) => (said.aadsts() == Some(*code)).then_some(4),
+            Self::Phrase(error, phrase) => {
+                (said.error() == *error && said.phrase() == Some(phrase)).then_some(3)
+            }
+            Self::Suberror(error, suberror) => {
+                (said.error() == *error && said.suberror() == Some(suberror)).then_some(2)
+            }
+            Self::Error(error) => (said.error() == *error).then_some(1),
+        }
+    }
+}
+
 #[cfg(test)]
-impl Row {
-    /// An error answer that the row is for.
+impl Match {
+    /// As docs/errors.md shows it.
+    pub(super) fn shown(&self) -> String {
+        match self {
+            Self::Aadsts(code) => format!("AADSTS{code}"),
+            Self::Phrase(error, phrase) => format!("{error}, {phrase}"),
+            Self::Suberror(error, suberror) => format!("{error}, {suberror}"),
+            Self::Error(error) => (*error).to_owned(),
+        }
+    }
+
+    /// An error answer that it is for.
     pub(super) fn example(&self) -> serde_json::Value {
-        match self.matches {
-            Match::Aadsts(code) => {
+        match self {
+            Self::Aadsts(code) => {
                 let description = format!("AADSTS{code}: told in many words");
                 serde_json::json!({
                     "error": "invalid_grant", "error_description": description,
                     "error_codes": [code], "trace_id": "trace-1", "correlation_id": "correlation-1",
                 })
             }
-            Match::Suberror(error, suberror) => {
+            Self::Phrase(error, phrase) => {
+                let description = format!("told in many words: {phrase}.");
+                serde_json::json!({"error": error, "error_description": description})
+            }
+            Self::Suberror(error, suberror) => {
                 serde_json::json!({"error": error, "suberror": suberror})
             }
-            Match::Error(error) => serde_json::json!({"error": error}),
+            Self::Error(error) => serde_json::json!({"error": error}),
         }
+    }
+}
+
+#[cfg(test)]
+impl Row {
+    /// An error answer that the row is for.
+    pub(super) fn example(&self) -> serde_json::Value {
+        self.matches.example()
     }
 }
 
@@ -78,13 +119,16 @@ impl Row {
 /// What mends most refusals of an application's grant.
 const ALLOW: &str = "ask the provider's administrator to allow the application";
 
+/// What to do about an assertion that the platform signed for another workload than Entra knows.
+const FEDERATED: &str = "correct issuer, subject and audience of the federated credential in Entra";
+
 /// What to do about what passes by itself.
 const LATER: &str = "try again later";
 
 /// The table. Only what the person mends by signing in once more is [`Consent`]: that parks the
 /// refresh token, unless the row is about its scopes alone.
 #[rustfmt::skip]
-pub(super) static TABLE: [Row; 93] = [
+pub(super) static TABLE: [Row; 99] = [
     // What passes by itself.
     aadsts(50_196, Temporary, "the same request came too often within a short time", LATER),
     aadsts(90_006, Temporary, "one of its own servers had a passing error", LATER),
@@ -181,6 +225,18 @@ pub(super) static TABLE: [Row; 93] = [
         "leave `client_secret` out, or forbid public client flows in Entra"),
     aadsts(700_027, Configuration, "the certificate is not registered for the application",
         "upload the certificate to the application in Entra"),
+    aadsts(70_021, Configuration, "no federated credential of the application fits the assertion",
+        FEDERATED),
+    aadsts(700_021, Configuration, "the client assertion names another application",
+        "check `client_id`"),
+    aadsts(700_023, Configuration, "the client assertion was made for another endpoint",
+        "check `tenant` and the provider's `token_endpoint`"),
+    aadsts(700_211, Configuration, "no federated credential of the application names the assertion's \
+         issuer", FEDERATED),
+    aadsts(700_212, Configuration, "no federated credential of the application names the assertion's \
+         audience", FEDERATED),
+    aadsts(700_213, Configuration, "no federated credential of the application names the assertion's \
+         subject", FEDERATED),
     aadsts(900_023, Configuration, "the tenant's name is no domain and no id", "correct `tenant`"),
     aadsts(900_144, Configuration, "a parameter is missing in the request",
         "check `client_id`, `tenant` and the provider's `scopes`"),
