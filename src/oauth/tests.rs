@@ -2,10 +2,12 @@
 
 mod consent;
 mod disk;
+mod forecast;
 mod life;
 mod renewal;
 mod rotation;
 mod scene;
+mod subjects;
 mod tls;
 mod ways;
 mod wire;

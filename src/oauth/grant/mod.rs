@@ -117,8 +117,17 @@ pub(super) struct Answer {
     pub(super) issued: Result<Issued, TokenError>,
     /// The refresh token that takes the place of the one that was used, if there is a new one.
     pub(super) refresh_token: Option<RefreshToken>,
+    /// How long the refresh token lives, if it tells.
+    pub(super) refresh_token_life: Option<Duration>,
     /// Who consented, if it tells.
     pub(super) user: Option<Username>,
+}
+
+impl Answer {
+    /// An access token, and nothing to be kept.
+    fn of_token(issued: Issued) -> Self {
+        Self { issued: Ok(issued), refresh_token: None, refresh_token_life: None, user: None }
+    }
 }
 
 /// An access token fresh from its endpoint.
@@ -305,6 +314,7 @@ fn read(
                 issued: issue(&answer)
                     .map_err(|reason| TokenError::temporary(endpoint.host(), reason)),
                 refresh_token: refresh_token.and_then(|token| RefreshToken::parse(token.secret())),
+                refresh_token_life: answer.refresh_token_life(),
                 user: person::named(answer.id_token(), answer.access_token().secret()),
             })
         }
@@ -317,6 +327,7 @@ fn read(
             Remains::RefreshToken(token) => Ok(Answer {
                 issued: Err(no_token()),
                 refresh_token: RefreshToken::parse(token.secret()),
+                refresh_token_life: None,
                 user: None,
             }),
             Remains::Nothing => Err(no_token()),
