@@ -2,12 +2,12 @@
 //!
 //! In:  an error answer (RFC 6749 section 5.2) and whose grant it concerns. Out: a [`TokenError`].
 //! What decides is [`TABLE`], read from the most particular match to the most general, and before it
-//! what an error means in one way of asking alone ([`WAYS`]).
+//! what an error means in one way of asking alone (`way.rs`).
 
 mod table;
 mod way;
 
-use table::{Match, Row, TABLE};
+use table::{Row, TABLE};
 pub(super) use way::in_view_of;
 
 use super::answer::ProviderError;
@@ -83,6 +83,7 @@ fn row_for(said: &ProviderError) -> Option<&'static Row> {
 mod tests {
     use std::collections::HashSet;
 
+    use super::table::Match;
     use super::*;
     use crate::names::Username;
 
