@@ -172,12 +172,24 @@ pub(super) struct TokenAnswer {
     id_token: Option<IdToken>,
     #[serde(default, deserialize_with = "text")]
     scope: Option<String>,
+    #[serde(default, deserialize_with = "seconds")]
+    refresh_token_expires_in: Option<u64>,
+    #[serde(default, deserialize_with = "seconds")]
+    refresh_expires_in: Option<u64>,
 }
 
 impl TokenAnswer {
     /// `id_token` (OpenID Connect Core section 3.1.3.3), where the scopes brought one.
     pub(super) fn id_token(&self) -> Option<&str> {
         self.id_token.as_ref().map(|token| token.0.as_str())
+    }
+
+    /// How long the refresh token lives, where it is told: Google tells it of a consent that it
+    /// limits (`refresh_token_expires_in`), Keycloak of every one (`refresh_expires_in`, and 0 of
+    /// those that do not end). No RFC has either.
+    pub(super) fn refresh_token_life(&self) -> Option<Duration> {
+        let told = self.refresh_token_expires_in.or(self.refresh_expires_in)?;
+        (1..=REFRESH_TOKEN_LIFE_MAX).contains(&told).then(|| Duration::from_secs(told))
     }
 
     /// Those of `asked` that were not granted, as far as the answer tells (RFC 6749 section 5.1): a
@@ -194,6 +206,10 @@ impl TokenAnswer {
             .collect()
     }
 }
+
+/// Longest life of a refresh token that is believed, in seconds: ten years. A longer one need not be
+/// foreseen.
+const REFRESH_TOKEN_LIFE_MAX: u64 = 10 * 365 * 24 * 60 * 60;
 
 /// A scope without the resource that it is for, which providers write in more ways than one.
 fn permission(scope: &str) -> &str {
@@ -398,6 +414,22 @@ mod tests {
         ] {
             assert_eq!(answer.not_granted(&[asked.to_owned()]), [asked][..usize::from(missed)]);
         }
+    }
+
+    #[test]
+    fn life_of_the_refresh_token_is_told_by_two_names() {
+        let life = |members: &str| {
+            let text = format!(r#"{{"access_token":"t","token_type":"bearer"{members}}}"#);
+            let answer: TokenAnswer = serde_json::from_str(&text).unwrap();
+            answer.refresh_token_life().map(|life| life.as_secs())
+        };
+        assert_eq!(life(r#","refresh_token_expires_in":604799"#), Some(604_799));
+        assert_eq!(life(r#","refresh_expires_in":"1800""#), Some(1800));
+        assert_eq!(life(r#","refresh_token_expires_in":7,"refresh_expires_in":9"#), Some(7));
+        for untold in ["", r#","refresh_expires_in":0"#, r#","refresh_expires_in":[]"#] {
+            assert_eq!(life(untold), None, "{untold}");
+        }
+        assert_eq!(life(r#","refresh_expires_in":18446744073709551615"#), None);
     }
 
     #[test]

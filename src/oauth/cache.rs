@@ -3,9 +3,11 @@
 //! In:  a key and what is needed. Out: a token, a place on the request under way, the right and
 //!      duty to make one, or why none is made.
 //!
-//! There are as many entries as the configuration has grants and scope sets. Everything here is
-//! done at once under one lock; nothing is awaited under it.
+//! There are as many entries as the configuration has grants and scope sets, and one more for each
+//! mailbox in whose name a service account asked, [`SUBJECTS_MAX`] at most. Everything here is done
+//! at once under one lock; nothing is awaited under it.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,12 +20,20 @@ use super::error::{Reach, TokenError};
 use super::grant::Issued;
 use super::moment::Moment;
 use super::pause::WAITED_MAX;
-use super::slot::{Flight, Held, Key, Slot, SlotKey};
+use super::slot::{Flight, Held, KEPT_READY, Key, Slot, SlotKey};
 use super::trouble::Trouble;
+use crate::names::Username;
 use crate::provider::GrantId;
 
 /// How long a token is used on before the store is tried again that could not be written.
 const STORE_PAUSE: Duration = Duration::from_secs(30);
+
+/// Most entries for mailboxes of service accounts. One has about a KiB besides its token, so all of
+/// them cost some 30 MiB; whoever has more mailboxes in use at once asks for tokens more often.
+const SUBJECTS_MAX: usize = 10_000;
+
+/// As many make place at once when there are too many, so that it is not looked for them each time.
+const SUBJECTS_FORGOTTEN: usize = SUBJECTS_MAX / 16;
 
 /// The tokens, by grant.
 #[derive(Debug, Default)]
@@ -49,7 +59,53 @@ struct Entry {
     kept_alive_at: Option<Moment>,
 }
 
+impl Inner {
+    /// The entry of `grant`, made if there is none.
+    fn entry(&mut self, grant: &GrantId) -> &mut Entry {
+        if grant.subject().is_some() && !self.entries.contains_key(grant) {
+            self.make_place();
+        }
+        self.entries.entry(grant.clone()).or_default()
+    }
+
+    /// Forgets some of the mailboxes of service accounts if there are too many: those without a
+    /// token that still lives first, and of these those that were unused longest. What somebody is
+    /// busy with stays.
+    fn make_place(&mut self) {
+        let subjects = || self.entries.iter().filter(|(grant, _)| grant.subject().is_some());
+        if subjects().count() < SUBJECTS_MAX {
+            return;
+        }
+        let now = Moment::now();
+        let idle = subjects().filter(|(_, entry)| !entry.is_busy());
+        let mut idle: Vec<_> = idle
+            .map(|(grant, entry)| (entry.lives(now), Reverse(entry.unused_for(now)), grant.clone()))
+            .collect();
+        idle.sort_unstable();
+        for (_, _, grant) in idle.into_iter().take(SUBJECTS_FORGOTTEN) {
+            self.entries.remove(&grant);
+        }
+    }
+}
+
 impl Entry {
+    /// Whether somebody asks, or waits for a turn to.
+    fn is_busy(&self) -> bool {
+        Arc::strong_count(&self.turn) > 1 || self.slots.values().any(|slot| slot.flight().is_some())
+    }
+
+    /// Whether there is a token that still lives.
+    fn lives(&self, now: Moment) -> bool {
+        let held = self.slots.values().filter_map(|slot| slot.held.as_ref());
+        held.into_iter().any(|held| !held.left(now).is_zero())
+    }
+
+    /// How long nobody has asked for a token.
+    fn unused_for(&self, now: Moment) -> Duration {
+        let used = self.slots.values().filter_map(|slot| slot.used_at);
+        used.map(|at| now.since(at)).min().unwrap_or(Duration::MAX)
+    }
+
     /// What went wrong last. What passes by itself counts for less than what does not.
     fn last_error(&self) -> Option<&TokenError> {
         let (whole, slots) = (&self.trouble, self.slots.iter());
@@ -116,7 +172,7 @@ impl Cache {
     pub(super) fn board(&self, key: &Key, need: Need, may_ask: impl FnOnce() -> bool) -> Boarding {
         let now = Moment::now();
         let mut inner = self.lock();
-        let entry = inner.entries.entry(key.grant.clone()).or_default();
+        let entry = inner.entry(&key.grant);
         let slot = entry.slots.entry(key.slot.clone()).or_default();
         slot.used_at = Some(now);
         let held = slot.held.as_ref().filter(|held| need.admits(held));
@@ -145,7 +201,7 @@ impl Cache {
     /// paused.
     pub(super) fn board_ahead(&self, key: &Key) -> Option<Ticket> {
         let mut inner = self.lock();
-        let entry = inner.entries.entry(key.grant.clone()).or_default();
+        let entry = inner.entry(&key.grant);
         let slot = entry.slots.entry(key.slot.clone()).or_default();
         let pause = entry.trouble.pause().or_else(|| slot.trouble.pause());
         if pause.is_some() || slot.flight().is_some() {
@@ -177,7 +233,7 @@ impl Cache {
         inner.generation += 1;
         let held = Held::new(issued, asked_at, inner.generation);
         let token = held.token();
-        let entry = inner.entries.entry(key.grant.clone()).or_default();
+        let entry = inner.entry(&key.grant);
         entry.trouble = Trouble::default();
         let slot = entry.slots.entry(key.slot.clone()).or_default();
         slot.trouble = Trouble::default();
@@ -191,7 +247,7 @@ impl Cache {
     pub(super) fn fail(&self, key: &Key, error: &TokenError, rest: Rest) -> Spare {
         let now = Moment::now();
         let mut inner = self.lock();
-        let entry = inner.entries.entry(key.grant.clone()).or_default();
+        let entry = inner.entry(&key.grant);
         let slot = entry.slots.entry(key.slot.clone()).or_default();
         slot.flight = None;
         let trouble = match error.reach {
@@ -219,7 +275,7 @@ impl Cache {
 
     /// Whose turn it is to ask for `grant`.
     pub(super) fn turn(&self, grant: &GrantId) -> Turn {
-        Arc::clone(&self.lock().entries.entry(grant.clone()).or_default().turn)
+        Arc::clone(&self.lock().entry(grant).turn)
     }
 
     /// Forgets the tokens and failures of `grant`, which another consent replaces, or none.
@@ -240,10 +296,10 @@ impl Cache {
             entry.trouble = Trouble::default();
             entry.slots.retain(|slot, state| {
                 state.trouble = Trouble::default();
-                let key = Key { grant: grant.clone(), slot: slot.clone() };
+                let key = Key { grant: grant.of_file(), slot: slot.clone() };
                 wanted.contains(&key) || state.flight().is_some()
             });
-            grants.contains(grant) || Arc::strong_count(&entry.turn) > 1
+            grants.contains(&grant.of_file()) || Arc::strong_count(&entry.turn) > 1
         });
     }
 
@@ -258,6 +314,20 @@ impl Cache {
             return None;
         }
         Some(due.max(entry.trouble.pause().map_or(Duration::ZERO, |(_, left)| left)))
+    }
+
+    /// The mailboxes in whose names the service account `grant` asked within the last hour: only
+    /// their tokens are kept ready.
+    pub(super) fn subjects_in_use(&self, grant: &GrantId, now: Moment) -> Vec<Username> {
+        if !matches!(grant, GrantId::ServiceAccount { .. }) {
+            return Vec::new();
+        }
+        let inner = self.lock();
+        let entries = inner.entries.iter();
+        entries
+            .filter(|(id, entry)| entry.unused_for(now) < KEPT_READY && id.of_file() == *grant)
+            .filter_map(|(id, _)| id.subject().cloned())
+            .collect()
     }
 
     /// Whether the scopes of `key` were refused when they were last asked for.
@@ -275,7 +345,7 @@ impl Cache {
     /// Says that `grant` is used now to keep it alive.
     pub(super) fn keeps_alive(&self, grant: &GrantId) {
         let mut inner = self.lock();
-        inner.entries.entry(grant.clone()).or_default().kept_alive_at = Some(Moment::now());
+        inner.entry(grant).kept_alive_at = Some(Moment::now());
     }
 
     /// What is in memory of `grant`.

@@ -49,7 +49,8 @@ impl Desk {
             return Err(error.into());
         }
         let asked_at = Moment::now();
-        let Answer { issued, refresh_token, user } = self.try_out(grant, scopes, &used).await?;
+        let Answer { issued, refresh_token, refresh_token_life, user } =
+            self.try_out(grant, scopes, &used).await?;
         let issued = issued.inspect_err(|error| error.log(&grant.id, "no token"))?;
         if let Some(user) = user.as_ref().filter(|user| !is_among(user, expected)) {
             let expected: Vec<_> = expected.iter().map(Username::as_str).collect();
@@ -66,7 +67,7 @@ impl Desk {
             user: user.clone(),
             consented_at: now,
             refreshed_at: now,
-            ends_at: None,
+            ends_at: refresh_token_life.and_then(|life| now.checked_add(life)),
             refused: None,
         };
         // The tokens of the consent before are another person's, maybe.

@@ -23,7 +23,7 @@ use super::insistence::Insistence;
 use super::ledger::{Entry, Ledger};
 use super::moment::Moment;
 use super::slot::Key;
-use super::{Token, Wanted, verdict};
+use super::{Token, Wanted, forecast, verdict};
 use crate::clock;
 use crate::provider::{Grant, GrantId};
 use crate::secret::RefreshToken;
@@ -201,10 +201,14 @@ impl Desk {
         stored: StoredGrant,
         answer: Answer,
     ) -> Result<Issued, TokenError> {
-        let refresh_token = answer.refresh_token.unwrap_or(stored.refresh_token);
         let refreshed_at = clock::unix_time();
-        let user = stored.user.or(answer.user);
-        let stored = StoredGrant { refresh_token, refreshed_at, user, refused: None, ..stored };
+        let told = answer.refresh_token_life.and_then(|life| refreshed_at.checked_add(life));
+        let (refresh_token, ends_at) = match answer.refresh_token {
+            Some(newer) => (newer, told),
+            None => (stored.refresh_token, told.or(stored.ends_at)),
+        };
+        let (user, refused) = (stored.user.or(answer.user), None);
+        let stored = StoredGrant { refresh_token, refreshed_at, ends_at, user, refused, ..stored };
         // Failure to write it is told by `commit`.
         let _ = self.commit(&grant.id, stored).await;
         answer.issued
@@ -233,6 +237,7 @@ impl Desk {
             add_lost_answer(&mut error);
         }
         let stored = StoredGrant { refused: Some(refused), ..kept.stored };
+        forecast::add_age(&mut error, grant, &stored);
         // Failure to write it is told by `commit`.
         let _ = self.commit(&grant.id, stored).await;
         error
@@ -374,5 +379,6 @@ pub(super) fn refusal_of(grant: &Grant, stored: &StoredGrant) -> Option<TokenErr
     if refused.after_lost_answer {
         add_lost_answer(&mut error);
     }
+    forecast::add_age(&mut error, grant, stored);
     Some(error)
 }

@@ -65,8 +65,11 @@ pub(super) struct Located {
 /// What issuers have told. There are as many entries as configurations have named issuers.
 #[derive(Debug, Default)]
 pub(super) struct Discovery {
-    issuers: Mutex<HashMap<(String, Option<PathBuf>), Arc<Issuer>>>,
+    issuers: Mutex<HashMap<Name, Arc<Issuer>>>,
 }
+
+/// An issuer identifier, and by which certificates the issuer is trusted.
+type Name = (String, Option<PathBuf>);
 
 /// One issuer.
 #[derive(Debug, Default)]

@@ -1,9 +1,10 @@
-//! The keeper: renews tokens before they end, keeps unused grants alive, and writes what could not
-//! be written.
+//! The keeper: renews tokens before they end, keeps unused grants alive, warns of what ends, and
+//! writes what could not be written.
 //!
 //! It sleeps until the next of these is due, and looks again at least once a minute, because the
 //! clock that it sleeps by stands still while a machine does.
 
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +13,11 @@ use tracing::{info, warn};
 
 use super::Wanted;
 use super::desk::{Desk, foreign};
+use super::forecast::{self, Foresight};
 use super::ledger::Saved;
 use super::moment::Moment;
 use super::slot::Key;
+use crate::provider::Grant;
 
 /// It never looks more often.
 const ROUND_MIN: Duration = Duration::from_secs(1);
@@ -32,14 +35,18 @@ const IDLE_ASSUMED: Duration = Duration::from_secs(28 * 24 * 60 * 60);
 /// How long after an attempt to keep a grant alive the next one is made, if it failed.
 const KEPT_ALIVE_AGAIN: Duration = Duration::from_secs(60 * 60);
 
+/// A grant is used no more often than that to keep it alive, however short its refresh tokens live.
+const KEPT_ALIVE_MIN: Duration = Duration::from_secs(5 * 60);
+
 /// The first and the longest pause between attempts to write what could not be written.
 const SAVE_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 impl Desk {
     /// As [`super::Tokens::keep`].
     pub(super) async fn keep(self: &Arc<Self>) {
-        let mut saving = Saving::default();
+        let (mut saving, mut foresight) = (Saving::default(), Foresight::default());
         loop {
+            self.foresee(&mut foresight).await;
             let saved = self.save(&mut saving).await;
             let renewed = self.renew().await;
             let next = Instant::now() + saved.min(renewed).min(ROUND_MAX);
@@ -79,14 +86,15 @@ impl Desk {
         let now = Moment::now();
         let (mut begun, mut next) = (0, ROUND_MAX);
         for wanted in self.wanted().iter() {
-            for scopes in &wanted.scopes {
-                let key = Key::new(&wanted.grant, scopes);
-                match self.cache.renewal_due(&key, now) {
-                    Some(Duration::ZERO) if begun < REQUESTS_IN_A_ROUND => {
-                        begun += usize::from(self.ask_ahead(wanted, scopes));
+            for grant in self.in_use(&wanted.grant, now) {
+                for scopes in &wanted.scopes {
+                    match self.cache.renewal_due(&Key::new(&grant, scopes), now) {
+                        Some(Duration::ZERO) if begun < REQUESTS_IN_A_ROUND => {
+                            begun += usize::from(self.ask_ahead(&grant, scopes));
+                        }
+                        Some(due) => next = next.min(due),
+                        None => {}
                     }
-                    Some(due) => next = next.min(due),
-                    None => {}
                 }
             }
             let Some(scopes) = self.scopes_to_keep_alive(wanted) else { continue };
@@ -101,19 +109,27 @@ impl Desk {
         next
     }
 
+    /// `grant`, and what it is for each mailbox that has used it lately.
+    fn in_use(&self, grant: &Arc<Grant>, now: Moment) -> impl Iterator<Item = Arc<Grant>> {
+        let subjects = self.cache.subjects_in_use(&grant.id, now);
+        let of_file = Arc::clone(grant);
+        let subjects = subjects.into_iter().map(move |subject| of_file.for_mailbox(&subject));
+        iter::once(Arc::clone(grant)).chain(subjects)
+    }
+
     /// Whether a request was begun.
-    fn ask_ahead(self: &Arc<Self>, wanted: &Wanted, scopes: &[String]) -> bool {
-        let ticket = self.cache.board_ahead(&Key::new(&wanted.grant, scopes));
+    fn ask_ahead(self: &Arc<Self>, grant: &Arc<Grant>, scopes: &[String]) -> bool {
+        let ticket = self.cache.board_ahead(&Key::new(grant, scopes));
         let begins = ticket.is_some();
         if let Some(ticket) = ticket {
-            self.launch(ticket, &wanted.grant, scopes);
+            self.launch(ticket, grant, scopes);
         }
         begins
     }
 
     /// Whether a request was begun.
     fn ask_to_keep_alive(self: &Arc<Self>, wanted: &Wanted, scopes: &[String]) -> bool {
-        let begins = self.ask_ahead(wanted, scopes);
+        let begins = self.ask_ahead(&wanted.grant, scopes);
         if begins {
             self.cache.keeps_alive(&wanted.grant.id);
         }
@@ -139,9 +155,11 @@ impl Desk {
             return None;
         }
         let unused = now.unix_time.saturating_sub(stored.refreshed_at);
-        let due = (grant.refresh_idle.unwrap_or(IDLE_ASSUMED) / 4).saturating_sub(unused);
+        let idle = forecast::idle_life(grant, &stored).unwrap_or(IDLE_ASSUMED);
+        let interval = (idle / 4).max(KEPT_ALIVE_MIN);
+        let due = interval.saturating_sub(unused);
         let again = self.cache.kept_alive_at(&grant.id);
-        let again = again.map(|at| KEPT_ALIVE_AGAIN.saturating_sub(now.since(at)));
+        let again = again.map(|at| KEPT_ALIVE_AGAIN.min(interval).saturating_sub(now.since(at)));
         Some(due.max(again.unwrap_or_default()))
     }
 }

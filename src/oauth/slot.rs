@@ -23,7 +23,7 @@ pub(super) const LEFT_MIN: Duration = Duration::from_secs(5 * 60);
 pub(super) const LEFT_LAST: Duration = Duration::from_secs(30);
 
 /// How long a token is kept ready in advance after it was used last.
-const KEPT_READY: Duration = Duration::from_secs(60 * 60);
+pub(super) const KEPT_READY: Duration = Duration::from_secs(60 * 60);
 
 /// A token that lives no longer is not renewed ahead of its end: it would be asked for without end.
 const LIFE_KEPT_MIN: Duration = Duration::from_secs(2);

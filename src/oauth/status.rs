@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::desk::{Desk, foreign, refusal_of, unauthorized};
 use super::error::{ErrorKind, TokenError};
+use super::forecast::{self, DiesOf};
 use crate::names::Username;
 use crate::provider::Grant;
 use crate::store::StoredGrant;
@@ -21,8 +22,12 @@ pub struct GrantStatus {
     pub consented_at: Option<Duration>,
     /// When the refresh token was last used.
     pub refreshed_at: Option<Duration>,
-    /// When the provider lets the refresh token die if nobody uses it, by what is known.
+    /// When the refresh token dies, by what is known.
     pub dies_at: Option<Duration>,
+    /// Of what it dies then.
+    pub dies_of: Option<DiesOf>,
+    /// When the client's secret or certificate ends, if that is known.
+    pub credential_ends_at: Option<Duration>,
     /// Whether the newest refresh token is in memory alone.
     pub is_unsaved: bool,
     /// What went wrong last, and has not gone right since.
@@ -74,14 +79,16 @@ impl Desk {
             None => TokenState::NotAsked,
         };
         let stored = stored.flatten();
-        let refreshed_at = stored.as_ref().map(|stored| stored.refreshed_at);
+        let death = stored.as_ref().and_then(|stored| forecast::death(grant, stored));
         GrantStatus {
             state,
             access_token_ends_at: memory.ends_at,
             user: stored.as_ref().and_then(|stored| stored.user.clone()),
             consented_at: stored.as_ref().map(|stored| stored.consented_at),
-            refreshed_at,
-            dies_at: refreshed_at.and_then(|at| at.checked_add(grant.refresh_idle?)),
+            refreshed_at: stored.as_ref().map(|stored| stored.refreshed_at),
+            dies_at: death.map(|death| death.at),
+            dies_of: death.map(|death| death.of),
+            credential_ends_at: forecast::credential_ends_at(grant),
             is_unsaved: self.ledger.store().is_unsaved(&grant.id),
             last_error,
         }

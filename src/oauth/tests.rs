@@ -3,12 +3,14 @@
 mod clients;
 mod consent;
 mod disk;
+mod forecast;
 mod keys;
 mod life;
 mod renewal;
 mod rotation;
 mod scene;
 mod service_account;
+mod subjects;
 mod tls;
 mod ways;
 mod wire;

@@ -243,6 +243,28 @@ pub enum GrantId {
     },
 }
 
+impl GrantId {
+    /// The grant of the file that this one is part of: a service account without its subject; any
+    /// other is its own.
+    pub fn of_file(&self) -> Self {
+        match self {
+            Self::ServiceAccount { provider, key, subject: _ } => {
+                let (provider, key) = (provider.clone(), key.clone());
+                Self::ServiceAccount { provider, key, subject: None }
+            }
+            Self::Account(_) | Self::Application { .. } => self.clone(),
+        }
+    }
+
+    /// In whose name a service account asks.
+    pub fn subject(&self) -> Option<&Username> {
+        match self {
+            Self::ServiceAccount { subject, .. } => subject.as_ref(),
+            Self::Account(_) | Self::Application { .. } => None,
+        }
+    }
+}
+
 impl fmt::Display for GrantId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

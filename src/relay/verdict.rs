@@ -124,7 +124,8 @@ async fn sign_in<P: MailProtocol>(
     deadline: Instant,
 ) -> Result<upstream::SignedIn<Welcome<P>>, SignInError> {
     let settings = account.settings();
-    let (grant, scopes) = (&settings.grant, settings.scopes.get(P::PROTOCOL));
+    let grant = &settings.grant.for_mailbox(destination.mailbox);
+    let scopes = settings.scopes.get(P::PROTOCOL);
     let machine = || P::upstream(destination.host.tls, destination.mechanism);
     let mut shown = None;
     let token = async {

@@ -2,11 +2,15 @@
 //!
 //! The names of the members are relied on by scripts; times are RFC 3339, UTC, or null.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::moment::Moment;
 use crate::account::AccountSettings;
+use crate::names::AccountPattern;
 use crate::oauth::{GrantStatus, ProviderError, TokenError};
+use crate::provider::{Grant, PerProtocol};
 
 /// One account of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,10 +31,14 @@ pub struct AccountRow {
     pub consented_at: Option<Moment>,
     /// When the refresh token was last used.
     pub refreshed_at: Option<Moment>,
-    /// When the consent dies if nobody uses it, by what is known.
+    /// When the consent dies, by what is known.
     pub dies_at: Option<Moment>,
-    /// When the application's secret or certificate ends. Not known by this version.
+    /// Of what it dies then: `disuse` (each use puts it off) or `age`.
+    pub dies_of: Option<String>,
+    /// When the application's secret or certificate ends, if that is known.
     pub credential_ends_at: Option<Moment>,
+    /// Whether nobody has tried the provider's preset against the live service.
+    pub untried: bool,
     /// Why the newest refresh token is in memory alone and lost if the program ends, if it is.
     pub unsaved: Option<String>,
     /// What went wrong last, and has not gone right since.
@@ -56,6 +64,18 @@ pub struct LastError {
     pub correlation_id: Option<String>,
 }
 
+/// The grant whose state is that of `account`: a service account asks in the name of each mailbox, so
+/// one account's is that of its mailbox, for the first protocol that has one.
+pub(super) fn grant_of(account: &AccountSettings) -> Arc<Grant> {
+    let AccountPattern::Exact(name) = &account.name else { return Arc::clone(&account.grant) };
+    let PerProtocol { submission, imap } = &account.mailbox;
+    let first = match account.provider.hosts {
+        PerProtocol { submission: None, imap: Some(_) } => imap,
+        PerProtocol { .. } => submission,
+    };
+    account.grant.for_mailbox(first.as_ref().unwrap_or(name))
+}
+
 impl AccountRow {
     /// The row of `account`, whose grant is as `status` says. `unsaved` is the store's complaint.
     pub(super) fn new(
@@ -73,7 +93,9 @@ impl AccountRow {
             consented_at: status.consented_at.map(Moment::new),
             refreshed_at: status.refreshed_at.map(Moment::new),
             dies_at: status.dies_at.map(Moment::new),
-            credential_ends_at: None,
+            dies_of: status.dies_of.map(|of| of.name().to_owned()),
+            credential_ends_at: status.credential_ends_at.map(Moment::new),
+            untried: account.provider.is_untried,
             unsaved: unsaved.filter(|_| status.is_unsaved),
             last_error: status.last_error.as_ref().map(LastError::new),
         }

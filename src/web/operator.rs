@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::info;
 
 pub use self::error::{Class, OperatorError};
-use super::accounts::AccountRow;
+use super::accounts::{self, AccountRow};
 use super::consents::Consents;
 use crate::account::AccountSettings;
 use crate::account::directory::{Account, Directory};
@@ -100,7 +100,7 @@ impl Operator {
             let directory = Arc::clone(&operator.directory.borrow());
             let unsaved = operator.unsaved();
             let row = |account: &Arc<AccountSettings>| {
-                let status = operator.tokens.status(&account.grant);
+                let status = operator.tokens.status(&accounts::grant_of(account));
                 AccountRow::new(account, status, unsaved.clone())
             };
             directory.accounts().into_iter().map(row).collect()
@@ -172,8 +172,9 @@ impl Operator {
     ) -> Result<Obtained<AccessToken>, OperatorError> {
         let account = self.account(name)?;
         let settings = account.settings();
-        let scopes = settings.scopes.get(protocol.unwrap_or_else(|| first_protocol(&account)));
-        let token = self.tokens.access_token(&settings.grant, scopes).await?;
+        let protocol = protocol.unwrap_or_else(|| first_protocol(&account));
+        let grant = settings.grant.for_mailbox(account.mailbox(protocol));
+        let token = self.tokens.access_token(&grant, settings.scopes.get(protocol)).await?;
         Ok(Obtained { it: token.access_token, unsaved: self.settle().await })
     }
 

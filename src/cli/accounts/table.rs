@@ -1,5 +1,6 @@
 //! The table of `accounts`, for people. It has no colours: it reads the same in a pipe.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::cli::columns::{self, NONE};
@@ -14,7 +15,7 @@ const HEADER: [&str; 8] = [
     "TOKEN",
     "ACCESS TOKEN ENDS",
     "GRANT AGE",
-    "DIES UNUSED",
+    "DIES",
     "CREDENTIAL ENDS",
 ];
 
@@ -33,6 +34,7 @@ pub(super) fn render(rows: &[AccountRow], now: Moment) -> String {
         table.push(line);
         table.extend(remarks(row));
     }
+    table.extend(untried(rows));
     table.join("\n")
 }
 
@@ -46,9 +48,24 @@ fn cells_of(row: &AccountRow, now: Moment) -> [String; 8] {
         row.token.clone(),
         or_none(row.access_token_ends_at.map(|moment| relative(moment, now))),
         or_none(row.consented_at.map(|moment| span(between(moment, now)))),
-        or_none(row.dies_at.map(day)),
+        or_none(row.dies_at.map(|moment| death(row, day(moment)))),
         or_none(row.credential_ends_at.map(day)),
     ]
+}
+
+/// When the consent dies, and by what that is put off.
+fn death(row: &AccountRow, at: String) -> String {
+    if row.dies_of.as_deref() == Some("disuse") { format!("{at} unless used") } else { at }
+}
+
+/// What stands under the table: which presets nobody has tried.
+fn untried(rows: &[AccountRow]) -> Option<String> {
+    let untried = rows.iter().filter(|row| row.untried).map(|row| row.provider.as_str());
+    let names: Vec<_> = untried.collect::<BTreeSet<_>>().into_iter().collect();
+    (!names.is_empty()).then(|| {
+        let names = names.join(", ");
+        format!("not tried against the live service by the makers of mailbearer: {names}")
+    })
 }
 
 /// Lines below a row.
@@ -120,7 +137,9 @@ mod tests {
             consented_at: None,
             refreshed_at: None,
             dies_at: None,
+            dies_of: None,
             credential_ends_at: None,
+            untried: false,
             unsaved: None,
             last_error: None,
         }
@@ -133,6 +152,7 @@ mod tests {
             access_token_ends_at: at(NOW + 52 * MINUTE + 3),
             consented_at: at(NOW - 3 * DAY),
             dies_at: at(NOW + 90 * DAY),
+            dies_of: Some("disuse".to_owned()),
             unsaved: Some("the disk is full".to_owned()),
             ..row("alice@contoso.com", "authorization-code", "ready")
         };
@@ -150,15 +170,22 @@ mod tests {
             last_error: Some(error),
             ..row("bob", "authorization-code", "consent needed")
         };
-        let all = row("*@contoso.com", "client-credentials", "not asked yet");
+        let all = AccountRow {
+            dies_at: at(NOW + 6 * DAY),
+            dies_of: Some("age".to_owned()),
+            credential_ends_at: at(NOW + 30 * DAY),
+            untried: true,
+            ..row("*@contoso.com", "client-credentials", "not asked yet")
+        };
         let expected = "\
-ACCOUNT            PROVIDER   GRANT               TOKEN           ACCESS TOKEN ENDS  GRANT AGE  DIES UNUSED              CREDENTIAL ENDS
-alice@contoso.com  microsoft  authorization-code  ready           in 52 min          3 days     2027-02-20 (in 90 days)  —
+ACCOUNT            PROVIDER   GRANT               TOKEN           ACCESS TOKEN ENDS  GRANT AGE  DIES                                 CREDENTIAL ENDS
+alice@contoso.com  microsoft  authorization-code  ready           in 52 min          3 days     2027-02-20 (in 90 days) unless used  —
   the newest refresh token is in memory alone: the disk is full
-bob                microsoft  authorization-code  consent needed  —                  400 days   —                        —
+bob                microsoft  authorization-code  consent needed  —                  400 days   —                                    —
   last error: login.example says that the consent has ended (invalid_grant) [trace id t-1, correlation id c-2]
   fix: run `mailbearer authorize bob`
-*@contoso.com      microsoft  client-credentials  not asked yet   —                  —          —                        —";
+*@contoso.com      microsoft  client-credentials  not asked yet   —                  —          2026-11-28 (in 6 days)               2026-12-22 (in 30 days)
+not tried against the live service by the makers of mailbearer: microsoft";
         assert_eq!(render(&[alice, bob, all], now()), expected);
     }
 

@@ -50,7 +50,7 @@ pub(super) async fn ask(
     if life.is_zero() {
         return Err(failed(program, "printed a token that has ended, by this machine's clock"));
     }
-    Ok(Answer { issued: Ok(Issued { token, life }), refresh_token: None, user: None })
+    Ok(Answer::of_token(Issued { token, life }))
 }
 
 /// The program gave no token, which may pass: it may want a network, or somebody to sign in.

@@ -165,7 +165,7 @@ fn read(endpoint: &Endpoint, body: &[u8]) -> Result<Answer, TokenError> {
             issued = Issued { life: left.min(LIFE_MAX), ..issued };
         }
     }
-    Ok(Answer { issued: Ok(issued), refresh_token: None, user: None })
+    Ok(Answer::of_token(issued))
 }
 
 /// Seconds since 1970, as a number or a text.

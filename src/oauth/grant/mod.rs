@@ -118,8 +118,17 @@ pub(super) struct Answer {
     pub(super) issued: Result<Issued, TokenError>,
     /// The refresh token that takes the place of the one that was used, if there is a new one.
     pub(super) refresh_token: Option<RefreshToken>,
+    /// How long the refresh token lives, if it tells.
+    pub(super) refresh_token_life: Option<Duration>,
     /// Who consented, if it tells.
     pub(super) user: Option<Username>,
+}
+
+impl Answer {
+    /// An access token, and nothing to be kept.
+    fn of_token(issued: Issued) -> Self {
+        Self { issued: Ok(issued), refresh_token: None, refresh_token_life: None, user: None }
+    }
 }
 
 /// An access token fresh from its endpoint.
@@ -339,6 +348,7 @@ fn take(endpoint: &Endpoint, whose: &GrantId, scopes: &[String], answer: &TokenA
     Answer {
         issued: issue(answer).map_err(|reason| TokenError::temporary(endpoint.host(), reason)),
         refresh_token: refresh_token.and_then(|token| RefreshToken::parse(token.secret())),
+        refresh_token_life: answer.refresh_token_life(),
         user: person::named(answer.id_token(), answer.access_token().secret()),
     }
 }
@@ -350,6 +360,7 @@ fn salvage(endpoint: &Endpoint, whose: &GrantId, body: &[u8]) -> Result<Answer, 
         Remains::RefreshToken(token) => Ok(Answer {
             issued: Err(no_token(endpoint)),
             refresh_token: RefreshToken::parse(token.secret()),
+            refresh_token_life: None,
             user: None,
         }),
         Remains::Nothing => Err(no_token(endpoint)),

@@ -365,6 +365,7 @@ pub(super) fn given(number: usize, life: Duration) -> Given {
     Given {
         issued: Ok(Issued { token, life }),
         refresh_token: RefreshToken::parse(&format!("refresh-{number}")),
+        refresh_token_life: None,
         user: None,
     }
 }

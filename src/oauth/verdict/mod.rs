@@ -2,7 +2,7 @@
 //!
 //! In:  an error answer (RFC 6749 section 5.2) and whose grant it concerns. Out: a [`TokenError`].
 //! What decides is [`TABLE`], read from the most particular match to the most general, and before it
-//! what an error means in one way of asking alone ([`WAYS`]).
+//! what an error means in one way of asking alone (`way.rs`).
 
 mod table;
 mod way;

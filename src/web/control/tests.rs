@@ -137,12 +137,14 @@ async fn accounts_are_objects_with_stable_names() {
             "consented_at",
             "credential_ends_at",
             "dies_at",
+            "dies_of",
             "grant",
             "last_error",
             "provider",
             "refreshed_at",
             "token",
             "unsaved",
+            "untried",
             "user",
         ]
     );
