@@ -79,7 +79,8 @@ impl Asked {
         let mut protocols = self.protocols.clone();
         protocols.retain(|protocol| !conduct.unticked.contains(protocol));
         let is_narrower = protocols != self.protocols;
-        let scopes = protocols.iter().map(|&it| issuer::scope(it)).collect::<Vec<_>>();
+        let scopes = protocols.iter().map(|&it| issuer::scope(it));
+        let scopes = scopes.chain(self.is_openid.then(|| "openid".to_owned())).collect::<Vec<_>>();
         Allowed {
             user,
             scope: is_narrower.then(|| scopes.join(" ")),

@@ -193,7 +193,7 @@ async fn a_persons_conduct_decides_what_comes_back() {
     let unticked = vec![Protocol::Submission];
     sandbox.set_conduct(Conduct { user: mallory, unticked, ..Conduct::default() });
     let (_, answer) = ask(&sandbox, &redemption(&sandbox, &code(&sandbox, &both).await)).await;
-    assert_eq!(answer["scope"], *imap);
+    assert_eq!(answer["scope"], format!("{imap} openid"));
     let submission = format!("&scope={}", encoded(&Sandbox::scope(Protocol::Submission)));
     let (status, refused) = refresh(&sandbox, &answer, &submission).await;
     assert!(status == 400 && refused.contains("invalid_scope"), "{refused}");
