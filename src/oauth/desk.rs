@@ -26,7 +26,6 @@ use super::slot::Key;
 use super::{Token, Wanted, verdict};
 use crate::clock;
 use crate::provider::{Grant, GrantId};
-use crate::secret::RefreshToken;
 use crate::store::{StoreError, StoredGrant, StoredRefusal};
 
 /// How long a caller waits at most: for the end of a pause, another request's turn and its own
@@ -201,10 +200,15 @@ impl Desk {
         stored: StoredGrant,
         answer: Answer,
     ) -> Result<Issued, TokenError> {
-        let refresh_token = answer.refresh_token.unwrap_or(stored.refresh_token);
         let refreshed_at = clock::unix_time();
+        // What ends the token before says nothing of a new one.
+        let kept_end = stored.ends_at.filter(|_| answer.refresh_token.is_none());
+        let told_end = answer.refresh_ends_in.and_then(|left| refreshed_at.checked_add(left));
+        let ends_at = told_end.or(kept_end);
+        let refresh_token = answer.refresh_token.unwrap_or(stored.refresh_token);
         let user = stored.user.or(answer.user);
-        let stored = StoredGrant { refresh_token, refreshed_at, user, refused: None, ..stored };
+        let refused = None;
+        let stored = StoredGrant { refresh_token, refreshed_at, ends_at, user, refused, ..stored };
         // Failure to write it is told by `commit`.
         let _ = self.commit(&grant.id, stored).await;
         answer.issued
@@ -303,17 +307,6 @@ impl Desk {
     /// The grants that the configuration names.
     pub(super) fn wanted(&self) -> Arc<[Wanted]> {
         Arc::clone(&self.wanted.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Uses `refresh_token` once for `grant`, outside of the store.
-    pub(super) async fn try_out(
-        &self,
-        grant: &Arc<Grant>,
-        scopes: &[String],
-        refresh_token: &RefreshToken,
-    ) -> Result<Answer, TokenError> {
-        let asked = self.issuer.issue(grant, scopes, By::RefreshToken(refresh_token)).await;
-        asked.inspect_err(|error| error.log(&grant.id, "no token"))
     }
 }
 

@@ -1,6 +1,8 @@
 //! What [`Tokens`] promises, tried against endpoints on loopback.
 
+mod browser;
 mod consent;
+mod device;
 mod disk;
 mod life;
 mod renewal;

@@ -119,6 +119,10 @@ pub(super) struct Answer {
     pub(super) refresh_token: Option<RefreshToken>,
     /// Who consented, if it tells.
     pub(super) user: Option<Username>,
+    /// Those of the scopes that were not granted, as far as it tells.
+    pub(super) missing: Vec<String>,
+    /// In how long the refresh token ends whatever happens, if it tells.
+    pub(super) refresh_ends_in: Option<Duration>,
 }
 
 /// An access token fresh from its endpoint.
@@ -172,12 +176,18 @@ impl Issuer for Network {
         scopes: &'a [String],
     ) -> Asked<'a, DeviceAnswer> {
         Box::pin(async move {
+            if let Some(reason) = grant.server.no_device_flow {
+                let host = host_of(grant.source());
+                let cause = format!("{host} has no device flow for mail: {reason}");
+                return Err(TokenError::configuration(cause, device::instead(&grant.id)));
+            }
             let ends_at = Instant::now() + DEADLINE;
             let located = self.discovery.locate(&self.endpoints, &grant.server, ends_at).await?;
             let name = "device_authorization_endpoint";
             let Some(url) = &located.device_authorization else {
-                let cause = format!("{} has no device flow", host_of(grant.source()));
-                return Err(TokenError::configuration(cause, format!("write `{name}`")));
+                let cause = format!("{} names no device flow", host_of(grant.source()));
+                let fix = format!("{}, or write `{name}`", device::instead(&grant.id));
+                return Err(TokenError::configuration(cause, fix));
             };
             let asker = self.prepare(grant, name, url, &located.token, ends_at).await?;
             in_time(asker.host(), ends_at, device::begin(&asker, grant, scopes)).await
@@ -336,6 +346,8 @@ fn take(endpoint: &Endpoint, whose: &GrantId, scopes: &[String], answer: &TokenA
         issued: issue(answer).map_err(|reason| TokenError::temporary(endpoint.host(), reason)),
         refresh_token: refresh_token.and_then(|token| RefreshToken::parse(token.secret())),
         user: person::named(answer.id_token(), answer.access_token().secret()),
+        missing: missing.into_iter().map(str::to_owned).collect(),
+        refresh_ends_in: answer.refresh_ends_in(),
     }
 }
 
@@ -347,6 +359,8 @@ fn salvage(endpoint: &Endpoint, whose: &GrantId, body: &[u8]) -> Result<Answer, 
             issued: Err(no_token(endpoint)),
             refresh_token: RefreshToken::parse(token.secret()),
             user: None,
+            missing: Vec::new(),
+            refresh_ends_in: None,
         }),
         Remains::Nothing => Err(no_token(endpoint)),
     }
