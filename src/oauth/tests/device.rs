@@ -270,7 +270,8 @@ async fn device_flow_does_not_begin_where_there_is_none() {
         grant.server.no_device_flow = Some("its mail scopes are not allowed there");
     };
     let paste = "run `mailbearer authorize alice@contoso.com --paste`";
-    let cases: [(fn(&mut Grant), &str); 2] = [
+    type Change = fn(&mut Grant);
+    let cases: [(Change, &str); 2] = [
         (none, "names no device flow"),
         (known, "has no device flow for mail: its mail scopes are not allowed there"),
     ];
