@@ -54,6 +54,24 @@ pub struct ProviderError {
 }
 
 impl ProviderError {
+    /// Reads the error of an authorization response (RFC 6749 section 4.1.2.1).
+    pub(super) fn redirected(
+        error: &str,
+        subcode: Option<&str>,
+        description: Option<&str>,
+    ) -> Option<Self> {
+        let text = |text: Option<&str>| text.map_or(Value::Null, Value::from);
+        let members = ErrorMembers {
+            error: error.to_owned(),
+            suberror: text(subcode),
+            error_description: text(description),
+            error_codes: Value::Null,
+            trace_id: Value::Null,
+            correlation_id: Value::Null,
+        };
+        Self::try_from(members).ok()
+    }
+
     /// Reads an error answer; `None` when it is none: no JSON object with a text as `error`.
     pub(super) fn parse(body: &[u8]) -> Option<Self> {
         serde_json::from_slice(body).ok()
@@ -200,16 +218,17 @@ impl TokenAnswer {
             granted.split_whitespace().any(|one| permission(one).eq_ignore_ascii_case(asked))
         };
         let asked = asked.iter().map(String::as_str);
-        asked
-            .filter(|one| !SCOPES_NOT_TOLD.contains(&permission(one)))
-            .filter(|one| !is_granted(permission(one)))
-            .collect()
+        asked.filter(|one| is_told(one)).filter(|one| !is_granted(permission(one))).collect()
     }
 }
 
 /// Longest life of a refresh token that is believed, in seconds: ten years. A longer one need not be
 /// foreseen.
 const REFRESH_TOKEN_LIFE_MAX: u64 = 10 * 365 * 24 * 60 * 60;
+/// Whether a provider that tells what it granted tells of `scope`.
+pub(super) fn is_told(scope: &str) -> bool {
+    !SCOPES_NOT_TOLD.contains(&permission(scope))
+}
 
 /// A scope without the resource that it is for, which providers write in more ways than one.
 fn permission(scope: &str) -> &str {
@@ -318,7 +337,7 @@ fn text<'de, D: Deserializer<'de>>(value: D) -> Result<Option<String>, D::Error>
 
 /// Reads `expires_in`: seconds as a number or, as Entra's older endpoints send it, as a text. What
 /// is neither counts as not told.
-fn seconds<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u64>, D::Error> {
+pub(super) fn seconds<'de, D: Deserializer<'de>>(value: D) -> Result<Option<u64>, D::Error> {
     Ok(match Value::deserialize(value)? {
         Value::Number(number) => number.as_u64(),
         Value::String(text) => text.trim().parse().ok(),

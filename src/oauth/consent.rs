@@ -7,61 +7,142 @@ use std::sync::Arc;
 
 use tracing::{error, info};
 
+use super::answer::is_told;
 use super::desk::{Desk, foreign};
 use super::endpoint::host_of;
 use super::error::TokenError;
-use super::grant::Answer;
+use super::grant::{Answer, By, Redemption};
 use super::moment::Moment;
 use super::slot::Key;
 use super::{AuthorizeError, Authorized, Revoked};
 use crate::names::Username;
-use crate::provider::Grant;
-use crate::secret::RefreshToken;
+use crate::provider::{Grant, GrantId};
+use crate::secret::{RefreshToken, SecretString};
 use crate::store::StoredGrant;
 
+/// What a person's consent is shown by.
+#[derive(Debug)]
+pub(super) enum Shown {
+    /// A refresh token, brought from elsewhere.
+    RefreshToken(RefreshToken),
+    /// The code of an authorization response.
+    Code(Redemption),
+    /// The device code of a device flow; it may be too early to show it.
+    DeviceCode(Arc<SecretString>),
+}
+
+impl Shown {
+    fn by(&self) -> By<'_> {
+        match self {
+            Self::RefreshToken(token) => By::RefreshToken(token),
+            Self::Code(redemption) => By::Code(redemption),
+            Self::DeviceCode(code) => By::DeviceCode(code),
+        }
+    }
+
+    /// What `error` means where this was shown, told in the log.
+    fn judged(&self, grant: &Grant, mut error: TokenError) -> TokenError {
+        match self {
+            // Whether a poll has failed is seen by who goes on polling.
+            Self::DeviceCode(_) => return error,
+            Self::RefreshToken(_) => {}
+            Self::Code(_) => {
+                if let Some(said) = error.said.as_deref().filter(|_| error.refuses_refresh_token())
+                {
+                    error.cause = format!(
+                        "{} does not take the code ({said}): it was used before, came too late, or \
+                         for another redirect URI",
+                        host_of(grant.source())
+                    );
+                    error.fix = "begin again, and bring the answer back at once".to_owned();
+                }
+            }
+        }
+        error.log(&grant.id, "no token");
+        error
+    }
+}
+
 impl Desk {
-    /// As [`super::Tokens::authorize`].
+    /// As [`super::Tokens::authorize`], by whatever is `shown`.
     pub(super) async fn authorize(
         self: &Arc<Self>,
         grant: Arc<Grant>,
         scopes: Vec<String>,
-        refresh_token: RefreshToken,
+        shown: Shown,
         expected: Vec<Username>,
     ) -> Result<Authorized, AuthorizeError> {
         let host = host_of(grant.source());
         let desk = Arc::clone(self);
         let taking = self
             .requests
-            .spawn(async move { desk.take_in(&grant, &scopes, refresh_token, &expected).await });
+            .spawn(async move { desk.take_in(&grant, &scopes, shown, &expected).await });
         taking.await.unwrap_or_else(|_| Err(cut_off(&host).into()))
     }
 
     async fn take_in(
-        &self,
+        self: &Arc<Self>,
         grant: &Arc<Grant>,
         scopes: &[String],
-        used: RefreshToken,
+        shown: Shown,
         expected: &[Username],
     ) -> Result<Authorized, AuthorizeError> {
         let turn = self.cache.turn(&grant.id);
-        let _turn = turn.lock().await;
+        // Devices poll often and mostly in vain: whoever uses the grant meanwhile does not wait for
+        // that.
+        let early_turn = match shown {
+            Shown::DeviceCode(_) => None,
+            Shown::RefreshToken(_) | Shown::Code(_) => Some(turn.lock().await),
+        };
         if let Some(error) = self.ending(grant) {
             return Err(error.into());
         }
         let asked_at = Moment::now();
-        let Answer { issued, refresh_token, refresh_token_life, user } =
-            self.try_out(grant, scopes, &used).await?;
-        let issued = issued.inspect_err(|error| error.log(&grant.id, "no token"))?;
+        let asked = self.issuer.issue(grant, scopes, shown.by()).await;
+        let answer = asked.map_err(|error| shown.judged(grant, error))?;
+        let _turn = match early_turn {
+            Some(turn) => turn,
+            None => turn.lock().await,
+        };
+        self.keep_consent(grant, scopes, shown, answer, asked_at, expected).await
+    }
+
+    /// Keeps what came for a consent if it is the right person's and does for mail.
+    async fn keep_consent(
+        self: &Arc<Self>,
+        grant: &Arc<Grant>,
+        scopes: &[String],
+        shown: Shown,
+        answer: Answer,
+        asked_at: Moment,
+        expected: &[Username],
+    ) -> Result<Authorized, AuthorizeError> {
+        let Answer { issued, refresh_token, refresh_token_life, user, missing } = answer;
+        let issued = issued.map_err(|error| shown.judged(grant, error))?;
+        // A refresh token from elsewhere may be in use there: it is not given back, and judged by
+        // what it did bring.
+        let (used, is_new) = match shown {
+            Shown::RefreshToken(token) => (Some(token), false),
+            Shown::Code(_) | Shown::DeviceCode(_) => (None, true),
+        };
         if let Some(user) = user.as_ref().filter(|user| !is_among(user, expected)) {
+            if let Some(token) = refresh_token.filter(|_| is_new) {
+                self.return_unkept(grant, user, token);
+            }
             let expected: Vec<_> = expected.iter().map(Username::as_str).collect();
             return Err(AuthorizeError::WrongUser {
                 user: user.clone(),
                 expected: expected.join(" or "),
             });
         }
+        let refresh_token = refresh_token.or(used).ok_or(AuthorizeError::NoRefreshToken)?;
+        let tellable = scopes.iter().filter(|scope| is_told(scope)).count();
+        if is_new && !missing.is_empty() && missing.len() == tellable {
+            return Err(AuthorizeError::NotGranted { missing: missing.join(", ") });
+        }
         let now = asked_at.unix_time;
         let stored = StoredGrant {
-            refresh_token: refresh_token.unwrap_or(used),
+            refresh_token,
             client_id: grant.client_id().to_owned(),
             token_endpoint: grant.source().to_owned(),
             user: user.clone(),
@@ -73,14 +154,47 @@ impl Desk {
         // The tokens of the consent before are another person's, maybe.
         self.cache.forget(&grant.id);
         let committed = self.commit(&grant.id, stored).await;
-        self.cache.publish(&Key::new(grant, scopes), issued, asked_at);
+        // One that lacks permissions is not the token that was asked for.
+        if missing.is_empty() {
+            self.cache.publish(&Key::new(grant, scopes), issued, asked_at);
+        }
         self.changed.notify_one();
         info!(grant = %grant.id, user = user.as_ref().map(Username::as_str), "authorized");
-        Ok(Authorized {
-            user,
-            missing: Vec::new(),
-            unsaved: committed.err().map(|problem| problem.to_string()),
-        })
+        let unsaved = committed.err().map(|problem| problem.to_string());
+        Ok(Authorized { user, missing, unsaved })
+    }
+
+    /// Gives back the `token` of `user`, who is the wrong person, as far as that can be done.
+    /// Nobody waits for it.
+    fn return_unkept(self: &Arc<Self>, grant: &Arc<Grant>, user: &Username, token: RefreshToken) {
+        let (desk, grant, user) = (Arc::clone(self), Arc::clone(grant), user.clone());
+        self.requests.spawn(async move {
+            if desk.may_keep_consent_of(&grant, &user).await {
+                return;
+            }
+            if let Err(error) = desk.issuer.revoke(&grant, &token).await {
+                error.log(&grant.id, "the wrong person's consent not given back");
+            }
+        });
+    }
+
+    /// Whether a consent that is kept may be one of `user` to the same client. Then none of theirs
+    /// is given back: at Google all of them end with one.
+    async fn may_keep_consent_of(&self, grant: &Grant, user: &Username) -> bool {
+        let mut grants = vec![grant.id.clone(), GrantId::Account(user.folded())];
+        grants.extend(self.wanted().iter().map(|wanted| wanted.grant.id.clone()));
+        for id in grants {
+            let Ok(kept) = self.ledger.load(&id).await else { return true };
+            let Some(stored) = kept.map(|kept| kept.stored) else { continue };
+            let is_theirs = stored.user.is_none_or(|kept| kept.folded() == user.folded());
+            if is_theirs
+                && stored.client_id == grant.client_id()
+                && stored.token_endpoint == grant.source()
+            {
+                return true;
+            }
+        }
+        false
     }
 
     /// As [`super::Tokens::revoke`].

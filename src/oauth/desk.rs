@@ -26,7 +26,6 @@ use super::slot::Key;
 use super::{Token, Wanted, forecast, verdict};
 use crate::clock;
 use crate::provider::{Grant, GrantId};
-use crate::secret::RefreshToken;
 use crate::store::{StoreError, StoredGrant, StoredRefusal};
 
 /// How long a caller waits at most: for the end of a pause, another request's turn and its own
@@ -308,17 +307,6 @@ impl Desk {
     /// The grants that the configuration names.
     pub(super) fn wanted(&self) -> Arc<[Wanted]> {
         Arc::clone(&self.wanted.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Uses `refresh_token` once for `grant`, outside of the store.
-    pub(super) async fn try_out(
-        &self,
-        grant: &Arc<Grant>,
-        scopes: &[String],
-        refresh_token: &RefreshToken,
-    ) -> Result<Answer, TokenError> {
-        let asked = self.issuer.issue(grant, scopes, By::RefreshToken(refresh_token)).await;
-        asked.inspect_err(|error| error.log(&grant.id, "no token"))
     }
 }
 

@@ -44,6 +44,7 @@ pub use answer::ProviderError;
 pub use browser::{CodeRequest, RedirectError, Redirected};
 use cache::Need;
 pub use client_key::check_client_key;
+use consent::Shown;
 use desk::Desk;
 pub use device::DeviceRequest;
 pub use error::{ErrorKind, Reach, TokenError};
@@ -123,6 +124,29 @@ pub enum AuthorizeError {
         /// Those that lack.
         missing: String,
     },
+}
+
+impl AuthorizeError {
+    /// What to do, in a clause.
+    pub fn fix(&self) -> String {
+        match self {
+            Self::Token(error) => error.fix.clone(),
+            Self::WrongUser { user, .. } => format!(
+                "have the right person sign in, or repeat with --as {user} if this is the one"
+            ),
+            Self::Redirect(_) => {
+                "begin again, and bring back the whole address that the browser was sent to".into()
+            }
+            Self::Denied { fix, .. } => fix.clone(),
+            Self::NoRefreshToken => {
+                "let it be asked for one: at Google by authorization_params = { \
+                                     access_type = \"offline\", prompt = \"consent\" }, at \
+                                     Microsoft and others by the scope offline_access"
+                    .into()
+            }
+            Self::NotGranted { .. } => "begin again, and tick every box".into(),
+        }
+    }
 }
 
 /// What came of [`Tokens::revoke`].
@@ -217,8 +241,8 @@ impl Tokens {
         refresh_token: RefreshToken,
         expected: &[Username],
     ) -> Result<Authorized, AuthorizeError> {
-        let (scopes, expected) = (scopes.to_vec(), expected.to_vec());
-        self.0.authorize(Arc::clone(grant), scopes, refresh_token, expected).await
+        let shown = Shown::RefreshToken(refresh_token);
+        self.0.authorize(Arc::clone(grant), scopes.to_vec(), shown, expected.to_vec()).await
     }
 
     /// What a browser is sent to so that a person consents to `scopes` by `grant`; the answer comes

@@ -4,6 +4,11 @@
 //! signature: they came over TLS from the token endpoint itself, as an answer to our own request,
 //! and OpenID Connect Core section 3.1.3.7 number 6 lets that stand in place of the signature. They
 //! decide only whether a consent is kept under an account's name, never who may sign in.
+//!
+//! An `email` that the provider itself calls unverified (Core section 5.1) is no name: whoever
+//! signed up wrote it, and may have written somebody else's. One about which nothing is said counts,
+//! because Entra and others say nothing. A name with a domain counts before one without: where
+//! `preferred_username` is a short name, mail goes by `email`.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,7 +18,10 @@ use zeroize::Zeroizing;
 use crate::names::Username;
 
 /// Where the name stands: Entra's, Entra's in access tokens, everybody's.
-const CLAIMS: [&str; 3] = ["preferred_username", "upn", "email"];
+const CLAIMS: [&str; 3] = ["preferred_username", "upn", EMAIL];
+
+/// The claim that `email_verified` is about.
+const EMAIL: &str = "email";
 
 /// The name that `id_token` gives, or else `access_token`; `None` where neither has one.
 pub(super) fn named(id_token: Option<&str>, access_token: &str) -> Option<Username> {
@@ -26,7 +34,15 @@ fn claimed(token: &str) -> Option<Username> {
     let (_header, claims) = (parts.next()?, parts.next()?);
     let claims = Zeroizing::new(URL_SAFE_NO_PAD.decode(claims.trim_end_matches('=')).ok()?);
     let claims: Value = serde_json::from_slice(&claims).ok()?;
-    CLAIMS.iter().find_map(|claim| Username::parse(claims.get(claim)?.as_str()?).ok())
+    let names = CLAIMS.iter().filter(|&&claim| claim != EMAIL || !is_unverified(&claims));
+    let names = names.filter_map(|claim| Username::parse(claims.get(claim)?.as_str()?).ok());
+    let names = names.collect::<Vec<_>>();
+    names.iter().find(|name| name.domain().is_some()).or(names.first()).cloned()
+}
+
+/// Whether the provider says that `email` was not verified; some say it as a text.
+fn is_unverified(claims: &Value) -> bool {
+    claims.get("email_verified").is_some_and(|it| *it == false || *it == "false")
 }
 
 #[cfg(test)]
@@ -53,6 +69,33 @@ mod tests {
         assert_eq!(name(None, &access_token).unwrap(), "bob@contoso.com");
         let nameless = serde_json::json!({"sub": "1", "email": 7});
         assert_eq!(name(Some(&nameless), &access_token).unwrap(), "bob@contoso.com");
+    }
+
+    #[test]
+    fn person_is_not_who_wrote_an_address_that_nobody_verified() {
+        let told = |verified: Value| {
+            let claims = serde_json::json!({
+                "preferred_username": "mallory", "email": "alice@contoso.com",
+                "email_verified": verified,
+            });
+            name(Some(&claims), "opaque").unwrap()
+        };
+        for unverified in [Value::from(false), "false".into()] {
+            assert_eq!(told(unverified), "mallory");
+        }
+        for verified in [Value::from(true), "true".into(), Value::Null] {
+            assert_eq!(told(verified), "alice@contoso.com");
+        }
+        let alone = serde_json::json!({"email": "alice@contoso.com", "email_verified": false});
+        assert_eq!(name(Some(&alone), "opaque"), None);
+    }
+
+    #[test]
+    fn person_is_told_by_an_address_before_a_short_name() {
+        let claims = serde_json::json!({"preferred_username": "alice", "upn": "alice@contoso.com"});
+        assert_eq!(name(Some(&claims), "opaque").unwrap(), "alice@contoso.com");
+        let short = serde_json::json!({"preferred_username": "alice"});
+        assert_eq!(name(Some(&short), "opaque").unwrap(), "alice");
     }
 
     #[test]

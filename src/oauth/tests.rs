@@ -1,7 +1,9 @@
 //! What [`Tokens`] promises, tried against endpoints on loopback.
 
+mod browser;
 mod clients;
 mod consent;
+mod device;
 mod disk;
 mod forecast;
 mod keys;

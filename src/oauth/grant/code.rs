@@ -1,9 +1,13 @@
 //! The code of an authorization response (RFC 6749 section 4.1.3), turned into tokens once.
 
-use super::{Answer, Asker};
+use std::borrow::Cow;
+
+use oauth2::{AuthorizationCode, PkceCodeVerifier, RedirectUrl};
+
+use super::{Answer, Asker, read};
 use crate::oauth::error::TokenError;
 use crate::provider::Grant;
-use crate::secret::SecretString;
+use crate::secret::{ExposeSecret as _, SecretString};
 
 /// What a code is turned into tokens by.
 #[derive(Debug)]
@@ -16,12 +20,26 @@ pub(in crate::oauth) struct Redemption {
     pub(in crate::oauth) redirect_uri: String,
 }
 
-/// Asks for tokens once.
+/// Asks for tokens once. The scopes are those of the authorization request; this one repeats none.
 pub(super) async fn ask(
-    _asker: &Asker,
-    _grant: &Grant,
-    _scopes: &[String],
-    _redemption: &Redemption,
+    asker: &Asker,
+    grant: &Grant,
+    scopes: &[String],
+    redemption: &Redemption,
 ) -> Result<Answer, TokenError> {
-    Err(TokenError::configuration("not built".to_owned(), "bring a refresh token"))
+    let Redemption { code, verifier, redirect_uri } = redemption;
+    let redirect_uri = RedirectUrl::new(redirect_uri.clone()).map_err(|_| {
+        let cause = format!("the redirect URI {redirect_uri:?} is no URL");
+        TokenError::configuration(cause, "correct `web.public_url`")
+    })?;
+    let client = asker.client();
+    let request = client
+        .exchange_code(AuthorizationCode::new(code.expose_secret().to_owned()))
+        .set_pkce_verifier(PkceCodeVerifier::new(verifier.expose_secret().to_owned()))
+        .set_redirect_uri(Cow::Owned(redirect_uri));
+    let request = asker
+        .extras()
+        .into_iter()
+        .fold(request, |request, (name, value)| request.add_extra_param(name, value));
+    read(asker.endpoint(), &grant.id, scopes, request.request_async(asker.endpoint()).await)
 }

@@ -122,12 +122,20 @@ pub(super) struct Answer {
     pub(super) refresh_token_life: Option<Duration>,
     /// Who consented, if it tells.
     pub(super) user: Option<Username>,
+    /// Those of the scopes that were not granted, as far as it tells.
+    pub(super) missing: Vec<String>,
 }
 
 impl Answer {
     /// An access token, and nothing to be kept.
     fn of_token(issued: Issued) -> Self {
-        Self { issued: Ok(issued), refresh_token: None, refresh_token_life: None, user: None }
+        Self {
+            issued: Ok(issued),
+            refresh_token: None,
+            refresh_token_life: None,
+            user: None,
+            missing: Vec::new(),
+        }
     }
 }
 
@@ -185,12 +193,18 @@ impl Issuer for Network {
         scopes: &'a [String],
     ) -> Asked<'a, DeviceAnswer> {
         Box::pin(async move {
+            if let Some(reason) = grant.server.no_device_flow {
+                let host = host_of(grant.source());
+                let cause = format!("{host} has no device flow for mail: {reason}");
+                return Err(TokenError::configuration(cause, device::instead(&grant.id)));
+            }
             let ends_at = Instant::now() + DEADLINE;
             let located = self.discovery.locate(&self.endpoints, &grant.server, ends_at).await?;
             let name = "device_authorization_endpoint";
             let Some(url) = &located.device_authorization else {
-                let cause = format!("{} has no device flow", host_of(grant.source()));
-                return Err(TokenError::configuration(cause, format!("write `{name}`")));
+                let cause = format!("{} names no device flow", host_of(grant.source()));
+                let fix = format!("{}, or write `{name}`", device::instead(&grant.id));
+                return Err(TokenError::configuration(cause, fix));
             };
             let asker = self.prepare(grant, name, url, &located.token, ends_at).await?;
             in_time(asker.host(), ends_at, device::begin(&asker, grant, scopes)).await
@@ -350,6 +364,7 @@ fn take(endpoint: &Endpoint, whose: &GrantId, scopes: &[String], answer: &TokenA
         refresh_token: refresh_token.and_then(|token| RefreshToken::parse(token.secret())),
         refresh_token_life: answer.refresh_token_life(),
         user: person::named(answer.id_token(), answer.access_token().secret()),
+        missing: missing.into_iter().map(str::to_owned).collect(),
     }
 }
 
@@ -362,6 +377,7 @@ fn salvage(endpoint: &Endpoint, whose: &GrantId, body: &[u8]) -> Result<Answer, 
             refresh_token: RefreshToken::parse(token.secret()),
             refresh_token_life: None,
             user: None,
+            missing: Vec::new(),
         }),
         Remains::Nothing => Err(no_token(endpoint)),
     }

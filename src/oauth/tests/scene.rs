@@ -25,6 +25,8 @@ pub(super) type Say = dyn FnMut(usize, &[String]) -> Result<Given, TokenError> +
 pub(super) struct Request {
     pub(super) scopes: Vec<String>,
     pub(super) refresh_token: Option<String>,
+    /// When it came.
+    pub(super) at: Instant,
 }
 
 pub(super) struct Script {
@@ -34,6 +36,8 @@ pub(super) struct Script {
     running: AtomicUsize,
     pub(super) overlapped: AtomicBool,
     revocation: Mutex<Result<(), TokenError>>,
+    /// How long device codes live, and the interval between polls.
+    device: Mutex<(Duration, Duration)>,
     events: Events,
 }
 
@@ -57,10 +61,16 @@ impl Issuer for Script {
                 By::RefreshToken(token) => Some(token.expose_secret().to_owned()),
                 By::Itself | By::Code(_) | By::DeviceCode(_) => None,
             };
-            self.events.lock().unwrap().push(format!("request {refresh_token:?}"));
+            let event = match by {
+                By::RefreshToken(_) | By::Itself => format!("request {refresh_token:?}"),
+                By::Code(redemption) => format!("code {:?}", redemption.code.expose_secret()),
+                By::DeviceCode(code) => format!("poll {:?}", code.expose_secret()),
+            };
+            self.events.lock().unwrap().push(event);
             let number = {
                 let mut requests = self.requests.lock().unwrap();
-                requests.push(Request { scopes: scopes.to_vec(), refresh_token });
+                let at = Instant::now();
+                requests.push(Request { scopes: scopes.to_vec(), refresh_token, at });
                 requests.len()
             };
             if self.running.fetch_add(1, Ordering::SeqCst) > 0 {
@@ -73,8 +83,17 @@ impl Issuer for Script {
         })
     }
 
-    fn locate<'a>(&'a self, _grant: &'a Arc<Grant>) -> Asked<'a, Arc<Located>> {
-        Box::pin(async { Err(TokenError::temporary("login.example", "the script has none")) })
+    fn locate<'a>(&'a self, grant: &'a Arc<Grant>) -> Asked<'a, Arc<Located>> {
+        let server = &grant.server;
+        let located = Located {
+            token: server.token_endpoint.clone().unwrap(),
+            authorization: server.authorization_endpoint.clone(),
+            device_authorization: server.device_authorization_endpoint.clone(),
+            revocation: server.revocation_endpoint.clone(),
+            issuer: server.issuer.clone(),
+            tells_issuer: server.tells_issuer,
+        };
+        Box::pin(async { Ok(Arc::new(located)) })
     }
 
     fn begin_device<'a>(
@@ -82,7 +101,17 @@ impl Issuer for Script {
         _grant: &'a Arc<Grant>,
         _scopes: &'a [String],
     ) -> Asked<'a, DeviceAnswer> {
-        Box::pin(async { Err(TokenError::temporary("login.example", "the script has none")) })
+        let (expires_in, interval) = *self.device.lock().unwrap();
+        Box::pin(async move {
+            Ok(DeviceAnswer {
+                device_code: "d3vice-code".into(),
+                user_code: "WDJB-MJHT".to_owned(),
+                verification_uri: "https://login.example/device".to_owned(),
+                verification_uri_complete: None,
+                expires_in,
+                interval,
+            })
+        })
     }
 
     fn revoke<'a>(
@@ -217,6 +246,7 @@ impl Scene {
             running: AtomicUsize::new(0),
             overlapped: AtomicBool::new(false),
             revocation: Mutex::new(Ok(())),
+            device: Mutex::new((15 * MINUTE, 5 * SECOND)),
             events: Arc::clone(&events),
         });
         let disk = Arc::new(Disk {
@@ -255,6 +285,11 @@ impl Scene {
     /// Puts `stored` into the store.
     pub(super) fn put(&self, stored: &StoredGrant) {
         self.disk.store.commit(&self.grant.id, stored).unwrap();
+    }
+
+    /// Puts `stored` into the store as the consent of `whom`.
+    pub(super) fn put_for(&self, whom: &GrantId, stored: &StoredGrant) {
+        self.disk.store.commit(whom, stored).unwrap();
     }
 
     /// What is kept.
@@ -307,6 +342,11 @@ impl Scene {
     /// The revocation endpoint answers so from now on.
     pub(super) fn revocation(&self, outcome: Result<(), TokenError>) {
         *self.script.revocation.lock().unwrap() = outcome;
+    }
+
+    /// Device codes live so long from now on, and may be asked for so often.
+    pub(super) fn device(&self, life: Duration, interval: Duration) {
+        *self.script.device.lock().unwrap() = (life, interval);
     }
 
     /// Asks for a token for `scope`.
@@ -367,6 +407,7 @@ pub(super) fn given(number: usize, life: Duration) -> Given {
         refresh_token: RefreshToken::parse(&format!("refresh-{number}")),
         refresh_token_life: None,
         user: None,
+        missing: Vec::new(),
     }
 }
 

@@ -128,8 +128,8 @@ impl OperatorError {
             Self::Malformed(_) => {
                 "use the program of the same version as the relay that runs".to_owned()
             }
+            Self::Consent(error) => error.fix(),
             Self::Name(_)
-            | Self::Consent(_)
             | Self::Password(_)
             | Self::Random(_)
             | Self::Store(_)
