@@ -204,6 +204,15 @@ impl Endpoint {
 
     /// Posts `form`; gives the body of an answer that is a success.
     pub(super) async fn post(&self, form: &[(&str, &str)]) -> Result<Vec<u8>, EndpointError> {
+        self.post_as(form, None).await
+    }
+
+    /// Posts `form` with this value of `Authorization`.
+    pub(super) async fn post_as(
+        &self,
+        form: &[(&str, &str)],
+        authorization: Option<HeaderValue>,
+    ) -> Result<Vec<u8>, EndpointError> {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
         let mut request = HttpRequest::new(body.into_bytes());
         *request.method_mut() = Method::POST;
@@ -213,6 +222,9 @@ impl Endpoint {
         })?;
         let form = HeaderValue::from_static("application/x-www-form-urlencoded");
         request.headers_mut().insert(header::CONTENT_TYPE, form);
+        if let Some(authorization) = authorization {
+            request.headers_mut().insert(header::AUTHORIZATION, authorization);
+        }
         let response = self.send(request).await?;
         if !response.status().is_success() {
             return Err(read_error(response).await);

@@ -4,8 +4,11 @@
 //! there is none. Nothing that an endpoint says reaches a log, an error or a client unescaped.
 
 mod answer;
+mod assertion;
 mod browser;
 mod cache;
+mod certificate;
+mod client_key;
 mod consent;
 mod desk;
 mod device;
@@ -17,10 +20,14 @@ mod grant;
 mod insistence;
 mod jitter;
 mod keeper;
+mod key_problem;
 mod ledger;
 mod moment;
 mod pause;
+mod pem;
 mod person;
+mod rsa_key;
+mod service_account_key;
 mod slot;
 #[cfg(test)]
 mod stand_in;
@@ -35,10 +42,13 @@ use std::sync::{Arc, PoisonError};
 pub use answer::ProviderError;
 pub use browser::{CodeRequest, RedirectError, Redirected};
 use cache::Need;
+pub use client_key::check_client_key;
 use desk::Desk;
 pub use device::DeviceRequest;
 pub use error::{ErrorKind, Reach, TokenError};
+pub use key_problem::{KeyFacts, KeyPart, KeyProblem};
 use ledger::Ledger;
+pub use service_account_key::check_service_account;
 use slot::Key;
 pub use status::{GrantStatus, TokenState};
 

@@ -242,24 +242,35 @@ impl Network {
     ) -> Result<Asker, TokenError> {
         let (endpoints, of) = (Arc::clone(&self.endpoints), Arc::clone(grant));
         let (url, audience) = (url.to_owned(), audience.to_owned());
-        let prepared = tokio::task::spawn_blocking(move || {
+        let read = move || {
             let endpoint = endpoints.open(name, &url, &of.server)?;
             let proof = of.way.client().map(|client| Proof::read(client, &audience));
             Ok(Asker::new(endpoint, &of, proof.transpose()?.unwrap_or(Proof::None)))
-        });
-        let Ok(prepared) = timeout_at(ends_at, prepared).await else {
-            let cause = format!("client_secret or ca_file cannot be read within {DEADLINE:?}");
-            let fix = "look at the disk or the program that it comes from";
-            return Err(TokenError {
-                kind: ErrorKind::Temporary,
-                ..TokenError::configuration(cause, fix)
-            });
         };
-        prepared.unwrap_or_else(|_| {
-            let host = host_of(grant.source());
-            Err(TokenError::temporary(&host, "the relay is shutting down"))
-        })
+        aside(grant, "client_secret, private_key or ca_file", ends_at, read).await
     }
+}
+
+/// Has `read` read what a request by `grant` takes, which is called `what`, away from the threads
+/// that serve sessions.
+async fn aside<T: Send + 'static>(
+    grant: &Grant,
+    what: &str,
+    ends_at: Instant,
+    read: impl FnOnce() -> Result<T, TokenError> + Send + 'static,
+) -> Result<T, TokenError> {
+    let Ok(read) = timeout_at(ends_at, tokio::task::spawn_blocking(read)).await else {
+        let cause = format!("{what} cannot be read within {DEADLINE:?}");
+        let fix = "look at the disk or the program that it comes from";
+        return Err(TokenError {
+            kind: ErrorKind::Temporary,
+            ..TokenError::configuration(cause, fix)
+        });
+    };
+    read.unwrap_or_else(|_| {
+        let host = host_of(grant.source());
+        Err(TokenError::temporary(&host, "the relay is shutting down"))
+    })
 }
 
 /// The answer of the endpoint at `host`, if it comes before `ends_at`.
@@ -276,52 +287,74 @@ async fn in_time<T>(
     })
 }
 
-/// Reads what came of a request for `scopes`. A `RequestTokenError` never gets further than this: its `Parse`
-/// holds the raw answer.
+/// Reads what came of a request for `scopes`. A `RequestTokenError` never gets further than this: its
+/// `Parse` holds the raw answer.
 fn read(
     endpoint: &Endpoint,
     whose: &GrantId,
     scopes: &[String],
     asked: Result<TokenAnswer, RequestTokenError<EndpointError, ProviderError>>,
 ) -> Result<Answer, TokenError> {
-    let no_token = || {
-        let reason = "its answer holds no token (RFC 6749 section 5.1)";
-        TokenError { is_answer_lost: true, ..TokenError::temporary(endpoint.host(), reason) }
-    };
     match asked {
-        Ok(answer) => {
-            let missing = answer.not_granted(scopes);
-            if !missing.is_empty() {
-                warn!(
-                    grant = %whose,
-                    ?missing,
-                    hint = "authorize the account again, and tick every box",
-                    "the token lacks permissions"
-                );
-            }
-            let refresh_token = answer.refresh_token();
-            Ok(Answer {
-                issued: issue(&answer)
-                    .map_err(|reason| TokenError::temporary(endpoint.host(), reason)),
-                refresh_token: refresh_token.and_then(|token| RefreshToken::parse(token.secret())),
-                user: person::named(answer.id_token(), answer.access_token().secret()),
-            })
-        }
+        Ok(answer) => Ok(take(endpoint, whose, scopes, &answer)),
         Err(RequestTokenError::ServerResponse(said)) => {
             Err(verdict::judge(endpoint.host(), whose, said))
         }
         Err(RequestTokenError::Request(error)) => Err(error_of(endpoint, whose, error)),
-        Err(RequestTokenError::Parse(_, body)) => match Remains::of(&Zeroizing::new(body)) {
-            Remains::Error(said) => Err(verdict::judge(endpoint.host(), whose, said)),
-            Remains::RefreshToken(token) => Ok(Answer {
-                issued: Err(no_token()),
-                refresh_token: RefreshToken::parse(token.secret()),
-                user: None,
-            }),
-            Remains::Nothing => Err(no_token()),
-        },
-        Err(RequestTokenError::Other(_)) => Err(no_token()),
+        Err(RequestTokenError::Parse(_, body)) => salvage(endpoint, whose, &Zeroizing::new(body)),
+        Err(RequestTokenError::Other(_)) => Err(no_token(endpoint)),
     }
+}
+
+/// The same of a request that the `oauth2` crate did not make: the body of its answer.
+fn read_body(
+    endpoint: &Endpoint,
+    whose: &GrantId,
+    scopes: &[String],
+    asked: Result<Vec<u8>, EndpointError>,
+) -> Result<Answer, TokenError> {
+    let body = asked.map(Zeroizing::new).map_err(|error| error_of(endpoint, whose, error))?;
+    match serde_json::from_slice(&body) {
+        Ok(answer) => Ok(take(endpoint, whose, scopes, &answer)),
+        Err(_) => salvage(endpoint, whose, &body),
+    }
+}
+
+/// Takes what `answer` gives.
+fn take(endpoint: &Endpoint, whose: &GrantId, scopes: &[String], answer: &TokenAnswer) -> Answer {
+    let missing = answer.not_granted(scopes);
+    if !missing.is_empty() {
+        warn!(
+            grant = %whose,
+            ?missing,
+            hint = "authorize the account again, and tick every box",
+            "the token lacks permissions"
+        );
+    }
+    let refresh_token = answer.refresh_token();
+    Answer {
+        issued: issue(answer).map_err(|reason| TokenError::temporary(endpoint.host(), reason)),
+        refresh_token: refresh_token.and_then(|token| RefreshToken::parse(token.secret())),
+        user: person::named(answer.id_token(), answer.access_token().secret()),
+    }
+}
+
+/// Takes what there is in the `body` of an answer that holds no access token.
+fn salvage(endpoint: &Endpoint, whose: &GrantId, body: &[u8]) -> Result<Answer, TokenError> {
+    match Remains::of(body) {
+        Remains::Error(said) => Err(verdict::judge(endpoint.host(), whose, said)),
+        Remains::RefreshToken(token) => Ok(Answer {
+            issued: Err(no_token(endpoint)),
+            refresh_token: RefreshToken::parse(token.secret()),
+            user: None,
+        }),
+        Remains::Nothing => Err(no_token(endpoint)),
+    }
+}
+
+fn no_token(endpoint: &Endpoint) -> TokenError {
+    let reason = "its answer holds no token (RFC 6749 section 5.1)";
+    TokenError { is_answer_lost: true, ..TokenError::temporary(endpoint.host(), reason) }
 }
 
 /// What a failed exchange with `endpoint` means for the grant `whose`.
