@@ -1,244 +1,347 @@
-//! The keys by which tokens are obtained, which an account has or inherits from its provider, and
-//! the grants made of them: one for all accounts of one application, one for each person.
+//! The grants of a file, made of the keys that an account has or inherits from its provider: one
+//! for all accounts of one application, one for each person.
+//!
+//! A key that the account itself has and its grant does not take is refused. A default of the
+//! provider that does not fit is not used: one table may serve people and applications.
+
+mod azure;
+mod client;
+mod keys;
+mod service_account;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::names::{AccountPattern, Username};
-use crate::provider::{AuthorizationServer, Client, ClientAuth, Grant, GrantId, GrantKind, Way};
-use crate::secret::SecretSource;
+use crate::provider::{AuthorizationServer, Grant, GrantId, GrantKind, Way};
 
-use super::endpoint::{Endpoints, Tenant};
+use self::keys::{Key, misplaced};
+use super::endpoint::Endpoint;
 use super::field::Field;
 use super::file::Reported;
-use super::later;
+use super::presets;
 use super::providers::ProviderEntry;
-use super::table::Table;
+use super::tenant::Tenant;
 
-/// Longest client id, in characters. Entra's have 36, Google's 72; RFC 6749 sets no limit.
-const CLIENT_ID_LEN_MAX: usize = 1024;
+pub(super) use self::keys::GrantKeys;
 
-/// A key that may be left out, and may be wrong.
-type Key<T> = Result<Option<T>, Reported>;
-
-/// The keys of a grant in one table.
-pub(super) struct GrantKeys<'t> {
-    kind: Key<GrantKind>,
-    tenant: Key<(Field<'t>, Tenant)>,
-    client_id: Key<String>,
-    client_secret: Key<(Field<'t>, SecretSource)>,
-}
-
-impl<'t> GrantKeys<'t> {
-    /// No keys.
-    pub(super) fn none() -> Self {
-        Self { kind: Ok(None), tenant: Ok(None), client_id: Ok(None), client_secret: Ok(None) }
-    }
-
-    /// Takes them out of `table`.
-    pub(super) fn read(table: &mut Table<'t>) -> Self {
-        let kinds = [GrantKind::ClientCredentials, GrantKind::AuthorizationCode]
-            .map(|kind| (kind.name(), kind));
-        Self {
-            kind: table.read("grant", |field| field.choice(&kinds, later::GRANTS)),
-            tenant: table.read("tenant", |field| {
-                let tenant = Tenant::read(&field)?;
-                Ok((field, tenant))
-            }),
-            client_id: table.read("client_id", |field| client_id(&field)),
-            client_secret: table.read("client_secret", |field| {
-                let secret = field.secret()?;
-                Ok((field, secret))
-            }),
-        }
-    }
-
-    /// Reports a tenant that none of `endpoints` has a place for.
-    pub(super) fn check(&self, endpoints: &Endpoints) -> Result<(), Reported> {
-        match &self.tenant {
-            Ok(Some((field, _))) if !endpoints.take_tenant() => Err(misplaced(field)),
-            _ => Ok(()),
-        }
-    }
-}
-
-fn client_id(field: &Field<'_>) -> Result<String, Reported> {
-    let text = field.text()?;
-    // RFC 6749 appendix A.1: printable ASCII.
-    let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-    if printable && (1..=CLIENT_ID_LEN_MAX).contains(&text.len()) {
-        Ok(text.to_owned())
-    } else {
-        Err(field.problem(
-            "is no client id",
-            "write the application (client) ID: printable ASCII, at most 1,024 characters",
-        ))
-    }
-}
-
-/// What makes two accounts share a grant: provider, tenant, client id.
-type Application = (String, Option<Tenant>, String);
-
-/// The grants of a file.
+/// The grants of a file that accounts share.
 #[derive(Default)]
 pub(super) struct Grants {
-    /// Those of applications, with the key of the first account that has it.
-    shared: BTreeMap<Application, (String, Arc<Grant>)>,
+    /// Each with the key of the first account that has it.
+    shared: BTreeMap<GrantId, (String, Arc<Grant>)>,
+    /// The commands, each of which is a grant.
+    commands: Vec<Arc<Grant>>,
+}
+
+/// One account that asks for its grant.
+struct Asking<'a, 't> {
+    account: &'a Field<'t>,
+    names: Result<&'a AccountPattern, Reported>,
+    own: &'a GrantKeys<'t>,
+    provider: &'a ProviderEntry<'t>,
+    kind: GrantKind,
 }
 
 impl Grants {
-    /// The grant that `keys`, or else those of its provider, make for the account `account`, which
-    /// covers `names`.
+    /// The grant that `own` keys, or else those of its provider, make for the account `account`,
+    /// which covers `names`.
     pub(super) fn make<'t>(
         &mut self,
         account: &Field<'t>,
         names: Result<&AccountPattern, Reported>,
-        keys: GrantKeys<'t>,
+        own: &GrantKeys<'t>,
         provider: &ProviderEntry<'t>,
     ) -> Result<Arc<Grant>, Reported> {
-        let defaults = &provider.defaults;
-        let kind = or_default(keys.kind, &defaults.kind).and_then(|kind| {
+        let kind = or_default(&own.kind, &provider.defaults.kind)?;
+        let (_, kind) = kind.ok_or_else(|| {
             let help = "write grant = \"authorization-code\" for a person's consent, or \
                         \"client-credentials\" for an application's permission";
-            kind.ok_or_else(|| account.lacks("grant", help))
+            account.lacks("grant", help)
+        })?;
+        let asking = Asking { account, names, own, provider, kind };
+        let fits = own.refuse_foreign(kind);
+        let has = asking.refuse_kind();
+        let made = has.and_then(|()| {
+            let scopes = asking.check_scopes();
+            let made = self.make_kind(&asking);
+            scopes.and(made)
         });
-        let tenant = tenant(account, or_default(keys.tenant, &defaults.tenant), provider, kind);
-        let client_id = or_default(keys.client_id, &defaults.client_id).and_then(|client_id| {
-            let help = "write the application (client) ID";
-            client_id.ok_or_else(|| account.lacks("client_id", help))
-        });
-        let secret = or_default(keys.client_secret, &defaults.client_secret);
-        let kind = kind?;
-        match kind {
+        fits.and(made)
+    }
+
+    fn make_kind(&mut self, asking: &Asking<'_, '_>) -> Result<Arc<Grant>, Reported> {
+        match asking.kind {
+            GrantKind::AuthorizationCode | GrantKind::DeviceCode | GrantKind::Password => {
+                asking.persons_grant()
+            }
             GrantKind::ClientCredentials => {
-                let help = "write client_secret = { env = \"NAME\" }, { file = \"PATH\" } or \
-                            { command = [\"PROGRAM\"] }";
-                let secret = secret
-                    .and_then(|secret| secret.ok_or_else(|| account.lacks("client_secret", help)));
-                let application = (provider.provider.name.clone(), tenant?, client_id?);
-                self.share(account, application, secret?, provider)
+                let tenant = asking.tenant(asking.tenant_key());
+                let client = asking.client();
+                let server = asking.server_of(tenant.as_ref().ok().and_then(Option::as_ref));
+                let (tenant, (at, client)) = (tenant?, client?);
+                let id = asking.application(tenant.as_ref(), &client.id);
+                let grant = asking.grant(id, Way::ClientCredentials(client), server?);
+                self.share(&at, grant)
             }
-            GrantKind::WorkloadIdentity
-            | GrantKind::DeviceCode
-            | GrantKind::Password
-            | GrantKind::ServiceAccount
-            | GrantKind::ManagedIdentity
-            | GrantKind::Command => Err(account.not_in_this_version(later::OTHER_GRANT_KINDS)),
-            GrantKind::AuthorizationCode => {
-                let person = person(account, names);
-                let (tenant, endpoints) = (tenant?, &provider.endpoints);
-                Ok(Arc::new(Grant {
-                    id: GrantId::Account(person?),
-                    way: Way::AuthorizationCode(Client {
-                        id: client_id?,
-                        auth: secret?
-                            .map_or(ClientAuth::None, |(_, secret)| ClientAuth::SecretPost(secret)),
-                        secret_ends_at: None,
-                    }),
-                    server: server(endpoints, tenant.as_ref(), provider),
-                    refresh_idle: provider.refresh_idle,
-                }))
+            GrantKind::WorkloadIdentity => self.share(asking.account, asking.workload()?),
+            GrantKind::ManagedIdentity => self.share(asking.account, asking.managed()?),
+            GrantKind::ServiceAccount => {
+                let (at, grant) = asking.service_account()?;
+                self.share(&at, grant)
             }
+            GrantKind::Command => self.command(asking),
         }
     }
 
-    /// The grant of `application`, of which there is one for all of its accounts.
-    fn share(
-        &mut self,
-        account: &Field<'_>,
-        application: Application,
-        (secret_field, client_secret): (Field<'_>, SecretSource),
-        provider: &ProviderEntry<'_>,
-    ) -> Result<Arc<Grant>, Reported> {
-        let auth = ClientAuth::SecretPost(client_secret);
-        if let Some((first, grant)) = self.shared.get(&application) {
-            if grant.way.client().is_some_and(|first| first.auth.is_same_as(&auth)) {
-                return Ok(Arc::clone(grant));
+    /// The grant, of which there is one for all accounts that name it. What differs is reported at
+    /// `at`.
+    fn share(&mut self, at: &Field<'_>, (account, grant): Made) -> Result<Arc<Grant>, Reported> {
+        if let Some((first, shared)) = self.shared.get(&grant.id) {
+            if shared.way.is_same_as(&grant.way) {
+                return Ok(Arc::clone(shared));
             }
-            return Err(secret_field.problem(
+            let kind = shared.kind();
+            if kind != grant.kind() {
+                return Err(at.problem(
+                    format!("is of an application that `{first}` names with grant = \"{kind}\""),
+                    "write one grant for both, or describe the provider a second time in a \
+                     [providers.NAME] of another name",
+                ));
+            }
+            return Err(at.problem(
                 format!("is not that of `{first}`, which names the same application"),
                 "write one secret for both, here and there alike or once in the provider's table",
             ));
         }
-        let (provider_name, tenant, client_id) = &application;
-        let grant = Arc::new(Grant {
-            id: GrantId::Application {
-                provider: provider_name.clone(),
-                tenant: tenant.as_ref().map(ToString::to_string),
-                client_id: client_id.clone(),
-            },
-            way: Way::ClientCredentials(Client {
-                id: client_id.clone(),
-                auth,
-                secret_ends_at: None,
-            }),
-            server: server(&provider.endpoints, tenant.as_ref(), provider),
-            refresh_idle: None,
+        let grant = Arc::new(grant);
+        self.shared.insert(grant.id.clone(), (account, Arc::clone(&grant)));
+        Ok(grant)
+    }
+
+    /// The grant of a program that prints a token: one for all accounts that run it alike.
+    fn command(&mut self, asking: &Asking<'_, '_>) -> Result<Arc<Grant>, Reported> {
+        let command = asking.key(|keys| &keys.command)?;
+        let (_, command) = command.ok_or_else(|| {
+            let help = "write command = [\"PROGRAM\", \"ARGUMENT\"], which prints an access token";
+            asking.account.lacks("command", help)
+        })?;
+        let way = Way::Command(command);
+        let provider = &asking.provider.provider.name;
+        let same = self.commands.iter().find(|grant| {
+            let is_of_provider =
+                matches!(&grant.id, GrantId::Application { provider: of, .. } if of == provider);
+            is_of_provider && grant.way.is_same_as(&way)
         });
-        self.shared.insert(application, (account.key().to_owned(), Arc::clone(&grant)));
+        if let Some(same) = same {
+            return Ok(Arc::clone(same));
+        }
+        // Arguments tell two uses of one program apart, and may be secret: the first account that
+        // has the command stands for them.
+        let program = match &way {
+            Way::Command(command) => command.program().display().to_string(),
+            _ => String::new(),
+        };
+        let name = format!("{program} for {}", asking.names?);
+        let id = asking.application(None, &name);
+        let (_, grant) = asking.grant(id, way, AuthorizationServer::default());
+        let grant = Arc::new(grant);
+        self.commands.push(Arc::clone(&grant));
         Ok(grant)
     }
 }
 
-fn server(
-    endpoints: &Endpoints,
-    tenant: Option<&Tenant>,
-    provider: &ProviderEntry<'_>,
-) -> AuthorizationServer {
-    let revocation = endpoints.revocation.as_ref();
-    AuthorizationServer {
-        token_endpoint: Some(endpoints.token.of_tenant(tenant)),
-        revocation_endpoint: revocation.map(|endpoint| endpoint.of_tenant(tenant)),
-        ca_file: provider.provider.ca_file.clone(),
-        ..AuthorizationServer::default()
+/// A grant, and the key of the account that it was made for.
+type Made = (String, Grant);
+
+impl<'a, 't> Asking<'a, 't> {
+    /// A key of the account, or else its default.
+    fn key<T: Clone>(
+        &self,
+        pick: impl for<'k> Fn(&'k GrantKeys<'t>) -> &'k Key<'t, T>,
+    ) -> Key<'t, T> {
+        or_default(pick(self.own), pick(&self.provider.defaults))
+    }
+
+    /// Reports a grant that the provider does not have, or that is one person's where the account
+    /// stands for many.
+    fn refuse_kind(&self) -> Result<(), Reported> {
+        let refused = self.provider.preset.as_ref().and_then(|preset| (preset.refused)(self.kind));
+        if let Some(no_grant) = refused {
+            return Err(self.account.problem(no_grant.problem, no_grant.help));
+        }
+        if self.kind.is_personal() { self.person().map(drop) } else { Ok(()) }
+    }
+
+    fn check_scopes(&self) -> Result<(), Reported> {
+        let preset = self.provider.preset.as_ref().filter(|preset| preset.endpoints.are_of_entra());
+        let worldwide = presets::entra_scopes();
+        let right = preset.map_or(&worldwide, |preset| &preset.scopes);
+        let is_entra = self.provider.endpoints.are_of_entra();
+        self.provider.scopes.check(self.kind, is_entra, right)
+    }
+
+    /// A person's grant, which nobody shares.
+    fn persons_grant(&self) -> Result<Arc<Grant>, Reported> {
+        let person = self.person();
+        let tenant = self.tenant(self.tenant_key());
+        let client = self.client();
+        let password = self.password();
+        let server = self.server_of(tenant.as_ref().ok().and_then(Option::as_ref));
+        let consent = self.check_consent();
+        let ((_, client), password) = (client?, password?);
+        let way = match (self.kind, password) {
+            (GrantKind::Password, Some(password)) => Way::Password { client, password },
+            (GrantKind::DeviceCode, _) => Way::DeviceCode(client),
+            _ => Way::AuthorizationCode(client),
+        };
+        (tenant?, consent?);
+        let (_, grant) = self.grant(GrantId::Account(person?), way, server?);
+        Ok(Arc::new(grant))
+    }
+
+    /// The one person of the account.
+    fn person(&self) -> Result<Username, Reported> {
+        match self.names? {
+            AccountPattern::Exact(name) => Ok(name.folded()),
+            AccountPattern::Domain(_) => Err(self.account.problem(
+                format!(
+                    "stands for many mailboxes, and has \"{}\", the grant of one person",
+                    self.kind
+                ),
+                "write an account for each person, or grant = \"client-credentials\" for all of \
+                 them",
+            )),
+        }
+    }
+
+    /// The person's password at the provider, where the grant is of that kind.
+    fn password(&self) -> Result<Option<crate::secret::SecretSource>, Reported> {
+        if self.kind != GrantKind::Password {
+            return Ok(None);
+        }
+        let (_, password) = self.key(|keys| &keys.password)?.ok_or_else(|| {
+            let help = "write password = { env = \"NAME\" }, { file = \"PATH\" } or \
+                        { command = [\"PROGRAM\"] }: the person's password at the provider";
+            self.account.lacks("password", help)
+        })?;
+        // Microsoft's "OAuth 2.0 Resource Owner Password Credentials", and RFC 9700 section 2.4.
+        self.account.warning(
+            "has grant = \"password\", which providers are ending: it fails wherever a second \
+             factor is asked for",
+            "write grant = \"authorization-code\", and consent once by `mailbearer authorize \
+             ACCOUNT`",
+        );
+        Ok(Some(password))
+    }
+
+    /// Reports a device flow that cannot begin, and warns where consent cannot be given through
+    /// mailbearer at all.
+    fn check_consent(&self) -> Result<(), Reported> {
+        let endpoints = &self.provider.endpoints;
+        let name = &self.provider.provider.name;
+        let by_device = endpoints.is_discovered || endpoints.device_authorization.is_some();
+        let by_browser = endpoints.is_discovered || endpoints.authorization.is_some();
+        match self.kind {
+            GrantKind::DeviceCode if !by_device => Err(self.account.problem(
+                format!("has \"device-code\", and its provider {name} has no device flow"),
+                format!(
+                    "write `device_authorization_endpoint` or `issuer` in [providers.{name}], or \
+                     grant = \"authorization-code\""
+                ),
+            )),
+            GrantKind::AuthorizationCode if !by_browser && !by_device => {
+                self.account.warning(
+                    format!(
+                        "cannot be given consent by browser: its provider {name} has no \
+                         authorization_endpoint"
+                    ),
+                    format!(
+                        "write `authorization_endpoint` or `issuer` in [providers.{name}], or \
+                         bring a refresh token by `mailbearer authorize ACCOUNT \
+                         --refresh-token-stdin`"
+                    ),
+                );
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn tenant_key(&self) -> Key<'t, Tenant> {
+        self.key(|keys| &keys.tenant)
+    }
+
+    /// The tenant, just where an endpoint has a place for one; an application is of a single one.
+    fn tenant(&self, tenant: Key<'t, Tenant>) -> Result<Option<Tenant>, Reported> {
+        match (tenant?, self.provider.endpoints.take_tenant()) {
+            (Some((field, tenant)), true) => {
+                if !self.kind.is_personal() {
+                    tenant.refuse_several(&field)?;
+                }
+                Ok(Some(tenant))
+            }
+            (None, false) => Ok(None),
+            (None, true) => Err(self.account.lacks(
+                "tenant",
+                "write the directory (tenant) ID or a domain of the organisation",
+            )),
+            (Some((field, _)), false) => Err(misplaced(&field)),
+        }
+    }
+
+    /// Who is asked by a client of `tenant`.
+    fn server_of(&self, tenant: Option<&Tenant>) -> Result<AuthorizationServer, Reported> {
+        let provider = self.provider;
+        let endpoints = &provider.endpoints;
+        if let Some((field, endpoint)) = &provider.token_endpoint {
+            endpoint.refuse_in_clear(field)?;
+        }
+        if endpoints.token.is_none() && !endpoints.is_discovered {
+            let at = provider.field.as_ref().unwrap_or(self.account);
+            return Err(at.lacks(
+                "token_endpoint",
+                "write token_endpoint = \"https://id.example/token\", or `issuer`",
+            ));
+        }
+        let of_tenant = |endpoint: &Option<Endpoint>| {
+            endpoint.as_ref().map(|endpoint| endpoint.of_tenant(tenant))
+        };
+        Ok(AuthorizationServer {
+            issuer: of_tenant(&endpoints.issuer),
+            is_discovered: endpoints.is_discovered,
+            tells_issuer: endpoints.tells_issuer,
+            token_endpoint: of_tenant(&endpoints.token),
+            authorization_endpoint: of_tenant(&endpoints.authorization),
+            device_authorization_endpoint: of_tenant(&endpoints.device_authorization),
+            no_device_flow: provider.preset.as_ref().and_then(|preset| preset.no_device_flow),
+            revocation_endpoint: of_tenant(&endpoints.revocation),
+            authorization_params: provider.authorization_params.clone(),
+            resource: provider.resource.clone(),
+            loopback_redirect: provider.loopback_redirect(),
+            ca_file: provider.provider.ca_file.clone(),
+        })
+    }
+
+    /// The name of an application's grant.
+    fn application(&self, tenant: Option<&Tenant>, client_id: &str) -> GrantId {
+        GrantId::Application {
+            provider: self.provider.provider.name.clone(),
+            tenant: tenant.map(ToString::to_string),
+            client_id: client_id.to_owned(),
+        }
+    }
+
+    fn grant(&self, id: GrantId, way: Way, server: AuthorizationServer) -> Made {
+        let refresh_idle = self.provider.refresh_idle.filter(|_| self.kind.is_kept());
+        (self.account.key().to_owned(), Grant { id, way, server, refresh_idle })
     }
 }
 
-/// The one person of the account `account`, which covers `names`.
-fn person(
-    account: &Field<'_>,
-    names: Result<&AccountPattern, Reported>,
-) -> Result<Username, Reported> {
-    match names? {
-        AccountPattern::Exact(name) => Ok(name.folded()),
-        AccountPattern::Domain(_) => Err(account.problem(
-            "stands for many mailboxes, and has \"authorization-code\", the grant of one person",
-            "write an account for each person, or grant = \"client-credentials\" for all of them",
-        )),
-    }
-}
-
-fn or_default<T: Clone>(own: Key<T>, default: &Key<T>) -> Key<T> {
+/// The account's own key, or else the provider's.
+fn or_default<'t, T: Clone>(own: &Key<'t, T>, default: &Key<'t, T>) -> Key<'t, T> {
     match own {
         Ok(None) => default.clone(),
-        own => own,
+        own => own.clone(),
     }
-}
-
-/// The tenant, just where an endpoint has a place for one; an application is of a single one.
-fn tenant(
-    account: &Field<'_>,
-    tenant: Key<(Field<'_>, Tenant)>,
-    provider: &ProviderEntry<'_>,
-    kind: Result<GrantKind, Reported>,
-) -> Key<Tenant> {
-    match (tenant?, provider.endpoints.take_tenant()) {
-        (Some((field, tenant)), true) => {
-            if kind == Ok(GrantKind::ClientCredentials) {
-                tenant.refuse_several(&field)?;
-            }
-            Ok(Some(tenant))
-        }
-        (None, false) => Ok(None),
-        (None, true) => Err(account
-            .lacks("tenant", "write the directory (tenant) ID or a domain of the organisation")),
-        (Some((field, _)), false) => Err(misplaced(&field)),
-    }
-}
-
-fn misplaced(tenant: &Field<'_>) -> Reported {
-    tenant.problem(
-        "has no place in the provider's endpoints",
-        "leave it out, or write {tenant} where it belongs in `token_endpoint`",
-    )
 }

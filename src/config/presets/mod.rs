@@ -1,40 +1,110 @@
-//! The providers that are built in.
-//!
-//! Sources: Microsoft's "Authenticate an IMAP, POP or SMTP connection using OAuth" (endpoint,
-//! scope), "Settings for POP and IMAP access" and "SMTP AUTH client submission" (hosts), and the
-//! replies of Exchange Online to EHLO; "Refresh tokens in the Microsoft identity platform" (their
-//! life).
+//! The providers that are built in, one file for each family. All of it is from what the providers
+//! document; nobody has tried it against a live service.
+
+mod fastmail;
+mod google;
+mod microsoft;
+mod yahoo;
 
 use std::time::Duration;
 
-use crate::provider::{GrantKind, MailHost, Mechanism, PerProtocol, Provider, UpstreamTls};
+use crate::provider::{
+    GrantKind, LoopbackRedirect, MailHost, Mechanism, PerProtocol, Provider, UpstreamTls,
+};
 
-use super::endpoint::{Endpoint, Endpoints};
-
-/// The name of Exchange Online, worldwide cloud.
-pub(super) const MICROSOFT: &str = "microsoft";
-
-/// What Exchange Online shows to EHLO when a session begins; AUTH and STARTTLS are ours to show.
-const MICROSOFT_EHLO: &[&str] = &[
-    "SIZE 157286400",
-    "PIPELINING",
-    "DSN",
-    "ENHANCEDSTATUSCODES",
-    "8BITMIME",
-    "BINARYMIME",
-    "CHUNKING",
-    "SMTPUTF8",
-];
-
-/// After how long without use Entra lets a refresh token die. It has no endpoint to revoke one.
-const MICROSOFT_REFRESH_IDLE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+use super::endpoint::Endpoints;
 
 /// A provider that is built in.
 pub(super) struct Preset {
     pub(super) provider: Provider,
     pub(super) endpoints: Endpoints,
-    pub(super) scopes: fn(GrantKind) -> PerProtocol<Vec<String>>,
-    pub(super) refresh_idle: Duration,
+    pub(super) scopes: PresetScopes,
+    /// What authorization requests add.
+    pub(super) authorization_params: &'static [(&'static str, &'static str)],
+    pub(super) loopback_redirect: LoopbackRedirect,
+    /// After how long without use it lets a refresh token die, if it says.
+    pub(super) refresh_idle: Option<Duration>,
+    /// Why there is no device flow for mail, if there is none.
+    pub(super) no_device_flow: Option<&'static str>,
+    /// The grants that it does not have.
+    pub(super) refused: fn(GrantKind) -> Option<NoGrant>,
+}
+
+/// Why a provider does not have a grant, and what it has instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NoGrant {
+    /// The end of a sentence that begins with the account.
+    pub(super) problem: &'static str,
+    /// What to write.
+    pub(super) help: &'static str,
+}
+
+/// What a provider is asked for, by grant.
+#[derive(Debug, Clone, Default)]
+pub(super) struct PresetScopes {
+    /// What lets a person's token into the mail servers.
+    pub(super) person: PerProtocol<String>,
+    /// What a person consents to besides: that it lasts, and that it tells who it was.
+    pub(super) consent: &'static [&'static str],
+    /// What lets an application's token in.
+    pub(super) application: String,
+}
+
+impl PresetScopes {
+    /// The scopes that a grant of `kind` asks for.
+    pub(super) fn of(&self, kind: GrantKind) -> PerProtocol<Vec<String>> {
+        let person = |scope: &String| {
+            let consent = if kind.is_kept() { self.consent } else { &[] };
+            let all = [scope.as_str()].into_iter().chain(consent.iter().copied());
+            all.map(str::to_owned).collect()
+        };
+        match kind {
+            GrantKind::AuthorizationCode | GrantKind::DeviceCode | GrantKind::Password => {
+                PerProtocol {
+                    submission: person(&self.person.submission),
+                    imap: person(&self.person.imap),
+                }
+            }
+            GrantKind::ClientCredentials
+            | GrantKind::WorkloadIdentity
+            | GrantKind::ServiceAccount
+            | GrantKind::ManagedIdentity => {
+                let scopes = vec![self.application.clone()];
+                PerProtocol { submission: scopes.clone(), imap: scopes }
+            }
+            GrantKind::Command => PerProtocol::default(),
+        }
+    }
+}
+
+/// The names of all.
+pub(super) const NAMES: [&str; 10] = [
+    "microsoft",
+    "microsoft-hve",
+    "microsoft-gcc-high",
+    "microsoft-dod",
+    "microsoft-21vianet",
+    "outlook-com",
+    "google",
+    "yahoo",
+    "aol",
+    "fastmail",
+];
+
+/// The preset of this name.
+pub(super) fn find(name: &str) -> Option<Preset> {
+    match name {
+        "google" => Some(google::google()),
+        "yahoo" => Some(yahoo::yahoo()),
+        "aol" => Some(yahoo::aol()),
+        "fastmail" => Some(fastmail::fastmail()),
+        name => microsoft::find(name),
+    }
+}
+
+/// What Exchange Online is asked for, worldwide.
+pub(super) fn entra_scopes() -> PresetScopes {
+    microsoft::worldwide_scopes()
 }
 
 /// A provider of which nothing is known but its name.
@@ -49,47 +119,42 @@ pub(super) fn unknown(name: &str) -> Provider {
     }
 }
 
-/// Exchange Online, worldwide cloud.
-pub(super) fn microsoft() -> Preset {
+/// A built-in provider with these mail servers: submission by STARTTLS at port 587, or with TLS
+/// from the first byte at 465; IMAP with TLS from the first byte at 993 (RFC 8314).
+fn provider(name: &str, submission: (&str, u16), imap: Option<&str>) -> Provider {
+    let (submission, port) = submission;
+    let tls = if port == SUBMISSIONS { UpstreamTls::Implicit } else { UpstreamTls::StartTls };
     let host = |host: &str, port, tls| Some(MailHost { host: host.to_owned(), port, tls });
-    let provider = Provider {
-        name: MICROSOFT.to_owned(),
+    Provider {
         hosts: PerProtocol {
-            submission: host("smtp.office365.com", 587, UpstreamTls::StartTls),
-            imap: host("outlook.office365.com", 993, UpstreamTls::Implicit),
+            submission: host(submission, port, tls),
+            imap: imap.and_then(|imap| host(imap, IMAPS, UpstreamTls::Implicit)),
         },
-        mechanism: Mechanism::Xoauth2,
-        ca_file: None,
-        declared_ehlo: MICROSOFT_EHLO,
         is_untried: true,
-    };
-    let endpoint = "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token";
-    Preset {
-        provider,
-        endpoints: Endpoints { token: Endpoint::preset(endpoint), revocation: None },
-        scopes: microsoft_scopes,
-        refresh_idle: MICROSOFT_REFRESH_IDLE,
+        ..unknown(name)
     }
 }
 
-/// The scopes to ask Exchange Online for.
-///
-/// App-only tokens are for one resource, the same for both protocols. A person consents to one
-/// permission for each; `offline_access` is what makes Entra give a refresh token.
-fn microsoft_scopes(kind: GrantKind) -> PerProtocol<Vec<String>> {
-    let scopes = |scopes: &[&str]| scopes.iter().map(|&scope| scope.to_owned()).collect();
-    match kind {
+/// The grants that are for people alone: any other is refused.
+fn people_alone(kind: GrantKind) -> Option<NoGrant> {
+    let refused = match kind {
+        GrantKind::AuthorizationCode | GrantKind::DeviceCode | GrantKind::Command => return None,
         GrantKind::ClientCredentials
         | GrantKind::WorkloadIdentity
-        | GrantKind::ServiceAccount
         | GrantKind::ManagedIdentity
-        | GrantKind::Command => {
-            let all = &["https://outlook.office365.com/.default"];
-            PerProtocol { submission: scopes(all), imap: scopes(all) }
+        | GrantKind::ServiceAccount => {
+            "has the grant of an application, and this provider lets people alone sign in"
         }
-        GrantKind::AuthorizationCode | GrantKind::DeviceCode | GrantKind::Password => PerProtocol {
-            submission: scopes(&["https://outlook.office.com/SMTP.Send", "offline_access"]),
-            imap: scopes(&["https://outlook.office.com/IMAP.AccessAsUser.All", "offline_access"]),
-        },
-    }
+        GrantKind::Password => "has grant = \"password\", which this provider does not know",
+    };
+    Some(NoGrant { problem: refused, help: "write grant = \"authorization-code\"" })
 }
+
+/// Submission by STARTTLS (RFC 6409), submission with implicit TLS and IMAP with implicit TLS (RFC
+/// 8314 section 7).
+const SUBMISSION: u16 = 587;
+const SUBMISSIONS: u16 = 465;
+const IMAPS: u16 = 993;
+
+/// A day.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
