@@ -1,11 +1,16 @@
 //! What a file means, and what is told about one that is wrong. The examples in `config/` are read
 //! as they are.
 
+mod clients;
+mod grant_of;
 mod later;
 mod person;
+mod presets;
+mod providers;
 mod refused;
 mod secrets;
 mod store;
+mod ways;
 
 use std::env::VarError;
 use std::fs;
