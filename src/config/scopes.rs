@@ -110,7 +110,7 @@ impl Right {
         let mut refused = Ok(());
         for (field, scope) in scopes {
             let host = scope.split_once("://").map(|(_, rest)| rest.split('/').next());
-            let names_graph = host.flatten().is_some_and(|host| is_among(&GRAPH_HOSTS, &host));
+            let names_graph = host.flatten().is_some_and(|host| is_among(&GRAPH_HOSTS, host));
             let is_bare = !scope.contains('/') && !is_among(&OF_NO_RESOURCE, scope);
             if names_graph || (is_entra && is_bare) {
                 refused = Err(field.problem(

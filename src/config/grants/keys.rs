@@ -21,7 +21,7 @@ const ID_LEN_MAX: usize = 1024;
 /// A key that may be left out, and may be wrong.
 pub(in crate::config) type Key<'t, T> = Result<Option<At<'t, T>>, Reported>;
 
-/// The word of `client_auth` (interface: the default is what fits the keys that are there).
+/// The word of `client_auth`; without one it is what fits the keys that are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::config) enum AuthWord {
     /// "secret-post".

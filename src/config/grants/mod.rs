@@ -7,12 +7,13 @@
 mod azure;
 mod client;
 mod keys;
+mod person;
 mod service_account;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::names::{AccountPattern, Username};
+use crate::names::AccountPattern;
 use crate::provider::{AuthorizationServer, Grant, GrantId, GrantKind, Way};
 
 use self::keys::{Key, misplaced};
@@ -126,6 +127,7 @@ impl Grants {
             let help = "write command = [\"PROGRAM\", \"ARGUMENT\"], which prints an access token";
             asking.account.lacks("command", help)
         })?;
+        let program = command.program().display().to_string();
         let way = Way::Command(command);
         let provider = &asking.provider.provider.name;
         let same = self.commands.iter().find(|grant| {
@@ -138,10 +140,6 @@ impl Grants {
         }
         // Arguments tell two uses of one program apart, and may be secret: the first account that
         // has the command stands for them.
-        let program = match &way {
-            Way::Command(command) => command.program().display().to_string(),
-            _ => String::new(),
-        };
         let name = format!("{program} for {}", asking.names?);
         let id = asking.application(None, &name);
         let (_, grant) = asking.grant(id, way, AuthorizationServer::default());
@@ -154,7 +152,7 @@ impl Grants {
 /// A grant, and the key of the account that it was made for.
 type Made = (String, Grant);
 
-impl<'a, 't> Asking<'a, 't> {
+impl<'t> Asking<'_, 't> {
     /// A key of the account, or else its default.
     fn key<T: Clone>(
         &self,
@@ -179,93 +177,6 @@ impl<'a, 't> Asking<'a, 't> {
         let right = preset.map_or(&worldwide, |preset| &preset.scopes);
         let is_entra = self.provider.endpoints.are_of_entra();
         self.provider.scopes.check(self.kind, is_entra, right)
-    }
-
-    /// A person's grant, which nobody shares.
-    fn persons_grant(&self) -> Result<Arc<Grant>, Reported> {
-        let person = self.person();
-        let tenant = self.tenant(self.tenant_key());
-        let client = self.client();
-        let password = self.password();
-        let server = self.server_of(tenant.as_ref().ok().and_then(Option::as_ref));
-        let consent = self.check_consent();
-        let ((_, client), password) = (client?, password?);
-        let way = match (self.kind, password) {
-            (GrantKind::Password, Some(password)) => Way::Password { client, password },
-            (GrantKind::DeviceCode, _) => Way::DeviceCode(client),
-            _ => Way::AuthorizationCode(client),
-        };
-        (tenant?, consent?);
-        let (_, grant) = self.grant(GrantId::Account(person?), way, server?);
-        Ok(Arc::new(grant))
-    }
-
-    /// The one person of the account.
-    fn person(&self) -> Result<Username, Reported> {
-        match self.names? {
-            AccountPattern::Exact(name) => Ok(name.folded()),
-            AccountPattern::Domain(_) => Err(self.account.problem(
-                format!(
-                    "stands for many mailboxes, and has \"{}\", the grant of one person",
-                    self.kind
-                ),
-                "write an account for each person, or grant = \"client-credentials\" for all of \
-                 them",
-            )),
-        }
-    }
-
-    /// The person's password at the provider, where the grant is of that kind.
-    fn password(&self) -> Result<Option<crate::secret::SecretSource>, Reported> {
-        if self.kind != GrantKind::Password {
-            return Ok(None);
-        }
-        let (_, password) = self.key(|keys| &keys.password)?.ok_or_else(|| {
-            let help = "write password = { env = \"NAME\" }, { file = \"PATH\" } or \
-                        { command = [\"PROGRAM\"] }: the person's password at the provider";
-            self.account.lacks("password", help)
-        })?;
-        // Microsoft's "OAuth 2.0 Resource Owner Password Credentials", and RFC 9700 section 2.4.
-        self.account.warning(
-            "has grant = \"password\", which providers are ending: it fails wherever a second \
-             factor is asked for",
-            "write grant = \"authorization-code\", and consent once by `mailbearer authorize \
-             ACCOUNT`",
-        );
-        Ok(Some(password))
-    }
-
-    /// Reports a device flow that cannot begin, and warns where consent cannot be given through
-    /// mailbearer at all.
-    fn check_consent(&self) -> Result<(), Reported> {
-        let endpoints = &self.provider.endpoints;
-        let name = &self.provider.provider.name;
-        let by_device = endpoints.is_discovered || endpoints.device_authorization.is_some();
-        let by_browser = endpoints.is_discovered || endpoints.authorization.is_some();
-        match self.kind {
-            GrantKind::DeviceCode if !by_device => Err(self.account.problem(
-                format!("has \"device-code\", and its provider {name} has no device flow"),
-                format!(
-                    "write `device_authorization_endpoint` or `issuer` in [providers.{name}], or \
-                     grant = \"authorization-code\""
-                ),
-            )),
-            GrantKind::AuthorizationCode if !by_browser && !by_device => {
-                self.account.warning(
-                    format!(
-                        "cannot be given consent by browser: its provider {name} has no \
-                         authorization_endpoint"
-                    ),
-                    format!(
-                        "write `authorization_endpoint` or `issuer` in [providers.{name}], or \
-                         bring a refresh token by `mailbearer authorize ACCOUNT \
-                         --refresh-token-stdin`"
-                    ),
-                );
-                Ok(())
-            }
-            _ => Ok(()),
-        }
     }
 
     fn tenant_key(&self) -> Key<'t, Tenant> {

@@ -10,7 +10,7 @@
 //! Uncertain: the mail hosts of the government clouds and of 21Vianet are what administrators
 //! write, as is the resource of the DoD cloud; that High Volume Email takes tokens for the same
 //! resource as Exchange Online is inferred from its documented permission, which is one of "Office
-//! 365 Exchange Online". `config/` and a table in the file override each of them.
+//! 365 Exchange Online". A table in the file overrides each of them.
 
 use std::time::Duration;
 

@@ -9,7 +9,7 @@ fn file(provider: &str, keys: &str) -> String {
     format!("{listener}[accounts.\"alice@example.com\"]\nprovider = {provider:?}\n{keys}\n")
 }
 
-fn account(provider: &str, keys: &str) -> crate::account::AccountSettings {
+fn account(provider: &str, keys: &str) -> AccountSettings {
     let config =
         parse(&file(provider, keys)).unwrap_or_else(|problems| panic!("{provider}: {problems:#?}"));
     assert_eq!(warnings(&config), Vec::<String>::new());
@@ -34,7 +34,7 @@ fn entra(login: &str, tenant: &str) -> AuthorizationServer {
     }
 }
 
-fn hosts(account: &crate::account::AccountSettings) -> [Option<(String, UpstreamTls)>; 2] {
+fn hosts(account: &AccountSettings) -> [Option<(String, UpstreamTls)>; 2] {
     let hosts = &account.provider.hosts;
     [&hosts.submission, &hosts.imap]
         .map(|host| Some((host.as_ref()?.to_string(), host.as_ref()?.tls)))
