@@ -1,17 +1,20 @@
 //! `[accounts."NAME"]`: who may sign in.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::account::{AccountSettings, LocalPassword};
 use crate::names::{AccountPattern, Username};
-use crate::provider::PerProtocol;
+use crate::provider::{Grant, PerProtocol, Provider};
 
 use super::field::Field;
 use super::file::Reported;
+use super::grant_of;
 use super::grants::{GrantKeys, Grants};
 use super::later;
+use super::listeners::At;
 use super::local_password;
-use super::providers::Providers;
+use super::providers::{ProviderEntry, Providers};
 use super::table::Table;
 
 /// The accounts of a file.
@@ -27,12 +30,25 @@ impl<'t> Accounts<'t> {
     pub(super) fn read(root: &mut Table<'t>, providers: &Providers<'t>) -> Self {
         let mut accounts = Self { names: BTreeMap::new(), settings: Vec::new() };
         let help = "write an [accounts.\"alice@example.com\"] for each who may sign in";
-        let mut grants = Grants::default();
+        let mut read = Vec::new();
         for (name, field) in root.require_named("accounts", help) {
             let pattern = accounts.name(name, &field);
-            let account = account(&field, pattern, providers, &mut grants);
-            accounts.settings.extend(account.map(|account| (field, account)));
+            read.extend(Account::read(field, pattern, providers).ok());
         }
+        let mut grants = Grants::default();
+        let mut settings: Vec<_> =
+            read.iter().map(|account| account.settings(&mut grants).transpose()).collect();
+        // Those that use another account's grant come when that one is known.
+        for (at, account) in read.iter().enumerate() {
+            let borrowed = account.borrowed(&read, &settings);
+            if let (Some(borrowed), Some(settings)) = (borrowed, settings.get_mut(at)) {
+                *settings = Some(borrowed);
+            }
+        }
+        let settings = read.into_iter().zip(settings);
+        accounts.settings = settings
+            .filter_map(|(account, settings)| Some((account.field, settings?.ok()?)))
+            .collect();
         accounts
     }
 
@@ -52,38 +68,107 @@ impl<'t> Accounts<'t> {
     }
 }
 
-fn account<'t>(
-    field: &Field<'t>,
-    pattern: Result<AccountPattern, Reported>,
-    providers: &Providers<'t>,
-    grants: &mut Grants,
-) -> Result<AccountSettings, Reported> {
-    let mut table = field.table()?;
-    let provider = table.require("provider", "write provider = \"microsoft\", or one of your own");
-    let provider = provider.and_then(|field| providers.find(&field));
-    let keys = GrantKeys::read(&mut table);
-    let local_password = table.read("local_password", |field| {
-        let password = local_password::read(&field)?;
-        Ok((field, password))
-    });
-    let mailbox = table.read("mailbox", |field| mailbox(&field, pattern.as_ref().ok()));
-    let finished = table.finish(&[later::ACCOUNT, later::DEFAULTS].concat());
+/// The settings of an account as far as they are known: none for one that uses another's grant,
+/// before that one is.
+pub(super) type Known = Option<Result<AccountSettings, Reported>>;
 
-    let provider = provider?;
-    let grant = grants.make(field, pattern.as_ref().map_err(|reported| *reported), keys, provider);
-    finished?;
-    let (grant, local_password) = (grant?, local_password?);
-    if let Some((field, password)) = &local_password {
-        local_password::refuse_any(field, password, grant.kind())?;
+/// An account's table, key by key.
+pub(super) struct Account<'a, 't> {
+    pub(super) field: Field<'t>,
+    pub(super) pattern: Result<AccountPattern, Reported>,
+    pub(super) provider: Result<Option<&'a ProviderEntry<'t>>, Reported>,
+    pub(super) provider_field: Option<Field<'t>>,
+    pub(super) keys: GrantKeys<'t>,
+    /// Whose grant it uses instead of one of its own.
+    pub(super) grant_of: Result<Option<At<'t, String>>, Reported>,
+    local_password: Result<Option<At<'t, LocalPassword>>, Reported>,
+    mailbox: Result<Option<PerProtocol<Option<Username>>>, Reported>,
+    finished: Result<(), Reported>,
+}
+
+impl<'a, 't> Account<'a, 't> {
+    fn read(
+        field: Field<'t>,
+        pattern: Result<AccountPattern, Reported>,
+        providers: &'a Providers<'t>,
+    ) -> Result<Self, Reported> {
+        let mut table = field.table()?;
+        let provider_field = table.take("provider");
+        let provider = provider_field.as_ref().map(|field| providers.find(field)).transpose();
+        let keys = GrantKeys::read(&mut table);
+        let grant_of = table.read("grant_of", |field| {
+            let whose = field.text()?.to_owned();
+            Ok((field, whose))
+        });
+        let local_password = table.read("local_password", |field| {
+            let password = local_password::read(&field)?;
+            Ok((field, password))
+        });
+        let mailbox = table.read("mailbox", |field| mailbox(&field, pattern.as_ref().ok()));
+        let finished = table.finish(later::DEFAULTS);
+        Ok(Self {
+            field,
+            pattern,
+            provider,
+            provider_field,
+            keys,
+            grant_of,
+            local_password,
+            mailbox,
+            finished,
+        })
     }
-    Ok(AccountSettings {
-        name: pattern?,
-        provider: provider.provider.clone(),
-        scopes: provider.scopes.of(grant.kind()),
-        grant,
-        local_password: local_password.map_or(LocalPassword::None, |(_, password)| password),
-        mailbox: mailbox?.unwrap_or_default(),
-    })
+
+    /// The account with its own grant; none if it uses another's.
+    fn settings(&self, grants: &mut Grants) -> Result<Option<AccountSettings>, Reported> {
+        if self.grant_of.as_ref().map_err(|reported| *reported)?.is_some() {
+            return Ok(None);
+        }
+        let provider = self.provider?.ok_or_else(|| {
+            self.field.lacks("provider", "write provider = \"microsoft\", or one of your own")
+        })?;
+        let names = self.pattern.as_ref().map_err(|reported| *reported);
+        let grant = grants.make(&self.field, names, &self.keys, provider);
+        self.finished?;
+        let grant = grant?;
+        let scopes = provider.scopes.of(grant.kind());
+        self.with(Source { provider: Arc::clone(&provider.provider), grant, scopes }).map(Some)
+    }
+
+    /// The account with the grant of another, if it says so.
+    fn borrowed(&self, all: &[Self], known: &[Known]) -> Option<Result<AccountSettings, Reported>> {
+        let at = self.grant_of.as_ref().ok()?.as_ref()?;
+        let lender = grant_of::lender(self, at, all, known);
+        Some(lender.and_then(|source| {
+            self.finished?;
+            self.with(source)
+        }))
+    }
+
+    /// The account, by what its tokens come from.
+    fn with(&self, source: Source) -> Result<AccountSettings, Reported> {
+        let local_password = self.local_password.as_ref().map_err(|reported| *reported)?;
+        if let Some((field, password)) = local_password {
+            local_password::refuse_any(field, password, source.grant.kind())?;
+        }
+        let local_password = local_password.as_ref();
+        Ok(AccountSettings {
+            name: self.pattern.clone()?,
+            provider: source.provider,
+            scopes: source.scopes,
+            grant: source.grant,
+            local_password: local_password
+                .map_or(LocalPassword::None, |(_, password)| password.clone()),
+            mailbox: self.mailbox.clone()?.unwrap_or_default(),
+        })
+    }
+}
+
+/// What an account's tokens come from.
+pub(super) struct Source {
+    pub(super) provider: Arc<Provider>,
+    pub(super) grant: Arc<Grant>,
+    pub(super) scopes: PerProtocol<Vec<String>>,
 }
 
 /// One XOAUTH2 user for all protocols, or a table with one for each.

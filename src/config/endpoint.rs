@@ -1,23 +1,34 @@
-//! Endpoints of the file, and the tenant that stands in their place holder.
-
-use std::fmt;
+//! Endpoints of the file, and the place holder that stands for the tenant in them.
 
 use reqwest::Url;
 
 use super::field::Field;
 use super::file::Reported;
+use super::tenant::Tenant;
 
 /// Stands for the account's `tenant` in an endpoint.
 const PLACE_HOLDER: &str = "{tenant}";
 
-/// Longest tenant, in bytes: the longest domain name (RFC 1035 section 2.3.4).
-const TENANT_LEN_MAX: usize = 253;
+/// The hosts at which Entra gives tokens, one for each of its clouds (Microsoft's "National clouds
+/// authentication endpoints").
+const ENTRA_HOSTS: [&str; 3] =
+    ["login.microsoftonline.com", "login.microsoftonline.us", "login.partner.microsoftonline.cn"];
 
-/// The endpoints of a provider.
-#[derive(Debug, Clone)]
+/// The endpoints of a provider, as a preset or the file names them.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Endpoints {
+    /// Its issuer identifier.
+    pub(super) issuer: Option<Endpoint>,
+    /// Whether the file names the issuer, which then tells the endpoints that are not named.
+    pub(super) is_discovered: bool,
+    /// Whether its authorization responses must name the issuer (RFC 9207).
+    pub(super) tells_issuer: bool,
     /// Where tokens are asked for.
-    pub(super) token: Endpoint,
+    pub(super) token: Option<Endpoint>,
+    /// Where a person consents.
+    pub(super) authorization: Option<Endpoint>,
+    /// Where the device flow begins (RFC 8628).
+    pub(super) device_authorization: Option<Endpoint>,
     /// Where a consent is given back (RFC 7009).
     pub(super) revocation: Option<Endpoint>,
 }
@@ -25,7 +36,20 @@ pub(super) struct Endpoints {
 impl Endpoints {
     /// Whether one of them has a place for the tenant.
     pub(super) fn take_tenant(&self) -> bool {
-        self.token.takes_tenant() || self.revocation.as_ref().is_some_and(Endpoint::takes_tenant)
+        let all = [
+            &self.issuer,
+            &self.token,
+            &self.authorization,
+            &self.device_authorization,
+            &self.revocation,
+        ];
+        all.into_iter().flatten().any(Endpoint::takes_tenant)
+    }
+
+    /// Whether tokens are asked of Entra.
+    pub(super) fn are_of_entra(&self) -> bool {
+        let asked = self.token.as_ref().or(self.issuer.as_ref());
+        asked.and_then(Endpoint::host).is_some_and(|host| ENTRA_HOSTS.contains(&host.as_str()))
     }
 }
 
@@ -35,12 +59,20 @@ pub(super) struct Endpoint(String);
 
 impl Endpoint {
     /// The endpoint of a preset, which is known to be right.
-    pub(super) fn preset(url: &str) -> Self {
-        Self(url.to_owned())
+    pub(super) fn preset(url: impl Into<String>) -> Self {
+        Self(url.into())
     }
 
     /// The endpoint that `field` names.
     pub(super) fn read(field: &Field<'_>) -> Result<Self, Reported> {
+        let endpoint = Self::read_in_clear(field)?;
+        endpoint.refuse_in_clear(field)?;
+        Ok(endpoint)
+    }
+
+    /// The endpoint that `field` names, which may be one that is asked in clear: whoever uses it
+    /// has to look, by [`Self::refuse_in_clear`].
+    pub(super) fn read_in_clear(field: &Field<'_>) -> Result<Self, Reported> {
         let text = field.text()?;
         // The text is not told: a URL may hold a password.
         let example = "write it as \"https://id.example/token\"";
@@ -53,31 +85,80 @@ impl Endpoint {
             let help = "leave it out of the URL: client_id and client_secret are sent as such";
             return Err(field.problem("holds a user name or password", help));
         }
-        // RFC 6749 section 3.2: the endpoint URI must not include a fragment.
+        // RFC 6749 sections 3.1 and 3.2: an endpoint URI must not include a fragment.
         if url.fragment().is_some() {
             return Err(field.problem("holds a fragment (#)", "leave the fragment out"));
         }
         match url.scheme() {
-            "https" => Ok(Self(text.to_owned())),
-            "http" if is_loopback(&url) => Ok(Self(text.to_owned())),
-            _ => Err(field.problem(
-                "is not https, and would show secret and token to the network",
-                "write https://; http:// is taken for loopback addresses alone",
-            )),
+            "https" | "http" => Ok(Self(text.to_owned())),
+            _ => Err(in_clear(field)),
         }
+    }
+
+    /// The issuer identifier that `field` names.
+    pub(super) fn read_issuer(field: &Field<'_>) -> Result<Self, Reported> {
+        let issuer = Self::read(field)?;
+        // RFC 8414 section 2: no query and no fragment components.
+        if issuer.0.contains('?') {
+            let help = "write the issuer as its own metadata names it, character by character";
+            return Err(field.problem("holds a query (?), which no issuer has", help));
+        }
+        Ok(issuer)
+    }
+
+    /// Reports this endpoint, which `field` names, if it would be asked in clear over a network.
+    pub(super) fn refuse_in_clear(&self, field: &Field<'_>) -> Result<(), Reported> {
+        let url = self.url();
+        if url.is_some_and(|url| url.scheme() == "https" || is_loopback(&url)) {
+            Ok(())
+        } else {
+            Err(in_clear(field))
+        }
+    }
+
+    /// The endpoint with `tenant` in its place, if it has one.
+    pub(super) fn of_tenant(&self, tenant: Option<&Tenant>) -> String {
+        match tenant {
+            Some(tenant) => self.0.replace(PLACE_HOLDER, tenant.as_str()),
+            None => self.0.clone(),
+        }
+    }
+
+    /// The same path at another `origin`: scheme and host, without a slash at its end.
+    pub(super) fn at(&self, origin: &str) -> Self {
+        let path = self.0.splitn(4, '/').nth(3).unwrap_or_default();
+        Self(format!("{origin}/{path}"))
     }
 
     fn takes_tenant(&self) -> bool {
         self.0.contains(PLACE_HOLDER)
     }
 
-    /// The endpoint with `tenant` in its place, if it has one.
-    pub(super) fn of_tenant(&self, tenant: Option<&Tenant>) -> String {
-        match tenant {
-            Some(tenant) => self.0.replace(PLACE_HOLDER, &tenant.0),
-            None => self.0.clone(),
-        }
+    fn host(&self) -> Option<String> {
+        self.url()?.host_str().map(str::to_owned)
     }
+
+    fn url(&self) -> Option<Url> {
+        Url::parse(&self.0.replace(PLACE_HOLDER, "tenant")).ok()
+    }
+}
+
+fn in_clear(field: &Field<'_>) -> Reported {
+    field.problem(
+        "is not https, and would show secret and token to the network",
+        "write https://; http:// is taken for loopback addresses alone, and as token_endpoint of \
+         managed identities",
+    )
+}
+
+/// The origin that `text` is, without a slash at its end: https, or http at a loopback address.
+pub(super) fn origin(text: &str) -> Option<&str> {
+    let url = Url::parse(text).ok()?;
+    let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    let is_anonymous = url.username().is_empty() && url.password().is_none();
+    let is_safe = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url));
+    let is_origin = is_bare && is_anonymous && is_safe && url.has_host();
+    is_origin.then(|| text.trim_end_matches('/'))
 }
 
 fn is_loopback(url: &Url) -> bool {
@@ -87,61 +168,4 @@ fn is_loopback(url: &Url) -> bool {
         Ok(address) => address.to_canonical().is_loopback(),
         Err(_) => host == "localhost",
     }
-}
-
-/// The words of Entra for any tenant, any but personal accounts, and personal accounts alone.
-const SEVERAL_TENANTS: [&str; 3] = ["common", "organizations", "consumers"];
-
-/// A tenant of Entra, or a word for several: in lower case, and safe within a URL.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Tenant(String);
-
-impl Tenant {
-    /// The tenant that `field` names.
-    pub(super) fn read(field: &Field<'_>) -> Result<Self, Reported> {
-        let text = field.text()?;
-        if is_guid(text) || is_domain(text) || SEVERAL_TENANTS.contains(&text) {
-            Ok(Self(text.to_ascii_lowercase()))
-        } else {
-            Err(no_tenant(field, text))
-        }
-    }
-
-    /// Reports a word for several tenants, none of which an application could mean.
-    pub(super) fn refuse_several(&self, field: &Field<'_>) -> Result<(), Reported> {
-        if SEVERAL_TENANTS.contains(&self.0.as_str()) {
-            Err(no_tenant(field, &self.0))
-        } else {
-            Ok(())
-        }
-    }
-}
-
-impl fmt::Display for Tenant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-fn no_tenant(field: &Field<'_>, text: &str) -> Reported {
-    field.problem(
-        format!("is {text:?}, which is no tenant"),
-        "write the directory (tenant) ID or a domain of the organisation; \"common\" and its like \
-         are for people who sign in themselves",
-    )
-}
-
-fn is_guid(text: &str) -> bool {
-    let lens = text.split('-').map(str::len);
-    lens.eq([8, 4, 4, 4, 12]) && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
-}
-
-fn is_domain(text: &str) -> bool {
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.bytes().all(|byte| byte == b'-' || byte.is_ascii_alphanumeric())
-    };
-    text.len() <= TENANT_LEN_MAX && text.contains('.') && text.split('.').all(label)
 }

@@ -228,7 +228,8 @@ impl<'t> Field<'t> {
         Self { at: item.span().start, value: Value::Value(item.get_ref()), ..self.clone() }
     }
 
-    fn value(&self) -> Option<&'t DeValue<'t>> {
+    /// The value; none at the root.
+    pub(super) fn value(&self) -> Option<&'t DeValue<'t>> {
         match self.value {
             Value::Root(_) => None,
             Value::Value(value) => Some(value),

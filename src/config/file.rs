@@ -2,8 +2,12 @@
 //! all that was found wrong with it so far.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::env::VarError;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::clock;
 
 use super::problem::Problem;
 use super::secrets::Secrets;
@@ -21,6 +25,7 @@ pub(super) struct File<'t> {
     dir: &'t Path,
     env: EnvLookup<'t>,
     secrets: Secrets,
+    now: Duration,
     problems: RefCell<Vec<Problem>>,
     warnings: RefCell<Vec<Problem>>,
 }
@@ -28,7 +33,18 @@ pub(super) struct File<'t> {
 impl<'t> File<'t> {
     pub(super) fn new(text: &'t str, dir: &'t Path, env: EnvLookup<'t>, secrets: Secrets) -> Self {
         let (problems, warnings) = (RefCell::default(), RefCell::default());
-        Self { text, dir, env, secrets, problems, warnings }
+        Self { text, dir, env, secrets, now: clock::unix_time(), problems, warnings }
+    }
+
+    /// The same at another time, since 1970, than the present.
+    #[cfg(test)]
+    pub(super) fn at(self, now: Duration) -> Self {
+        Self { now, ..self }
+    }
+
+    /// When it is read, since 1970.
+    pub(super) fn now(&self) -> Duration {
+        self.now
     }
 
     /// Records a problem of the key that stands at byte `at`.
@@ -91,7 +107,8 @@ impl<'t> File<'t> {
     pub(super) fn into_findings(self) -> (Vec<Problem>, Vec<Problem>) {
         let by_line = |mut found: Vec<Problem>| {
             found.sort_by_key(|problem| problem.line);
-            found.dedup();
+            let mut told = HashSet::new();
+            found.retain(|problem| told.insert(problem.clone()));
             found
         };
         (by_line(self.problems.into_inner()), by_line(self.warnings.into_inner()))

@@ -52,14 +52,16 @@ pub(super) fn refuse_any(
     password: &LocalPassword,
     kind: GrantKind,
 ) -> Result<(), Reported> {
-    match (password, kind) {
-        (LocalPassword::Any, GrantKind::ClientCredentials) => Err(field.problem(
-            "is \"any\", which an application's grant never takes",
-            "make a password by `mailbearer password`: client-credentials reaches every mailbox \
-             that the application may use, so a client has to show one",
-        )),
-        _ => Ok(()),
+    if !matches!(password, LocalPassword::Any) || kind.is_personal() {
+        return Ok(());
     }
+    Err(field.problem(
+        "is \"any\", which an application's grant never takes",
+        format!(
+            "make a password by `mailbearer password`: {kind} reaches every mailbox that it may \
+             use, so a client has to show one"
+        ),
+    ))
 }
 
 fn plain(field: &Field<'_>) -> Result<LocalPassword, Reported> {

@@ -9,10 +9,14 @@
 //! hold between tables is looked at last.
 
 mod accounts;
+mod authorization_params;
 mod changes;
+mod client_key;
+mod date;
 mod endpoint;
 mod field;
 mod file;
+mod grant_of;
 mod grants;
 mod later;
 mod listeners;
@@ -23,10 +27,12 @@ mod presets;
 mod problem;
 mod providers;
 mod relations;
+mod scopes;
 mod secrets;
 mod settings;
 mod store;
 mod table;
+mod tenant;
 #[cfg(test)]
 mod tests;
 mod web;
@@ -149,7 +155,10 @@ impl Config {
         env: EnvLookup<'_>,
         secrets: Secrets,
     ) -> Result<Self, Vec<Problem>> {
-        let file = File::new(text, dir, env, secrets);
+        Self::parse_file(File::new(text, dir, env, secrets), text)
+    }
+
+    fn parse_file(file: File<'_>, text: &str) -> Result<Self, Vec<Problem>> {
         let (tree, errors) = DeTable::parse_recoverable(text);
         refuse_syntax(&file, &errors);
         // A tree with holes would seem to lack what stands in them.

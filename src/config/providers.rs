@@ -9,15 +9,17 @@ use std::time::Duration;
 use rustls::RootCertStore;
 
 use crate::net::tls::{self, TlsError};
-use crate::provider::{GrantKind, MailHost, Mechanism, PerProtocol, Provider};
+use crate::provider::{LoopbackRedirect, MailHost, Mechanism, PerProtocol, Provider};
 
+use super::authorization_params;
 use super::endpoint::{Endpoint, Endpoints};
 use super::field::Field;
 use super::file::Reported;
 use super::grants::GrantKeys;
 use super::later;
 use super::listeners::At;
-use super::presets::{self, Preset};
+use super::presets::{self, NAMES, Preset};
+use super::scopes::Scopes;
 use super::table::{Table, nearest};
 
 /// Range of `refresh_idle_days`: ten years are for ever.
@@ -26,8 +28,18 @@ const REFRESH_IDLE_DAYS: RangeInclusive<u64> = 1..=3650;
 /// A provider, and what it gives to its accounts.
 pub(super) struct ProviderEntry<'t> {
     pub(super) provider: Arc<Provider>,
+    /// Its table, if the file has one.
+    pub(super) field: Option<Field<'t>>,
+    /// What is built in under its name.
+    pub(super) preset: Option<Preset>,
     pub(super) endpoints: Endpoints,
-    pub(super) scopes: Scopes,
+    /// `token_endpoint` of the file.
+    pub(super) token_endpoint: Option<At<'t, Endpoint>>,
+    pub(super) scopes: Scopes<'t>,
+    /// What authorization requests add.
+    pub(super) authorization_params: Vec<(String, String)>,
+    /// `resource` of each request (RFC 8707).
+    pub(super) resource: Option<String>,
     /// After how long without use it lets a refresh token die.
     pub(super) refresh_idle: Option<Duration>,
     /// Keys that its accounts may leave out.
@@ -35,31 +47,29 @@ pub(super) struct ProviderEntry<'t> {
 }
 
 impl ProviderEntry<'_> {
+    /// A preset that the file says nothing about.
     fn preset(preset: Preset) -> Self {
+        let params = preset.authorization_params;
         Self {
-            provider: Arc::new(preset.provider),
-            endpoints: preset.endpoints,
-            scopes: Scopes::Preset(preset.scopes),
-            refresh_idle: Some(preset.refresh_idle),
+            provider: Arc::new(preset.provider.clone()),
+            field: None,
+            endpoints: preset.endpoints.clone(),
+            token_endpoint: None,
+            scopes: Scopes::Preset(preset.scopes.clone()),
+            authorization_params: authorization_params::merge(params, Vec::new()),
+            resource: None,
+            refresh_idle: preset.refresh_idle,
             defaults: GrantKeys::none(),
+            preset: Some(preset),
         }
     }
-}
 
-/// The scopes of a provider.
-pub(super) enum Scopes {
-    /// As the file has them, for every grant.
-    Written(PerProtocol<Vec<String>>),
-    /// As the provider wants them, by grant.
-    Preset(fn(GrantKind) -> PerProtocol<Vec<String>>),
-}
-
-impl Scopes {
-    /// Those that a grant of `kind` asks for.
-    pub(super) fn of(&self, kind: GrantKind) -> PerProtocol<Vec<String>> {
-        match self {
-            Self::Written(scopes) => scopes.clone(),
-            Self::Preset(scopes) => scopes(kind),
+    /// What a redirect to this machine looks like there.
+    pub(super) fn loopback_redirect(&self) -> LoopbackRedirect {
+        match &self.preset {
+            Some(preset) => preset.loopback_redirect,
+            None if self.endpoints.are_of_entra() => LoopbackRedirect::Localhost,
+            None => LoopbackRedirect::Address,
         }
     }
 }
@@ -81,8 +91,11 @@ impl<'t> Providers<'t> {
                 providers.entries.insert(name, entry);
             }
         }
-        let microsoft = || Ok(ProviderEntry::preset(presets::microsoft()));
-        providers.entries.entry(presets::MICROSOFT).or_insert_with(microsoft);
+        for (name, preset) in
+            NAMES.into_iter().filter_map(|name| Some((name, presets::find(name)?)))
+        {
+            providers.entries.entry(name).or_insert_with(|| Ok(ProviderEntry::preset(preset)));
+        }
         providers
     }
 
@@ -92,31 +105,28 @@ impl<'t> Providers<'t> {
         if let Some(entry) = self.entries.get(name) {
             return entry.as_ref().map_err(|reported| *reported);
         }
-        if let Some(later) = later::PROVIDERS.iter().find(|later| later.name == name) {
-            let message = format!("is {name:?}, which is not in this version of mailbearer");
-            return Err(field.problem(message, later.help));
-        }
         let near = nearest(name, self.entries.keys().copied())
             .map_or_else(String::new, |near| format!("; the nearest is {near:?}"));
         Err(field.problem(
             format!("is {name:?}, and there is no such provider{near}"),
-            "write \"microsoft\", or the name of a [providers.NAME] of this file",
+            format!(
+                "write the name of a [providers.NAME] of this file, or one that is built in: {}",
+                NAMES.join(", ")
+            ),
         ))
     }
 
     fn entry(&mut self, name: &str, field: &Field<'t>) -> Result<ProviderEntry<'t>, Reported> {
-        if let Some(later) = later::PROVIDERS.iter().find(|later| later.name == name) {
-            return Err(field.not_in_this_version(later.help));
-        }
-        let preset = (name == presets::MICROSOFT).then(presets::microsoft);
+        let preset = presets::find(name);
         let of_preset = preset.as_ref().map(|preset| preset.provider.clone());
         let of_preset = of_preset.unwrap_or_else(|| presets::unknown(name));
 
         let mut table = field.table()?;
         let mut forbidden = field.check_name(name);
-        let token_endpoint = table.read("token_endpoint", |field| Endpoint::read(&field));
-        let revocation_endpoint = table.read("revocation_endpoint", |field| Endpoint::read(&field));
-        let scopes = table.read("scopes", |field| scopes(&field));
+        let endpoints = WrittenEndpoints::read(&mut table);
+        let params = table.read("authorization_params", |field| authorization_params::read(&field));
+        let resource = table.read("resource", |field| authorization_params::resource(&field));
+        let scopes = table.read("scopes", |field| Scopes::read(&field));
         let submission = table.read("submission", |field| self.host(field));
         let imap = table.read("imap", |field| self.host(field));
         let mechanisms = [("xoauth2", Mechanism::Xoauth2), ("oauthbearer", Mechanism::OauthBearer)];
@@ -124,19 +134,14 @@ impl<'t> Providers<'t> {
         let ca_file = table.read("ca_file", |field| ca_file(&field));
         let refresh_idle = table.read("refresh_idle_days", |field| days(&field));
         let defaults = GrantKeys::read(&mut table);
-        for key in ["local_password", "mailbox"] {
+        for key in ["local_password", "mailbox", "grant_of"] {
             let help = "write it in each [accounts.\"NAME\"]: it is no default for all of them";
             forbidden = forbidden.and(table.forbid(key, "belongs to an account", help));
         }
         let finished = forbidden.and(table.finish(&[later::PROVIDER, later::DEFAULTS].concat()));
 
-        let endpoints = preset.as_ref().map(|preset| preset.endpoints.clone());
-        let (token, revocation) = endpoints.map(|own| (own.token, own.revocation)).unzip();
-        let token = token_endpoint?.or(token).ok_or_else(|| {
-            field.lacks("token_endpoint", "write token_endpoint = \"https://id.example/token\"")
-        })?;
-        let revocation = revocation_endpoint?.or(revocation.flatten());
-        let endpoints = Endpoints { token, revocation };
+        let of_endpoints = preset.as_ref().map(|preset| &preset.endpoints);
+        let (token_endpoint, endpoints) = endpoints.over(of_endpoints)?;
         defaults.check(&endpoints)?;
         finished?;
         let submission = submission?;
@@ -152,16 +157,23 @@ impl<'t> Providers<'t> {
                 imap: imap?.or(of_preset.hosts.imap),
             },
         };
-        let scopes = match (scopes?, &preset) {
-            (None, Some(preset)) => Scopes::Preset(preset.scopes),
-            (scopes, _) => Scopes::Written(scopes.unwrap_or_default()),
-        };
+        let of_preset = preset.as_ref();
+        let preset_scopes = of_preset.map(|preset| Scopes::Preset(preset.scopes.clone()));
+        let preset_params = of_preset.map_or(&[][..], |preset| preset.authorization_params);
         Ok(ProviderEntry {
             provider: Arc::new(provider),
+            field: Some(field.clone()),
             endpoints,
-            scopes,
-            refresh_idle: refresh_idle?.or(preset.map(|preset| preset.refresh_idle)),
+            token_endpoint,
+            scopes: scopes?.or(preset_scopes).unwrap_or_else(Scopes::none),
+            authorization_params: authorization_params::merge(
+                preset_params,
+                params?.unwrap_or_default(),
+            ),
+            resource: resource?,
+            refresh_idle: refresh_idle?.or(of_preset.and_then(|preset| preset.refresh_idle)),
             defaults,
+            preset,
         })
     }
 
@@ -177,35 +189,56 @@ fn days(field: &Field<'_>) -> Result<Duration, Reported> {
     Ok(Duration::from_secs(days * 24 * 60 * 60))
 }
 
-/// One list for all protocols, or a table with one for each.
-fn scopes(field: &Field<'_>) -> Result<PerProtocol<Vec<String>>, Reported> {
-    if !field.is_table() {
-        let scopes = scope_list(field)?;
-        return Ok(PerProtocol { submission: scopes.clone(), imap: scopes });
+/// The endpoints that a table of the file names.
+struct WrittenEndpoints<'t> {
+    issuer: Result<Option<Endpoint>, Reported>,
+    /// Maybe in clear: an identity of a machine is asked so.
+    token: Result<Option<At<'t, Endpoint>>, Reported>,
+    authorization: Result<Option<Endpoint>, Reported>,
+    device_authorization: Result<Option<Endpoint>, Reported>,
+    revocation: Result<Option<Endpoint>, Reported>,
+}
+
+impl<'t> WrittenEndpoints<'t> {
+    fn read(table: &mut Table<'t>) -> Self {
+        let read = |field: Field<'t>| Endpoint::read(&field);
+        Self {
+            issuer: table.read("issuer", |field| Endpoint::read_issuer(&field)),
+            token: table.read("token_endpoint", |field| {
+                let endpoint = Endpoint::read_in_clear(&field)?;
+                Ok((field, endpoint))
+            }),
+            authorization: table.read("authorization_endpoint", read),
+            device_authorization: table.read("device_authorization_endpoint", read),
+            revocation: table.read("revocation_endpoint", read),
+        }
     }
-    let mut table = field.table()?;
-    let submission = table.read("submission", |field| scope_list(&field));
-    let imap = table.read("imap", |field| scope_list(&field));
-    table.finish(later::PER_PROTOCOL)?;
-    Ok(PerProtocol { submission: submission?.unwrap_or_default(), imap: imap?.unwrap_or_default() })
-}
 
-fn scope_list(field: &Field<'_>) -> Result<Vec<String>, Reported> {
-    let scopes = field.each(scope)?;
-    Ok(scopes.into_iter().map(|(_, scope)| scope).collect())
-}
-
-fn scope(field: &Field<'_>) -> Result<String, Reported> {
-    let text = field.text()?;
-    // RFC 6749 section 3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E ).
-    let fits = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
-    if !text.is_empty() && text.bytes().all(fits) {
-        Ok(text.to_owned())
-    } else {
-        Err(field.problem(
-            format!("holds {text:?}, which is no scope"),
-            "write one scope in each string: scopes = [\"mail.imap\", \"mail.smtp\"]",
-        ))
+    /// The written token endpoint, and all endpoints: the written ones, and those of `preset` where
+    /// the file names no issuer that would tell them.
+    fn over(
+        self,
+        preset: Option<&Endpoints>,
+    ) -> Result<(Option<At<'t, Endpoint>>, Endpoints), Reported> {
+        let issuer = self.issuer?;
+        let token = self.token?;
+        let preset = match (&issuer, preset) {
+            (None, Some(preset)) => preset.clone(),
+            (Some(_), _) | (None, None) => Endpoints::default(),
+        };
+        let authorization = self.authorization?;
+        // Who answers at another endpoint is another issuer.
+        let tells = authorization.is_none().then_some(preset.issuer).flatten();
+        let endpoints = Endpoints {
+            is_discovered: issuer.is_some(),
+            tells_issuer: preset.tells_issuer && tells.is_some(),
+            issuer: issuer.or(tells),
+            token: token.as_ref().map(|(_, endpoint)| endpoint.clone()).or(preset.token),
+            authorization: authorization.or(preset.authorization),
+            device_authorization: self.device_authorization?.or(preset.device_authorization),
+            revocation: self.revocation?.or(preset.revocation),
+        };
+        Ok((token, endpoints))
     }
 }
 

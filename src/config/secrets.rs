@@ -19,6 +19,19 @@ use super::problem::reason;
 /// The ways to write a secret.
 const FORMS: &str = "a string, { env = \"NAME\" }, { file = \"PATH\" } or { command = [\"PROGRAM\", \"ARGUMENT\"] }";
 
+/// The ways to write a certificate or a private key.
+const PEM_FORMS: &str = "the path of a PEM file, PEM itself, { env = \"NAME\" }, { file = \"PATH\" } or { command = [\"PROGRAM\", \"ARGUMENT\"] }";
+
+/// With what PEM begins (RFC 7468 section 2).
+const PEM_BEGIN: &str = "-----BEGIN ";
+
+/// With what the base64 of a certificate or of an RSA key begins: a DER sequence of more than 255
+/// bytes. So does no path that anybody has.
+const BASE64_OF_DER: &str = "MII";
+
+/// Longest path, in bytes: Linux takes none that is longer.
+const PATH_LEN_MAX: usize = 4096;
+
 /// Whether the secrets that a file names are looked at while the file is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Secrets {
@@ -53,13 +66,68 @@ impl Field<'_> {
         match (env, file, command) {
             (Some(env), None, None) => from_env(&env),
             (None, Some(file), None) => from_file(&file),
-            (None, None, Some(command)) => from_command(&command),
+            (None, None, Some(command)) => from_command(&command).map(SecretSource::Command),
             (None, None, None) => Err(self.problem("names no secret", format!("write {FORMS}"))),
             _ => Err(self.problem("names two places of one secret", format!("write {FORMS}"))),
         }
     }
 
-    fn verifies_secrets(&self) -> bool {
+    /// The secret that this is, in PEM: the text itself where it begins as PEM does, else the path
+    /// of a file, or a table as for any secret.
+    pub(super) fn pem(&self) -> Result<SecretSource, Reported> {
+        if self.is_table() {
+            return self.secret_from_elsewhere();
+        }
+        if !self.is_text() {
+            return Err(self.wrong_type(PEM_FORMS));
+        }
+        let text = self.text()?;
+        if text.trim_start().starts_with(PEM_BEGIN) {
+            return Ok(SecretSource::Value(SecretString::from(text)));
+        }
+        // A path is told when it cannot be read, and what is no path may be the key itself.
+        if text.len() > PATH_LEN_MAX || text.starts_with(BASE64_OF_DER) {
+            return Err(self.problem(
+                "is neither PEM nor a path",
+                "write the path of a PEM file, or all of it, from -----BEGIN on",
+            ));
+        }
+        // What stands in it is looked at together with what belongs to it.
+        Ok(SecretSource::File(self.path()?))
+    }
+
+    /// The path of a file with a secret in it, which is read at each use; [`Secrets::Verify`] looks
+    /// whether it can be.
+    pub(super) fn secret_file(&self) -> Result<PathBuf, Reported> {
+        let path = self.path()?;
+        self.verify_file(&path)?;
+        Ok(path)
+    }
+
+    /// Reports that the file at `path`, which this names or stands for, holds no secret.
+    pub(super) fn verify_file(&self, path: &Path) -> Result<(), Reported> {
+        if !self.verifies_secrets() {
+            return Ok(());
+        }
+        match read_file(path) {
+            Ok(_) => Ok(()),
+            Err(SecretFileError::Unreadable { path, source }) => {
+                Err(self.cannot_read(&path, &source))
+            }
+            Err(SecretFileError::Unusable { path, problem }) => Err(self.problem(
+                format!("names {}, which {problem}", path.display()),
+                "name a file that holds the secret, on one line",
+            )),
+        }
+    }
+
+    /// The program that prints a secret.
+    pub(super) fn secret_command(&self) -> Result<SecretCommand, Reported> {
+        from_command(self)
+    }
+
+    /// Whether what is named as secret is looked at.
+    pub(super) fn verifies_secrets(&self) -> bool {
         self.file().secrets() == Secrets::Verify
     }
 }
@@ -86,22 +154,11 @@ fn from_env(field: &Field<'_>) -> Result<SecretSource, Reported> {
 }
 
 fn from_file(field: &Field<'_>) -> Result<SecretSource, Reported> {
-    let path = field.path()?;
-    if !field.verifies_secrets() {
-        return Ok(SecretSource::File(path));
-    }
-    match read_file(&path) {
-        Ok(_) => Ok(SecretSource::File(path)),
-        Err(SecretFileError::Unreadable { path, source }) => Err(field.cannot_read(&path, &source)),
-        Err(SecretFileError::Unusable { path, problem }) => Err(field.problem(
-            format!("names {}, which {problem}", path.display()),
-            "name a file that holds the secret, on one line",
-        )),
-    }
+    Ok(SecretSource::File(field.secret_file()?))
 }
 
 /// The program is looked for and not run: it may ask somebody, or take its time.
-fn from_command(field: &Field<'_>) -> Result<SecretSource, Reported> {
+fn from_command(field: &Field<'_>) -> Result<SecretCommand, Reported> {
     if field.is_text() {
         return Err(field.problem(
             "is a string, not a list, and no shell takes it apart",
@@ -133,7 +190,7 @@ fn from_command(field: &Field<'_>) -> Result<SecretSource, Reported> {
         }
         PathBuf::from(program)
     };
-    Ok(SecretSource::Command(SecretCommand::new(program, words.collect())))
+    Ok(SecretCommand::new(program, words.collect()))
 }
 
 fn refuse_no_program(field: &Field<'_>, path: &Path) -> Result<(), Reported> {

@@ -55,6 +55,14 @@ pub enum AssertionAlgorithm {
     Rs256,
 }
 
+impl Client {
+    /// Whether both are one client, with what it shows written alike.
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+        (&self.id, self.secret_ends_at) == (&other.id, other.secret_ends_at)
+            && self.auth.is_same_as(&other.auth)
+    }
+}
+
 impl ClientAuth {
     /// Whether both are written alike (see [`SecretSource::is_same_as`]).
     pub fn is_same_as(&self, other: &Self) -> bool {

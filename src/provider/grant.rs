@@ -64,6 +64,37 @@ impl Way {
         }
     }
 
+    /// Whether both ask for tokens alike, with what is written alike (see
+    /// [`SecretSource::is_same_as`]).
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::ClientCredentials(one), Self::ClientCredentials(other))
+            | (Self::WorkloadIdentity(one), Self::WorkloadIdentity(other))
+            | (Self::AuthorizationCode(one), Self::AuthorizationCode(other))
+            | (Self::DeviceCode(one), Self::DeviceCode(other)) => one.is_same_as(other),
+            (
+                Self::Password { client, password },
+                Self::Password { client: other, password: others },
+            ) => client.is_same_as(other) && password.is_same_as(others),
+            (Self::ServiceAccount(one), Self::ServiceAccount(other)) => {
+                one.key.is_same_as(&other.key)
+            }
+            (Self::ManagedIdentity(one), Self::ManagedIdentity(other)) => one.is_same_as(other),
+            (Self::Command(one), Self::Command(other)) => one == other,
+            (
+                Self::ClientCredentials(_)
+                | Self::WorkloadIdentity(_)
+                | Self::AuthorizationCode(_)
+                | Self::DeviceCode(_)
+                | Self::Password { .. }
+                | Self::ServiceAccount(_)
+                | Self::ManagedIdentity(_)
+                | Self::Command(_),
+                _,
+            ) => false,
+        }
+    }
+
     /// The client that asks, where there is one.
     pub fn client(&self) -> Option<&Client> {
         match self {
@@ -100,6 +131,19 @@ pub enum ServiceAccountKey {
     },
 }
 
+impl ServiceAccountKey {
+    fn is_same_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::File(one), Self::File(other)) => one == other,
+            (
+                Self::Written { client_email, private_key_id, private_key },
+                Self::Written { client_email: email, private_key_id: id, private_key: key },
+            ) => (client_email, private_key_id) == (email, id) && private_key.is_same_as(key),
+            (Self::File(_) | Self::Written { .. }, _) => false,
+        }
+    }
+}
+
 /// The identity of an Azure machine or app: who gives its tokens.
 #[derive(Debug, Clone)]
 pub enum ManagedIdentity {
@@ -115,6 +159,19 @@ pub enum ManagedIdentity {
         /// Which of its user-assigned identities.
         client_id: Option<String>,
     },
+}
+
+impl ManagedIdentity {
+    fn is_same_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Imds { client_id: one }, Self::Imds { client_id: other }) => one == other,
+            (
+                Self::AppService { header, client_id },
+                Self::AppService { header: other, client_id: others },
+            ) => header.is_same_as(other) && client_id == others,
+            (Self::Imds { .. } | Self::AppService { .. }, _) => false,
+        }
+    }
 }
 
 impl Grant {
@@ -215,6 +272,12 @@ impl GrantKind {
             | Self::ManagedIdentity
             | Self::Command => false,
         }
+    }
+}
+
+impl fmt::Display for GrantKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -29,8 +29,10 @@ fn a_persons_grant_is_that_of_the_account_whatever_its_case() {
 fn a_persons_scopes_are_those_of_people() {
     let config = config(&[PERSON]);
     let scopes = &config.accounts[0].scopes;
-    let [smtp, imap] = ["SMTP.Send", "IMAP.AccessAsUser.All"]
-        .map(|scope| [format!("https://outlook.office.com/{scope}"), "offline_access".to_owned()]);
+    let [smtp, imap] = ["SMTP.Send", "IMAP.AccessAsUser.All"].map(|scope| {
+        let scope = format!("https://outlook.office.com/{scope}");
+        [&scope, "offline_access", "openid", "profile"].map(str::to_owned)
+    });
     assert_eq!((&scopes.submission[..], &scopes.imap[..]), (&smtp[..], &imap[..]));
 }
 

@@ -232,8 +232,6 @@ fn a_provider_that_is_wrong_is_refused() {
         mailbox belongs to an account
         + tokenendpoint = "https://id.corp.example/token"
         tokenendpoint is no key that mailbearer knows; the nearest is `token_endpoint`
-        12 [providers.corp]
-        12: `providers.corp` lacks `token_endpoint`
         "#,
     );
     let tenant =

@@ -9,10 +9,9 @@ fn parse_in(dir: &Path, text: &str) -> Result<Config, Vec<Problem>> {
 }
 
 fn client_secret(config: &Config) -> &SecretSource {
-    match &config.accounts[0].grant.way.client().unwrap().auth {
-        ClientAuth::SecretPost(secret) => secret,
-        other => panic!("{other:?}"),
-    }
+    let auth = &config.accounts[0].grant.way.client().unwrap().auth;
+    let ClientAuth::SecretPost(secret) = auth else { panic!("{auth:?}") };
+    secret
 }
 
 #[test]

@@ -1,0 +1,160 @@
+//! The providers that are built in, one file for each family. All of it is from what the providers
+//! document; nobody has tried it against a live service.
+
+mod fastmail;
+mod google;
+mod microsoft;
+mod yahoo;
+
+use std::time::Duration;
+
+use crate::provider::{
+    GrantKind, LoopbackRedirect, MailHost, Mechanism, PerProtocol, Provider, UpstreamTls,
+};
+
+use super::endpoint::Endpoints;
+
+/// A provider that is built in.
+pub(super) struct Preset {
+    pub(super) provider: Provider,
+    pub(super) endpoints: Endpoints,
+    pub(super) scopes: PresetScopes,
+    /// What authorization requests add.
+    pub(super) authorization_params: &'static [(&'static str, &'static str)],
+    pub(super) loopback_redirect: LoopbackRedirect,
+    /// After how long without use it lets a refresh token die, if it says.
+    pub(super) refresh_idle: Option<Duration>,
+    /// Why there is no device flow for mail, if there is none.
+    pub(super) no_device_flow: Option<&'static str>,
+    /// The grants that it does not have.
+    pub(super) refused: fn(GrantKind) -> Option<NoGrant>,
+}
+
+/// Why a provider does not have a grant, and what it has instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NoGrant {
+    /// The end of a sentence that begins with the account.
+    pub(super) problem: &'static str,
+    /// What to write.
+    pub(super) help: &'static str,
+}
+
+/// What a provider is asked for, by grant.
+#[derive(Debug, Clone, Default)]
+pub(super) struct PresetScopes {
+    /// What lets a person's token into the mail servers.
+    pub(super) person: PerProtocol<String>,
+    /// What a person consents to besides: that it lasts, and that it tells who it was.
+    pub(super) consent: &'static [&'static str],
+    /// What lets an application's token in.
+    pub(super) application: String,
+}
+
+impl PresetScopes {
+    /// The scopes that a grant of `kind` asks for.
+    pub(super) fn of(&self, kind: GrantKind) -> PerProtocol<Vec<String>> {
+        let person = |scope: &String| {
+            let consent = if kind.is_kept() { self.consent } else { &[] };
+            let all = [scope.as_str()].into_iter().chain(consent.iter().copied());
+            all.map(str::to_owned).collect()
+        };
+        match kind {
+            GrantKind::AuthorizationCode | GrantKind::DeviceCode | GrantKind::Password => {
+                PerProtocol {
+                    submission: person(&self.person.submission),
+                    imap: person(&self.person.imap),
+                }
+            }
+            GrantKind::ClientCredentials
+            | GrantKind::WorkloadIdentity
+            | GrantKind::ServiceAccount
+            | GrantKind::ManagedIdentity => {
+                let scopes = vec![self.application.clone()];
+                PerProtocol { submission: scopes.clone(), imap: scopes }
+            }
+            GrantKind::Command => PerProtocol::default(),
+        }
+    }
+}
+
+/// The names of all.
+pub(super) const NAMES: [&str; 10] = [
+    "microsoft",
+    "microsoft-hve",
+    "microsoft-gcc-high",
+    "microsoft-dod",
+    "microsoft-21vianet",
+    "outlook-com",
+    "google",
+    "yahoo",
+    "aol",
+    "fastmail",
+];
+
+/// The preset of this name.
+pub(super) fn find(name: &str) -> Option<Preset> {
+    match name {
+        "google" => Some(google::google()),
+        "yahoo" => Some(yahoo::yahoo()),
+        "aol" => Some(yahoo::aol()),
+        "fastmail" => Some(fastmail::fastmail()),
+        name => microsoft::find(name),
+    }
+}
+
+/// What Exchange Online is asked for, worldwide.
+pub(super) fn entra_scopes() -> PresetScopes {
+    microsoft::worldwide_scopes()
+}
+
+/// A provider of which nothing is known but its name.
+pub(super) fn unknown(name: &str) -> Provider {
+    Provider {
+        name: name.to_owned(),
+        hosts: PerProtocol::default(),
+        mechanism: Mechanism::Xoauth2,
+        ca_file: None,
+        declared_ehlo: &[],
+        is_untried: false,
+    }
+}
+
+/// A built-in provider with these mail servers: submission by STARTTLS at port 587, or with TLS
+/// from the first byte at 465; IMAP with TLS from the first byte at 993 (RFC 8314).
+fn provider(name: &str, submission: (&str, u16), imap: Option<&str>) -> Provider {
+    let (submission, port) = submission;
+    let tls = if port == SUBMISSIONS { UpstreamTls::Implicit } else { UpstreamTls::StartTls };
+    let host = |host: &str, port, tls| Some(MailHost { host: host.to_owned(), port, tls });
+    Provider {
+        hosts: PerProtocol {
+            submission: host(submission, port, tls),
+            imap: imap.and_then(|imap| host(imap, IMAPS, UpstreamTls::Implicit)),
+        },
+        is_untried: true,
+        ..unknown(name)
+    }
+}
+
+/// The grants that are for people alone: any other is refused.
+fn people_alone(kind: GrantKind) -> Option<NoGrant> {
+    let refused = match kind {
+        GrantKind::AuthorizationCode | GrantKind::DeviceCode | GrantKind::Command => return None,
+        GrantKind::ClientCredentials
+        | GrantKind::WorkloadIdentity
+        | GrantKind::ManagedIdentity
+        | GrantKind::ServiceAccount => {
+            "has the grant of an application, and this provider lets people alone sign in"
+        }
+        GrantKind::Password => "has grant = \"password\", which this provider does not know",
+    };
+    Some(NoGrant { problem: refused, help: "write grant = \"authorization-code\"" })
+}
+
+/// Submission by STARTTLS (RFC 6409), submission with implicit TLS and IMAP with implicit TLS (RFC
+/// 8314 section 7).
+const SUBMISSION: u16 = 587;
+const SUBMISSIONS: u16 = 465;
+const IMAPS: u16 = 993;
+
+/// A day.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);

@@ -1,0 +1,226 @@
+//! `providers.NAME.scopes`: what tokens are asked for, and what cannot work among it.
+//!
+//! Sources: RFC 6749 section 3.3 (form); Microsoft's "Authenticate an IMAP, POP or SMTP connection
+//! using OAuth" and "Scopes and permissions in the Microsoft identity platform" (a token is for one
+//! resource; a scope without resource is one of Microsoft Graph; `/.default`; permissions of
+//! applications are no scopes).
+
+use crate::provider::{GrantKind, PerProtocol};
+
+use super::field::Field;
+use super::file::Reported;
+use super::later;
+use super::listeners::At;
+use super::presets::PresetScopes;
+
+/// The scopes of a provider.
+pub(super) enum Scopes<'t> {
+    /// As the file has them, for every grant.
+    Written(PerProtocol<Vec<At<'t, String>>>),
+    /// As the provider wants them, by grant.
+    Preset(PresetScopes),
+}
+
+/// Where Microsoft Graph is, by cloud.
+const GRAPH_HOSTS: [&str; 4] = [
+    "graph.microsoft.com",
+    "graph.microsoft.us",
+    "dod-graph.microsoft.us",
+    "microsoftgraph.chinacloudapi.cn",
+];
+
+/// The scopes of Entra that are of no resource (OpenID Connect Core sections 5.4 and 11).
+const OF_NO_RESOURCE: [&str; 6] =
+    ["openid", "profile", "email", "offline_access", "address", "phone"];
+
+/// What an application has by its registration.
+const OF_APPLICATIONS: [&str; 3] = ["SMTP.SendAsApp", "IMAP.AccessAsApp", "POP.AccessAsApp"];
+
+/// What makes Entra give a refresh token.
+const OFFLINE_ACCESS: &str = "offline_access";
+
+impl<'t> Scopes<'t> {
+    /// Those in `field`: one list for all protocols, or a table with one for each.
+    pub(super) fn read(field: &Field<'t>) -> Result<Self, Reported> {
+        if !field.is_table() {
+            let scopes = field.each(scope)?;
+            let both = PerProtocol { submission: scopes.clone(), imap: scopes };
+            return Ok(Self::Written(both));
+        }
+        let mut table = field.table()?;
+        let submission = table.read("submission", |field| field.each(scope));
+        let imap = table.read("imap", |field| field.each(scope));
+        table.finish(later::PER_PROTOCOL)?;
+        Ok(Self::Written(PerProtocol {
+            submission: submission?.unwrap_or_default(),
+            imap: imap?.unwrap_or_default(),
+        }))
+    }
+
+    /// None.
+    pub(super) fn none() -> Self {
+        Self::Written(PerProtocol::default())
+    }
+
+    /// Those that a grant of `kind` asks for.
+    pub(super) fn of(&self, kind: GrantKind) -> PerProtocol<Vec<String>> {
+        fn bare(scopes: &[At<'_, String>]) -> Vec<String> {
+            scopes.iter().map(|(_, scope)| scope.clone()).collect()
+        }
+        match self {
+            Self::Written(scopes) => {
+                PerProtocol { submission: bare(&scopes.submission), imap: bare(&scopes.imap) }
+            }
+            Self::Preset(scopes) => scopes.of(kind),
+        }
+    }
+
+    /// Reports those of the file by which a grant of `kind` gets no token for mail. `of_entra` are
+    /// those that work where tokens are asked of Entra, and `is_entra` says whether they are.
+    pub(super) fn check(
+        &self,
+        kind: GrantKind,
+        is_entra: bool,
+        of_entra: &PresetScopes,
+    ) -> Result<(), Reported> {
+        let Self::Written(scopes) = self else { return Ok(()) };
+        if kind == GrantKind::Command {
+            return Ok(()); // it asks for nothing
+        }
+        let right = Right { kind, help: written(&of_entra.of(kind)) };
+        let mut checked = Ok(());
+        for scopes in [&scopes.submission, &scopes.imap] {
+            checked = checked.and(right.refuse_graph(scopes, is_entra));
+            if is_entra && checked.is_ok() {
+                checked = right.check(scopes);
+            }
+        }
+        checked
+    }
+}
+
+/// What is right, to compare with.
+struct Right {
+    kind: GrantKind,
+    help: String,
+}
+
+impl Right {
+    fn refuse_graph(&self, scopes: &[At<'_, String>], is_entra: bool) -> Result<(), Reported> {
+        let mut refused = Ok(());
+        for (field, scope) in scopes {
+            let host = scope.split_once("://").map(|(_, rest)| rest.split('/').next());
+            let names_graph = host.flatten().is_some_and(|host| is_among(&GRAPH_HOSTS, host));
+            let is_bare = !scope.contains('/') && !is_among(&OF_NO_RESOURCE, scope);
+            if names_graph || (is_entra && is_bare) {
+                refused = Err(field.problem(
+                    format!(
+                        "holds {scope:?}, of Microsoft Graph, whose tokens no mail server takes"
+                    ),
+                    &self.help,
+                ));
+            }
+        }
+        refused
+    }
+
+    fn check(&self, scopes: &[At<'_, String>]) -> Result<(), Reported> {
+        let of_resources = || scopes.iter().filter(|(_, scope)| scope.contains('/'));
+        for (field, scope) in of_resources() {
+            if is_among(&OF_APPLICATIONS, permission(scope)) {
+                return Err(field.problem(
+                    format!(
+                        "holds {scope:?}, a permission that applications are given in their \
+                         registration and that is no scope"
+                    ),
+                    &self.help,
+                ));
+            }
+        }
+        let Some((_, first)) = of_resources().next() else { return Ok(()) };
+        let other = of_resources().find(|(_, scope)| resource(scope) != resource(first));
+        if let Some((field, scope)) = other {
+            return Err(field.problem(
+                format!("holds {scope:?} beside {first:?}, and a token is for one resource alone"),
+                &self.help,
+            ));
+        }
+        if self.kind.is_personal() { self.check_person(scopes) } else { self.check_others(scopes) }
+    }
+
+    fn check_person(&self, scopes: &[At<'_, String>]) -> Result<(), Reported> {
+        let all = scopes.iter().find(|(_, scope)| is_default(scope));
+        let one = scopes.iter().find(|(_, scope)| scope.contains('/') && !is_default(scope));
+        if let (Some((field, all)), Some((_, one))) = (all, one) {
+            return Err(field.problem(
+                format!("holds {all:?}, which stands for all permissions, beside {one:?}"),
+                &self.help,
+            ));
+        }
+        let lasts = scopes.iter().any(|(_, scope)| scope == OFFLINE_ACCESS);
+        if let Some((field, _)) = scopes.first().filter(|_| self.kind.is_kept() && !lasts) {
+            field.warning(
+                "lacks \"offline_access\", without which Entra gives no refresh token",
+                &self.help,
+            );
+        }
+        Ok(())
+    }
+
+    /// Entra answers `invalid_scope` (AADSTS1002012) to an application that asks for anything else.
+    fn check_others(&self, scopes: &[At<'_, String>]) -> Result<(), Reported> {
+        let wrong =
+            scopes.iter().enumerate().find(|(at, (_, scope))| *at > 0 || !is_default(scope));
+        match wrong {
+            Some((_, (field, scope))) => Err(field.problem(
+                format!(
+                    "holds {scope:?}, but an application asks for one scope alone, which ends in \
+                     /.default"
+                ),
+                &self.help,
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What to write, as the file would have it.
+fn written(scopes: &PerProtocol<Vec<String>>) -> String {
+    let PerProtocol { submission, imap } = scopes;
+    if submission == imap {
+        format!("write scopes = {submission:?}")
+    } else {
+        format!("write scopes = {{ submission = {submission:?}, imap = {imap:?} }}")
+    }
+}
+
+fn is_among(all: &[&str], one: &str) -> bool {
+    all.iter().any(|known| known.eq_ignore_ascii_case(one))
+}
+
+fn is_default(scope: &str) -> bool {
+    permission(scope) == ".default"
+}
+
+fn permission(scope: &str) -> &str {
+    scope.rsplit_once('/').map_or(scope, |(_, permission)| permission)
+}
+
+fn resource(scope: &str) -> String {
+    let resource = scope.rsplit_once('/').map_or("", |(resource, _)| resource);
+    resource.trim_end_matches('/').to_ascii_lowercase()
+}
+
+fn scope(field: &Field<'_>) -> Result<String, Reported> {
+    let text = field.text()?;
+    // RFC 6749 section 3.3: scope-token = 1*( %x21 / %x23-5B / %x5D-7E ).
+    let fits = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+    if !text.is_empty() && text.bytes().all(fits) {
+        Ok(text.to_owned())
+    } else {
+        Err(field.problem(
+            format!("holds {text:?}, which is no scope"),
+            "write one scope in each string: scopes = [\"mail.imap\", \"mail.smtp\"]",
+        ))
+    }
+}

@@ -1,0 +1,321 @@
+//! The ways in which tokens are asked for: what each takes, and what is told where it lacks that.
+
+use super::*;
+use crate::provider::{
+    AuthorizationServer, ClientAuth, Grant, GrantId, GrantKind, ManagedIdentity, ServiceAccountKey,
+    Way,
+};
+
+/// [`GOOD`] with `keys` in place of those of its grant, and `end` behind it.
+fn text(keys: &str, end: &str) -> String {
+    let none = [TENANT, CLIENT_ID, CLIENT_SECRET].map(|line| (line, ""));
+    let changes: Vec<_> = none.into_iter().chain([(GRANT, keys), (END, end)]).collect();
+    good_with(&changes)
+}
+
+/// Reads it where the environment holds `variables` besides.
+fn parse_with(text: &str, variables: &[(&str, &str)]) -> Result<Config, Vec<Problem>> {
+    let looked_up = |name: &str| {
+        let found = variables.iter().find(|(variable, _)| *variable == name);
+        found.map_or_else(|| env(name), |(_, value)| Ok((*value).to_owned()))
+    };
+    Config::parse(text, Path::new("/nowhere"), &looked_up, Secrets::Leave)
+}
+
+fn grant(text: &str, variables: &[(&str, &str)]) -> Arc<Grant> {
+    let config = parse_with(text, variables).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    Arc::clone(&config.accounts[0].grant)
+}
+
+fn told(text: &str, variables: &[(&str, &str)]) -> Vec<String> {
+    let problems = parse_with(text, variables).expect_err(text);
+    problems.into_iter().map(|problem| problem.message).collect()
+}
+
+const COMMAND: &str = "grant = \"command\"\ncommand = [\"sh\", \"-c\", \"echo token\"]";
+const MANAGED: &str = "grant = \"managed-identity\"";
+const WORKLOAD: &str = "grant = \"workload-identity\"";
+
+/// AKS names these ("Use Microsoft Entra Workload ID with Azure Kubernetes Service").
+const AKS: [(&str, &str); 4] = [
+    ("AZURE_FEDERATED_TOKEN_FILE", "/var/run/secrets/azure/tokens/azure-identity-token"),
+    ("AZURE_CLIENT_ID", "pod"),
+    ("AZURE_TENANT_ID", "01234567-89AB-cdef-0123-456789abcdef"),
+    ("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.us/"),
+];
+
+#[test]
+fn a_key_that_the_grant_of_the_account_does_not_take_is_refused() {
+    for (grant, key, takers) in [
+        ("client-credentials", "password = \"tell-nobody\"", "\"password\""),
+        ("client-credentials", "command = [\"sh\"]", "\"command\""),
+        ("client-credentials", "key_file = \"x\"", "\"service-account\""),
+        ("client-credentials", "client_email = \"a@b\"", "\"service-account\""),
+        ("command", "client_id = \"app\"", "\"managed-identity\""),
+        ("command", "tenant = \"contoso.com\"", "\"workload-identity\""),
+        ("managed-identity", "tenant = \"contoso.com\"", "\"device-code\""),
+        ("managed-identity", "client_secret = \"tell-nobody\"", "\"authorization-code\""),
+        ("workload-identity", "client_secret = \"tell-nobody\"", "\"authorization-code\""),
+        ("workload-identity", "client_auth = \"none\"", "\"authorization-code\""),
+        ("password", "command = [\"sh\"]", "\"command\""),
+    ] {
+        let needed = match grant {
+            "client-credentials" => {
+                "tenant = \"contoso.com\"\nclient_id = \"app\"\nclient_secret = \"x\""
+            }
+            "password" => "tenant = \"contoso.com\"\nclient_id = \"app\"\npassword = \"x\"",
+            "command" => "command = [\"sh\"]",
+            _ => "",
+        };
+        let text = text(&format!("grant = {grant:?}\n{needed}\n{key}"), "");
+        let [problem] = parse_with(&text, &AKS).unwrap_err().try_into().unwrap();
+        assert_eq!(problem.message, format!("has no use with grant = {grant:?}"), "{key}");
+        assert!(problem.help.contains(takers), "{problem:?}");
+        let key = key.split(' ').next().unwrap();
+        assert!(problem.key.as_deref().unwrap().ends_with(key), "{problem:?}");
+    }
+}
+
+#[test]
+fn a_default_of_the_provider_that_does_not_fit_is_not_used() {
+    let defaults = r#"[providers.microsoft]
+        tenant = "contoso.com"
+        client_id = "app"
+        client_secret = { env = "SECRET" }
+        password = "tell-nobody"
+        key_file = "missing"
+        command = ["sh"]"#;
+    for kind in GrantKind::ALL {
+        if kind != GrantKind::ServiceAccount {
+            let grant = grant(&text(&format!("grant = \"{kind}\""), defaults), &AKS);
+            assert_eq!(grant.kind(), kind);
+        }
+    }
+}
+
+#[test]
+fn a_workload_identity_is_what_the_pod_is_told_unless_the_file_says_otherwise() {
+    let by_environment = grant(&text(WORKLOAD, ""), &AKS);
+    let Way::WorkloadIdentity(client) = &by_environment.way else { panic!("{by_environment:?}") };
+    assert_eq!(client.id, "pod");
+    assert!(matches!(&client.auth, ClientAuth::AssertionFile(path) if path == Path::new(AKS[0].1)));
+    assert_eq!(
+        by_environment.source(),
+        "https://login.microsoftonline.us/01234567-89ab-cdef-0123-456789abcdef/oauth2/v2.0/token"
+    );
+    let keys = format!(
+        "{WORKLOAD}\nassertion_file = \"token\"\nclient_id = \"own\"\ntenant = \"contoso.com\""
+    );
+    let written = grant(&text(&keys, ""), &AKS[..3]);
+    let Way::WorkloadIdentity(client) = &written.way else { panic!("{written:?}") };
+    assert!(
+        matches!(&client.auth, ClientAuth::AssertionFile(path) if path == Path::new("/nowhere/token"))
+    );
+    let endpoint = "https://login.microsoftonline.com/contoso.com/oauth2/v2.0/token";
+    assert_eq!((written.source(), written.client_id()), (endpoint, "own"));
+    let id = GrantId::Application {
+        provider: "microsoft".into(),
+        tenant: Some("contoso.com".into()),
+        client_id: "own".into(),
+    };
+    assert_eq!(written.id, id);
+    let own = "[providers.microsoft]\ntoken_endpoint = \"https://id.example/{tenant}\"";
+    assert_eq!(grant(&text(&keys, own), &AKS).source(), "https://id.example/contoso.com");
+}
+
+#[test]
+fn a_workload_identity_lacks_what_neither_file_nor_environment_tell() {
+    let lacks = |key, variable| format!("lacks `{key}`, and ${variable} does not hold one");
+    assert_eq!(
+        told(&text(WORKLOAD, ""), &[("AZURE_TENANT_ID", "common"), ("AZURE_CLIENT_ID", "")]),
+        [
+            lacks("assertion_file", "AZURE_FEDERATED_TOKEN_FILE"),
+            lacks("client_id", "AZURE_CLIENT_ID"),
+            lacks("tenant", "AZURE_TENANT_ID"),
+        ]
+    );
+    for host in
+        ["http://login.example/", "login.example", "https://login.example/x", "https://a@b/"]
+    {
+        let mut variables = AKS;
+        variables[3].1 = host;
+        assert_eq!(
+            told(&text(WORKLOAD, ""), &variables),
+            ["finds $AZURE_AUTHORITY_HOST to be no https:// address of a login host"],
+            "{host}"
+        );
+    }
+}
+
+/// "How to use managed identities for Azure resources on an Azure VM to acquire an access token" and
+/// "How to use managed identities for App Service and Azure Functions".
+#[test]
+fn a_managed_identity_is_asked_where_azure_says() {
+    let imds = grant(&text(MANAGED, ""), &[]);
+    assert!(matches!(&imds.way, Way::ManagedIdentity(ManagedIdentity::Imds { client_id: None })));
+    let endpoint = "http://169.254.169.254/metadata/identity/oauth2/token";
+    let server = |endpoint: &str| AuthorizationServer {
+        token_endpoint: Some(endpoint.to_owned()),
+        ..AuthorizationServer::default()
+    };
+    assert_eq!(imds.server, server(endpoint));
+
+    let app_service =
+        [("IDENTITY_ENDPOINT", "http://172.16.0.1:8081/msi/token"), ("IDENTITY_HEADER", SECRET)];
+    let keys = format!("{MANAGED}\nclient_id = \"user-assigned\"");
+    let app = grant(&text(&keys, ""), &app_service);
+    assert!(matches!(&app.way, Way::ManagedIdentity(ManagedIdentity::AppService {
+        header: SecretSource::Env { value: Ok(_), .. },
+        client_id: Some(id),
+    }) if id == "user-assigned"));
+    assert_eq!(app.server, server(app_service[0].1));
+    assert!(!format!("{app:?}").contains(SECRET));
+
+    let own = "[providers.microsoft]\ntoken_endpoint = \"http://192.0.2.1/token\"";
+    for variables in [&[][..], &app_service] {
+        assert_eq!(grant(&text(MANAGED, own), variables).server, server("http://192.0.2.1/token"));
+    }
+    assert_eq!(
+        told(&text(MANAGED, ""), &app_service[..1]),
+        [
+            "finds $IDENTITY_ENDPOINT without $IDENTITY_HEADER, as Azure Arc has it, which mailbearer \
+          does not know"
+        ]
+    );
+}
+
+#[test]
+fn a_token_endpoint_in_clear_is_for_managed_identities_alone() {
+    let own = "[providers.microsoft]\ntoken_endpoint = \"http://192.0.2.1/token\"";
+    let other = second_account("bob@contoso.com", &[]);
+    assert_eq!(
+        told(&text(MANAGED, &format!("{other}\n{own}")), &[]),
+        ["is not https, and would show secret and token to the network"]
+    );
+}
+
+#[test]
+fn a_service_account_has_one_key_in_one_of_two_forms() {
+    let google = |keys: &str, end: &str| {
+        let text = text(&format!("grant = \"service-account\"\n{keys}"), end);
+        text.replace("provider = \"microsoft\"", "provider = \"google\"")
+    };
+    let file = grant(&google("key_file = \"key.json\"", ""), &[]);
+    let Way::ServiceAccount(account) = &file.way else { panic!("{file:?}") };
+    assert!(
+        matches!(&account.key, ServiceAccountKey::File(path) if path == Path::new("/nowhere/key.json"))
+    );
+    let id = |key: &str| GrantId::ServiceAccount {
+        provider: "google".into(),
+        key: key.into(),
+        subject: None,
+    };
+    assert_eq!(file.id, id("/nowhere/key.json"));
+    assert_eq!(file.source(), "https://oauth2.googleapis.com/token");
+
+    let parts = "client_email = \"m@p.iam.gserviceaccount.com\"\nprivate_key_id = \"k\"\n\
+                 private_key = { env = \"SECRET\" }";
+    let default = "[providers.google]\nkey_file = \"key.json\"";
+    let written = grant(&google(parts, default), &[]);
+    assert_eq!(written.id, id("m@p.iam.gserviceaccount.com"), "its own comes first");
+    let Way::ServiceAccount(account) = &written.way else { panic!("{written:?}") };
+    assert!(
+        matches!(&account.key, ServiceAccountKey::Written { private_key_id, .. } if private_key_id == "k")
+    );
+
+    assert_eq!(told(&google("", ""), &[]), ["lacks `key_file`"]);
+    assert_eq!(
+        told(&google("client_email = \"a@b\"", ""), &[]),
+        ["lacks `private_key_id`", "lacks `private_key`"]
+    );
+    assert_eq!(
+        told(&google(&format!("key_file = \"x\"\n{parts}"), ""), &[]),
+        ["stands beside `client_email`, and a service account has one key"]
+    );
+    let scopes = parse_with(&google(parts, ""), &[]).unwrap().accounts[0].scopes.clone();
+    assert_eq!(scopes.imap, ["https://mail.google.com/"]);
+    assert_eq!(
+        told(&google("client_email = \"nobody\"", ""), &[])[0],
+        "is no address of a service account"
+    );
+}
+
+#[test]
+fn a_service_account_may_cover_a_domain_and_its_accounts_share_it() {
+    let keys = "grant = \"service-account\"\nkey_file = \"key.json\"";
+    let second = "[accounts.\"*@contoso.com\"]\nprovider = \"google\"\n";
+    let text = text(keys, &format!("{second}{keys}")).replace("\"microsoft\"", "\"google\"");
+    let [one, other] = parse_with(&text, &[]).unwrap().accounts.try_into().unwrap();
+    assert!(Arc::ptr_eq(&one.grant, &other.grant));
+}
+
+#[test]
+fn a_password_is_one_persons_and_warned_of() {
+    let keys = "grant = \"password\"\ntenant = \"contoso.com\"\nclient_id = \"app\"\npassword = { env \
+                = \"SECRET\" }";
+    let config = parse_with(&text(keys, ""), &[]).unwrap();
+    let grant = &config.accounts[0].grant;
+    assert!(matches!(&grant.way, Way::Password { client, .. } if client.id == "app"));
+    assert_eq!(grant.id, GrantId::Account(Username::parse("alice@contoso.com").unwrap()));
+    assert_eq!(grant.refresh_idle, None);
+    assert_eq!(config.accounts[0].scopes.submission, ["https://outlook.office.com/SMTP.Send"]);
+    let [warning] = config.warnings.try_into().unwrap();
+    assert!(warning.message.starts_with("has grant = \"password\", which providers are ending"));
+    assert!(warning.help.starts_with("write grant = \"authorization-code\""));
+    assert_eq!(told(&text(&keys.replace("password = {", "# {"), ""), &[]), ["lacks `password`"]);
+}
+
+#[test]
+fn a_grant_of_one_person_is_refused_at_a_wildcard() {
+    for kind in GrantKind::ALL.into_iter().filter(|kind| kind.is_personal()) {
+        let keys = format!("grant = \"{kind}\"\ntenant = \"contoso.com\"\nclient_id = \"app\"");
+        let text = text(&keys, "").replace("alice@", "*@");
+        let sentence =
+            format!("stands for many mailboxes, and has \"{kind}\", the grant of one person");
+        assert_eq!(told(&text, &[]), [sentence]);
+    }
+}
+
+#[test]
+fn equal_commands_of_a_provider_are_one_grant_and_others_are_not() {
+    let second = |command: &str| {
+        let second = format!("[accounts.\"*@contoso.com\"]\nprovider = \"microsoft\"\n{command}");
+        let [one, other] =
+            parse_with(&text(COMMAND, &second), &[]).unwrap().accounts.try_into().unwrap();
+        (one.grant, other.grant)
+    };
+    let (one, same) = second(COMMAND);
+    assert!(Arc::ptr_eq(&one, &same));
+    assert!(matches!(&one.way, Way::Command(command) if command.program() == Path::new("sh")));
+    assert_eq!(one.server, AuthorizationServer::default());
+    let (one, other) = second(&COMMAND.replace("token", "tell-nobody"));
+    assert_ne!(one.id, other.id, "tokens are kept by it");
+    assert!(!format!("{other:?}").contains(SECRET), "an argument may be secret");
+    assert_eq!(told(&text("grant = \"command\"", ""), &[]), ["lacks `command`"]);
+    assert_eq!(
+        told(&text("grant = \"command\"\ncommand = \"sh -c tell-nobody\"", ""), &[]),
+        ["is a string, not a list, and no shell takes it apart"]
+    );
+}
+
+#[test]
+fn one_application_by_two_grants_is_refused() {
+    let keys = "tenant = \"contoso.com\"\nclient_id = \"app\"";
+    let one = format!("{WORKLOAD}\n{keys}");
+    let other = format!(
+        "[accounts.bob]\nprovider = \"microsoft\"\ngrant = \"client-credentials\"\n{keys}\nclient_secret = \"x\""
+    );
+    assert_eq!(
+        told(&text(&one, &other), &AKS[..3]),
+        ["is of an application that `accounts.\"alice@contoso.com\"` names with grant = \
+          \"workload-identity\""]
+    );
+}
+
+#[test]
+fn any_local_password_is_refused_with_every_grant_of_an_application() {
+    for keys in [COMMAND, MANAGED, WORKLOAD] {
+        let text = text(keys, "").replace("{ env = \"SECRET\" }", "\"any\"");
+        assert_eq!(told(&text, &AKS), ["is \"any\", which an application's grant never takes"]);
+    }
+}
