@@ -15,13 +15,13 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use oauth2::url::{Host, Url, form_urlencoded};
+use oauth2::url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
 
 use super::answer::ProviderError;
 use super::consent::Shown;
 use super::desk::Desk;
-use super::endpoint::host_of;
+use super::endpoint::{host_of, is_loopback};
 use super::error::{ErrorKind, TokenError};
 use super::grant::Redemption;
 use super::{AuthorizeError, Authorized, verdict};
