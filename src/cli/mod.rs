@@ -16,6 +16,7 @@ mod owner;
 mod password;
 mod reload;
 mod serve;
+mod servers;
 mod token;
 
 use std::fmt;
