@@ -1,0 +1,1 @@
+//! Consents against endpoints that a test plays.
