@@ -3,12 +3,17 @@
 //! A refresh token carries its consent, its number and an HMAC of both, so that spent ones are known
 //! without being kept.
 
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::hmac;
 
 use crate::names::Username;
+use crate::provider::Protocol;
+
+/// How many consents are kept; then the oldest is forgotten, and its refresh tokens with it.
+const CONSENTS_MAX: usize = 65_536;
 
 /// What becomes of a refresh token when it is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +28,7 @@ pub enum Rotation {
     Strict,
 }
 
-/// Every consent that was ever given.
+/// The consents that were given.
 pub(super) struct Consents {
     rotation: Rotation,
     key: hmac::Key,
@@ -32,13 +37,17 @@ pub(super) struct Consents {
 
 #[derive(Default)]
 struct Kept {
-    consents: Vec<Consent>,
+    consents: VecDeque<Consent>,
+    /// How many are forgotten: the number of the oldest one kept.
+    forgotten: usize,
     reuses: u64,
     most_at_once: usize,
 }
 
 struct Consent {
     user: Username,
+    /// What it is good for.
+    protocols: Vec<Protocol>,
     is_over: bool,
     /// The number of the last token issued, from 1.
     issued: u64,
@@ -69,19 +78,31 @@ impl Consents {
         Ok(Self { rotation, key, kept: Mutex::default() })
     }
 
-    /// `user` consents: gives the first refresh token.
-    pub(super) fn give(&self, user: Username) -> String {
+    /// `user` consents to the use of `protocols`: gives the first refresh token.
+    pub(super) fn give(&self, user: Username, protocols: Vec<Protocol>) -> String {
         let mut kept = self.lock();
-        let index = kept.consents.len();
-        kept.consents.push(Consent { user, is_over: false, issued: 1, used: 0, in_flight: 0 });
+        if kept.consents.len() == CONSENTS_MAX {
+            kept.consents.pop_front();
+            kept.forgotten += 1;
+        }
+        let index = kept.forgotten + kept.consents.len();
+        let (is_over, issued, used, in_flight) = (false, 1, 0, 0);
+        let consent = Consent { user, protocols, is_over, issued, used, in_flight };
+        kept.consents.push_back(consent);
         self.token(index, 1)
+    }
+
+    /// What the consent of `token` is good for, if it is one of ours.
+    pub(super) fn protocols(&self, token: &str) -> Option<Vec<Protocol>> {
+        let (index, _) = self.read(token)?;
+        self.lock().get_mut(index).map(|consent| consent.protocols.clone())
     }
 
     /// Counts a request that shows `token`; `None` if it is no token of ours.
     pub(super) fn begin(&self, token: &str) -> Option<InFlight<'_>> {
         let (index, _) = self.read(token)?;
         let mut kept = self.lock();
-        let consent = kept.consents.get_mut(index)?;
+        let consent = kept.get_mut(index)?;
         consent.in_flight += 1;
         let at_once = consent.in_flight;
         kept.most_at_once = kept.most_at_once.max(at_once);
@@ -93,7 +114,7 @@ impl Consents {
     pub(super) fn redeem(&self, token: &str) -> Option<Redeemed> {
         let (index, number) = self.read(token)?;
         let mut kept = self.lock();
-        let consent = kept.consents.get_mut(index)?;
+        let consent = kept.get_mut(index)?;
         if consent.is_over {
             return None;
         }
@@ -118,7 +139,7 @@ impl Consents {
     /// Ends the consent that `token` belongs to, if it is one of ours.
     pub(super) fn end(&self, token: &str) {
         let Some((index, _)) = self.read(token) else { return };
-        if let Some(consent) = self.lock().consents.get_mut(index) {
+        if let Some(consent) = self.lock().get_mut(index) {
             consent.is_over = true;
         }
     }
@@ -160,9 +181,15 @@ impl Consents {
     }
 }
 
+impl Kept {
+    fn get_mut(&mut self, index: usize) -> Option<&mut Consent> {
+        self.consents.get_mut(index.checked_sub(self.forgotten)?)
+    }
+}
+
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        if let Some(consent) = self.consents.lock().consents.get_mut(self.index) {
+        if let Some(consent) = self.consents.lock().get_mut(self.index) {
             consent.in_flight -= 1;
         }
     }
@@ -177,7 +204,8 @@ mod tests {
 
     fn consents(rotation: Rotation) -> (Consents, String) {
         let consents = Consents::new(rotation).unwrap();
-        let token = consents.give(Username::parse("alice@example.com").unwrap());
+        let alice = Username::parse("alice@example.com").unwrap();
+        let token = consents.give(alice, vec![Protocol::Imap]);
         (consents, token)
     }
 

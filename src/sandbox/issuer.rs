@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use rcgen::{KeyPair, PKCS_RSA_SHA256, RsaKeySize};
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,8 @@ pub(super) struct Issuer {
     signing: EncodingKey,
     verifying: DecodingKey,
     public_key_pem: String,
+    /// The same as a JWK (RFC 7517).
+    public_key: serde_json::Value,
 }
 
 /// Why a token opens no mailbox.
@@ -88,12 +91,26 @@ impl Issuer {
     pub(super) fn new(issuer: String) -> Result<Self, IssuerError> {
         let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)?;
         let public_key_pem = key.public_key_pem();
+        let signing = EncodingKey::from_rsa_pem(key.serialize_pem().as_bytes())?;
+        let mut public_key = Jwk::from_encoding_key(&signing, Algorithm::RS256)?;
+        public_key.common.key_id = Some(KEY_ID.to_owned());
         Ok(Self {
             issuer,
-            signing: EncodingKey::from_rsa_pem(key.serialize_pem().as_bytes())?,
+            public_key: serde_json::to_value(public_key).unwrap_or_default(),
+            signing,
             verifying: DecodingKey::from_rsa_pem(public_key_pem.as_bytes())?,
             public_key_pem,
         })
+    }
+
+    /// What it calls itself: claim `iss`.
+    pub(super) fn name(&self) -> &str {
+        &self.issuer
+    }
+
+    /// The public key as a JWK (RFC 7517).
+    pub(super) fn public_key(&self) -> &serde_json::Value {
+        &self.public_key
     }
 
     /// The public key: PEM, `SubjectPublicKeyInfo`.
@@ -193,6 +210,15 @@ pub(super) fn protocols_of(scopes: &str) -> Option<Vec<Protocol>> {
     asked.dedup();
     (!asked.is_empty()).then_some(asked)
 }
+
+/// The same among scopes of OpenID Connect, which ask for no role.
+pub(super) fn protocols_among(scopes: &str) -> Option<Vec<Protocol>> {
+    let roles = scopes.split_ascii_whitespace().filter(|it| !OPENID_SCOPES.contains(it));
+    protocols_of(&roles.collect::<Vec<_>>().join(" "))
+}
+
+/// Scopes of OpenID Connect (Core section 5.4, section 11).
+const OPENID_SCOPES: [&str; 4] = ["openid", "profile", "email", "offline_access"];
 
 /// Exchange Online's name for the permission.
 fn role(protocol: Protocol) -> &'static str {

@@ -1,20 +1,28 @@
-//! The sandbox: a stand-in provider on loopback, with a token endpoint that issues JWTs and with
-//! submission and IMAP servers that take nothing else. `demo` shows it; for the tests it is the
-//! upstream that does what a script says.
+//! The sandbox: a stand-in provider on loopback, with an authorization server that asks nobody and
+//! issues JWTs, and with submission and IMAP servers that take nothing else. `demo` shows it; for
+//! the tests it is the provider that does what a script says.
 //!
 //! It holds to the protocols more strictly than real servers do, keeps everything in memory within
 //! bounds, and is no server to put on a network.
 
+mod assertion;
+mod authorize;
 mod certificates;
+mod client;
+mod codes;
+mod conduct;
 mod consents;
 mod conversation;
 mod data;
 mod date;
+mod devices;
 mod fault;
+mod grants;
 mod imap;
 mod issuer;
 mod mailboxes;
 mod record;
+mod refusal;
 mod script;
 mod server;
 mod sign_in;
@@ -34,6 +42,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub use self::conduct::{Conduct, Told};
 pub use self::consents::Rotation;
 pub use self::fault::Fault;
 pub use self::issuer::{AUDIENCE, DEFAULT_SCOPE, TokenFlaw};
@@ -70,8 +79,15 @@ pub struct SandboxSettings {
     pub subject: Option<String>,
     /// What becomes of a refresh token when it is used.
     pub rotation: Rotation,
-    /// Whether answers to a refresh token have an `id_token` that names who consented.
+    /// Whether answers to a refresh token have an `id_token` that names who consented. Answers to a
+    /// code have one wherever `openid` was asked for.
     pub tells_user: bool,
+    /// The password of every mailbox at the token endpoint (RFC 6749 section 4.3), if they have one.
+    pub password: Option<String>,
+    /// A redirect URI that is registered besides those of loopback addresses, which all are.
+    pub redirect_uri: Option<String>,
+    /// How often a device may poll (RFC 8628 section 3.2), in whole seconds.
+    pub device_interval: Duration,
     /// What its IMAP server says to an accepted sign-in.
     pub imap_welcome: ImapWelcome,
 }
@@ -98,10 +114,16 @@ impl SandboxSettings {
             subject: None,
             rotation: Rotation::Lenient,
             tells_user: false,
+            password: None,
+            redirect_uri: None,
+            device_interval: DEVICE_INTERVAL,
             imap_welcome: ImapWelcome::Bare,
         }
     }
 }
+
+/// How often a device may poll where nothing else is set: RFC 8628 section 3.2's default.
+const DEVICE_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A stand-in provider that runs. Dropping it ends it with all its connections.
 pub struct Sandbox {
@@ -144,6 +166,9 @@ impl Sandbox {
             client_secret: random_hex::<32>()?,
             subject: settings.subject,
             life: settings.token_life,
+            password: settings.password,
+            redirect_uri: settings.redirect_uri,
+            device_interval: settings.device_interval,
             tells_user: settings.tells_user,
             consents: Consents::new(settings.rotation).map_err(io::Error::other)?,
             issuer: Arc::clone(&issuer),
@@ -254,29 +279,10 @@ impl Sandbox {
         }
     }
 
-    /// The grant of a person who has consented for `account`, as a public client uses it: see
-    /// [`Self::issue_refresh_token`].
-    pub fn kept_grant(&self, account: &Username) -> Grant {
-        let client = Client {
-            id: self.client_id().to_owned(),
-            auth: ClientAuth::None,
-            secret_ends_at: None,
-        };
-        Grant {
-            id: GrantId::Account(account.folded()),
-            way: Way::AuthorizationCode(client),
-            server: AuthorizationServer {
-                token_endpoint: Some(self.token_endpoint()),
-                revocation_endpoint: Some(self.revocation_endpoint()),
-                ..AuthorizationServer::default()
-            },
-            refresh_idle: None,
-        }
-    }
-
     /// `user` consents that the client uses the mailboxes: gives the first refresh token.
     pub fn issue_refresh_token(&self, user: &Username) -> String {
-        self.endpoint.consents().give(user.clone())
+        let everything = vec![Protocol::Submission, Protocol::Imap];
+        self.endpoint.consents().give(user.clone(), everything)
     }
 
     /// Every consent of `user` ends, as when a password is changed.
@@ -336,7 +342,7 @@ impl Sandbox {
         self.endpoint.consents().most_at_once()
     }
 
-    /// How many requests the token endpoint had, those for revocation included.
+    /// How many requests the token endpoint had, those for revocation and device codes included.
     pub fn token_requests(&self) -> u64 {
         self.endpoint.requests()
     }
@@ -397,4 +403,15 @@ fn random_hex<const LEN: usize>() -> io::Result<String> {
     let mut bytes = [0; LEN];
     aws_lc_rs::rand::fill(&mut bytes).map_err(io::Error::other)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// A code for a person to type: eight consonants, which make no words (RFC 8628 section 6.1).
+fn user_code() -> io::Result<String> {
+    const LETTERS: &[u8] = b"BCDFGHJKLMNPQRST";
+    let mut bytes = [0; 8];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(io::Error::other)?;
+    let letters = bytes.iter().filter_map(|&byte| LETTERS.get(usize::from(byte % 16)));
+    let mut code: String = letters.map(|&letter| char::from(letter)).collect();
+    code.insert(4, '-');
+    Ok(code)
 }

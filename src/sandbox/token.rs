@@ -1,9 +1,10 @@
-//! The token endpoint, over plain HTTP on loopback: client credentials and refresh tokens (RFC 6749
-//! sections 4.4 and 6), and beside it the revocation of refresh tokens (RFC 7009).
+//! The token endpoint, over plain HTTP on loopback, for every kind of grant (RFC 6749 sections 4 and
+//! 6, RFC 7523, RFC 8628), and beside it device codes and the revocation of refresh tokens (RFC
+//! 7009).
 //!
-//! In:  a form, and the client in the body or by Basic. A refresh token may be shown by the client
-//!      without its secret, too, as a public client does. Out: a JWT, or an error of RFC 6749
-//!      section 5.2, or what a fault says.
+//! In:  a form, and the client in the body, by Basic or by an assertion. Who shows a consent may do
+//!      without, as a public client does. Out: a JWT, or an error of RFC 6749 section 5.2, or what
+//!      a fault says.
 //! Every answer closes its connection, so that a fault meets the next request for certain.
 
 use std::net::SocketAddr;
@@ -11,31 +12,31 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::rejection::FormRejection;
 use axum::extract::{DefaultBodyLimit, Extension, Form, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use axum::serve::Listener;
-use axum::{Json, Router};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::consents::{Consents, Redeemed};
+use super::authorize;
+use super::client::Client;
+use super::codes::Codes;
+use super::conduct::Conduct;
+use super::consents::Consents;
+use super::devices::Devices;
 use super::fault::{Fault, Faults, Held};
-use super::issuer::{self, Issuer, IssuerError};
-use crate::provider::Protocol;
+use super::issuer::Issuer;
+use super::refusal::{INCOMPLETE, INVALID_REQUEST, Refusal};
 
 /// Longest request body, in bytes. A client assertion, the longest field in use, has 2 KiB.
 const BODY_LEN_MAX: usize = 65_536;
-
-/// Scopes of OpenID Connect, which ask for no role (Core section 5.4, section 11).
-const OPENID_SCOPES: [&str; 4] = ["openid", "profile", "email", "offline_access"];
 
 /// What the endpoint is like.
 pub(super) struct TokenSettings {
@@ -44,6 +45,12 @@ pub(super) struct TokenSettings {
     /// Claim `sub` of an application's tokens; the client itself if left out.
     pub(super) subject: Option<String>,
     pub(super) life: Duration,
+    /// The password of every mailbox, if they have one.
+    pub(super) password: Option<String>,
+    /// A redirect URI besides those of loopback addresses.
+    pub(super) redirect_uri: Option<String>,
+    /// How often a device may poll, in whole seconds.
+    pub(super) device_interval: Duration,
     /// Whether answers to a refresh token tell who consented.
     pub(super) tells_user: bool,
     pub(super) issuer: Arc<Issuer>,
@@ -56,47 +63,50 @@ pub(super) struct TokenSettings {
 
 /// The endpoint, shared by those who speak to it and those who watch it.
 pub(super) struct TokenEndpoint {
-    settings: TokenSettings,
-    life: Mutex<Duration>,
+    pub(super) settings: TokenSettings,
+    pub(super) life: Mutex<Duration>,
     pub(super) faults: Faults,
+    pub(super) codes: Codes,
+    pub(super) devices: Devices,
+    pub(super) conduct: Mutex<Conduct>,
     requests: AtomicU64,
-    refreshes: AtomicU64,
+    pub(super) refreshes: AtomicU64,
 }
 
 #[derive(Deserialize)]
-struct TokenRequest {
-    grant_type: Option<String>,
-    client_id: Option<String>,
-    client_secret: Option<String>,
-    scope: Option<String>,
-    refresh_token: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct RevocationRequest {
-    client_id: Option<String>,
-    client_secret: Option<String>,
-    token: Option<String>,
-}
-
-/// Who asks, as the request says it.
-struct Client {
-    id: Option<String>,
-    secret: Option<String>,
-}
-
-/// An error of RFC 6749 section 5.2.
-struct Refusal {
-    error: &'static str,
-    description: &'static str,
+pub(super) struct TokenRequest {
+    pub(super) grant_type: Option<String>,
+    pub(super) client_id: Option<String>,
+    pub(super) client_secret: Option<String>,
+    pub(super) client_assertion_type: Option<String>,
+    pub(super) client_assertion: Option<String>,
+    pub(super) scope: Option<String>,
+    pub(super) refresh_token: Option<String>,
+    pub(super) code: Option<String>,
+    pub(super) code_verifier: Option<String>,
+    pub(super) redirect_uri: Option<String>,
+    pub(super) device_code: Option<String>,
+    pub(super) username: Option<String>,
+    pub(super) password: Option<String>,
+    pub(super) assertion: Option<String>,
+    /// What is taken back (RFC 7009 section 2.1).
+    pub(super) token: Option<String>,
 }
 
 impl TokenEndpoint {
     /// Nothing has gone wrong yet.
     pub(super) fn new(settings: TokenSettings) -> Self {
         let life = Mutex::new(settings.life);
-        let (requests, refreshes) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { settings, life, faults: Faults::new(), requests, refreshes }
+        Self {
+            settings,
+            life,
+            faults: Faults::new(),
+            codes: Codes::default(),
+            devices: Devices::default(),
+            conduct: Mutex::default(),
+            requests: AtomicU64::new(0),
+            refreshes: AtomicU64::new(0),
+        }
     }
 
     /// The one client's id.
@@ -107,6 +117,26 @@ impl TokenEndpoint {
     /// The one client's secret.
     pub(super) fn client_secret(&self) -> &str {
         &self.settings.client_secret
+    }
+
+    /// What it calls itself.
+    pub(super) fn issuer(&self) -> &str {
+        self.settings.issuer.name()
+    }
+
+    /// The key that verifies its tokens.
+    pub(super) fn public_key(&self) -> &serde_json::Value {
+        self.settings.issuer.public_key()
+    }
+
+    /// The redirect URI that is configured.
+    pub(super) fn redirect_uri(&self) -> Option<&str> {
+        self.settings.redirect_uri.as_deref()
+    }
+
+    /// How consents go now.
+    pub(super) fn conduct(&self) -> Conduct {
+        self.conduct.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Who consented.
@@ -125,8 +155,14 @@ impl TokenEndpoint {
         let listener = Gate { listener, endpoint: Arc::clone(&self) };
         let router = Router::new()
             .route("/token", post(grant))
+            .route("/device", post(begin_device))
             .route("/revoke", post(revoke))
-            .layer(middleware::from_fn_with_state(Arc::clone(&self), trouble))
+            .route_layer(middleware::from_fn_with_state(Arc::clone(&self), trouble))
+            .route("/authorize", get(authorize::authorize))
+            .route("/verify", get(authorize::verify))
+            .route("/jwks", get(authorize::keys))
+            .route("/.well-known/openid-configuration", get(authorize::metadata))
+            .route("/.well-known/oauth-authorization-server", get(authorize::metadata))
             .layer(DefaultBodyLimit::max(BODY_LEN_MAX))
             .with_state(self);
         // Its only error would be one of the listener, which has none.
@@ -143,145 +179,21 @@ impl TokenEndpoint {
         self.refreshes.load(Ordering::SeqCst)
     }
 
-    fn count(&self, counter: &AtomicU64) {
+    pub(super) fn count(&self, counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::SeqCst);
         self.settings.changes.send_replace(());
     }
 
-    /// Judges a request for a token.
-    fn grant(&self, headers: &HeaderMap, request: &TokenRequest) -> Result<Response, Refusal> {
-        let client = Client::read(headers, &request.client_id, &request.client_secret);
-        match request.grant_type.as_deref() {
-            Some("refresh_token") => {
-                self.refresh(&client, request.refresh_token.as_deref(), request.scope.as_deref())
-            }
-            grant_type => {
-                self.authenticate(&client)?;
-                if grant_type != Some("client_credentials") {
-                    return Err(UNSUPPORTED_GRANT_TYPE);
-                }
-                let scope = request.scope.as_deref().unwrap_or_default();
-                let protocols = issuer::protocols_of(scope).ok_or(INVALID_SCOPE)?;
-                let TokenSettings { subject, client_id, .. } = &self.settings;
-                Ok(self.answer(subject.as_ref().unwrap_or(client_id), &protocols, None))
-            }
-        }
-    }
-
-    /// Judges a refresh token. Nothing becomes of it when something else is wrong.
-    fn refresh(
-        &self,
-        client: &Client,
-        token: Option<&str>,
-        scope: Option<&str>,
-    ) -> Result<Response, Refusal> {
-        self.identify(client)?;
-        let token = token.ok_or(NO_TOKEN)?;
-        // Left out, it is what was consented to (RFC 6749 section 6): everything.
-        let scope = scope.unwrap_or(issuer::DEFAULT_SCOPE);
-        let roles = scope.split_ascii_whitespace().filter(|it| !OPENID_SCOPES.contains(it));
-        let roles = roles.collect::<Vec<_>>().join(" ");
-        let protocols = issuer::protocols_of(&roles).ok_or(INVALID_SCOPE)?;
-        let redeemed = self.settings.consents.redeem(token).ok_or(INVALID_GRANT)?;
-        self.count(&self.refreshes);
-        let user = redeemed.user.to_string();
-        Ok(self.answer(&user, &protocols, Some(redeemed)))
-    }
-
-    /// An answer with an access token of `subject`, and what comes with it for a refresh token.
-    fn answer(
-        &self,
-        subject: &str,
-        protocols: &[Protocol],
-        redeemed: Option<Redeemed>,
-    ) -> Response {
-        let TokenSettings { client_id, issuer, tells_user, .. } = &self.settings;
-        let life = *self.life.lock().unwrap_or_else(PoisonError::into_inner);
-        let signed = || -> Result<_, IssuerError> {
-            let token = issuer.issue(client_id, subject, protocols, life, self.requests())?;
-            let id_token = (*tells_user && redeemed.is_some())
-                .then(|| issuer.issue_id_token(client_id, subject, life));
-            Ok((token, id_token.transpose()?))
-        };
-        let (token, id_token) = match signed() {
-            Ok(tokens) => tokens,
-            Err(problem) => {
-                let error = error("server_error", &problem.to_string());
-                return (StatusCode::INTERNAL_SERVER_ERROR, error).into_response();
-            }
-        };
-        let mut answer = serde_json::json!({
-            "token_type": "Bearer",
-            "expires_in": life.as_secs(),
-            "access_token": token,
-        });
-        if let Some(fields) = answer.as_object_mut() {
-            let successor = redeemed.and_then(|it| it.successor);
-            fields.extend(successor.map(|it| ("refresh_token".to_owned(), it.into())));
-            fields.extend(id_token.map(|it| ("id_token".to_owned(), it.into())));
-        }
-        Json(answer).into_response()
-    }
-
     /// Judges a revocation. A token that is unknown is as good as revoked (RFC 7009 section 2.2).
-    fn revoke(&self, headers: &HeaderMap, request: &RevocationRequest) -> Result<(), Refusal> {
-        let client = Client::read(headers, &request.client_id, &request.client_secret);
-        self.identify(&client)?;
-        self.settings.consents.end(request.token.as_deref().ok_or(NO_TOKEN)?);
+    fn revoke(&self, headers: &HeaderMap, request: &TokenRequest) -> Result<(), Refusal> {
+        self.identify(&Client::read(headers, request))?;
+        self.settings.consents.end(request.token.as_deref().ok_or(INCOMPLETE)?);
         Ok(())
     }
 
-    /// The client shows its secret.
-    fn authenticate(&self, client: &Client) -> Result<(), Refusal> {
-        let is_ours = client.secret.as_ref() == Some(&self.settings.client_secret);
-        is_ours.then_some(()).ok_or(INVALID_CLIENT)?;
-        self.identify(client)
-    }
-
-    /// The client names itself, and its secret, if it shows one, is right.
-    fn identify(&self, client: &Client) -> Result<(), Refusal> {
-        let is_ours = client.id.as_ref() == Some(&self.settings.client_id)
-            && client.secret.as_ref().is_none_or(|it| *it == self.settings.client_secret);
-        is_ours.then_some(()).ok_or(INVALID_CLIENT)
-    }
-}
-
-impl Client {
-    /// Basic (RFC 6749 section 2.3.1) counts before the body. Ours need no form encoding.
-    fn read(headers: &HeaderMap, id: &Option<String>, secret: &Option<String>) -> Self {
-        let basic = || {
-            let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-            let decoded = STANDARD.decode(value.strip_prefix("Basic ")?).ok()?;
-            let decoded = String::from_utf8(decoded).ok()?;
-            let (id, secret) = decoded.split_once(':')?;
-            Some(Self { id: Some(id.to_owned()), secret: Some(secret.to_owned()) })
-        };
-        basic().unwrap_or_else(|| Self { id: id.clone(), secret: secret.clone() })
-    }
-}
-
-const INVALID_CLIENT: Refusal =
-    Refusal { error: "invalid_client", description: "the client or its secret is wrong" };
-const INVALID_GRANT: Refusal =
-    Refusal { error: "invalid_grant", description: "the refresh token is unknown or was ended" };
-const INVALID_REQUEST: Refusal =
-    Refusal { error: "invalid_request", description: "this is no form" };
-const INVALID_SCOPE: Refusal =
-    Refusal { error: "invalid_scope", description: "the scope is unknown or missing" };
-const NO_TOKEN: Refusal = Refusal { error: "invalid_request", description: "the token is missing" };
-const UNSUPPORTED_GRANT_TYPE: Refusal = Refusal {
-    error: "unsupported_grant_type",
-    description: "only client_credentials and refresh_token are granted here",
-};
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let body = error(self.error, self.description);
-        if self.error == INVALID_CLIENT.error {
-            let challenge = [(header::WWW_AUTHENTICATE, "Basic realm=\"sandbox\"")];
-            return (StatusCode::UNAUTHORIZED, challenge, body).into_response();
-        }
-        (StatusCode::BAD_REQUEST, body).into_response()
+    /// Its URL.
+    pub(super) fn url(&self) -> String {
+        format!("{}/token", self.issuer())
     }
 }
 
@@ -303,14 +215,23 @@ async fn grant(
 async fn revoke(
     State(endpoint): State<Arc<TokenEndpoint>>,
     headers: HeaderMap,
-    request: Result<Form<RevocationRequest>, FormRejection>,
+    request: Result<Form<TokenRequest>, FormRejection>,
 ) -> Response {
     let Ok(Form(request)) = request else { return uncached(INVALID_REQUEST) };
     uncached(endpoint.revoke(&headers, &request))
 }
 
+async fn begin_device(
+    State(endpoint): State<Arc<TokenEndpoint>>,
+    headers: HeaderMap,
+    request: Result<Form<TokenRequest>, FormRejection>,
+) -> Response {
+    let Ok(Form(request)) = request else { return uncached(INVALID_REQUEST) };
+    uncached(endpoint.begin_device(&headers, &request))
+}
+
 /// RFC 6749 section 5.1.
-fn uncached(response: impl IntoResponse) -> Response {
+pub(super) fn uncached(response: impl IntoResponse) -> Response {
     let mut response = response.into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
@@ -362,8 +283,4 @@ impl Listener for Gate {
     fn local_addr(&self) -> std::io::Result<SocketAddr> {
         self.listener.local_addr()
     }
-}
-
-fn error(error: &str, description: &str) -> Json<serde_json::Value> {
-    Json(serde_json::json!({ "error": error, "error_description": description }))
 }

@@ -8,6 +8,8 @@
 )]
 
 mod client;
+mod consent;
+mod grants;
 mod imap;
 mod refresh;
 mod script;

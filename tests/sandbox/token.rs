@@ -63,7 +63,7 @@ async fn a_wrong_request_is_refused_as_rfc_6749_says() {
         (good.replace(sandbox.client_secret(), "wrong"), 401, "invalid_client"),
         (good.replace(sandbox.client_id(), "wrong"), 401, "invalid_client"),
         ("grant_type=client_credentials".to_owned(), 401, "invalid_client"),
-        (good.replace("client_credentials", "password"), 400, "unsupported_grant_type"),
+        (good.replace("client_credentials", "token"), 400, "unsupported_grant_type"),
         (form(&sandbox, "openid"), 400, "invalid_scope"),
     ] {
         let (answered, answer) = post(&sandbox, "", &form).await.unwrap();
