@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -136,7 +137,8 @@ impl Shared {
         }
         let query = request.uri().query()?;
         let redirected = Redirected::parse(query).ok()?;
-        (redirected.state()? == self.state).then_some(query)
+        let state = redirected.state()?.as_bytes();
+        verify_slices_are_equal(state, self.state.as_bytes()).is_ok().then_some(query)
     }
 }
 

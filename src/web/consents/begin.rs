@@ -44,16 +44,8 @@ impl Operator {
     /// When there is no such account, or its grant is no person's.
     pub fn usual_method(&self, name: &Username) -> Result<Method, OperatorError> {
         let account = self.consenting(name)?;
-        Ok(match account.settings().grant.kind() {
-            GrantKind::DeviceCode => Method::Device,
-            GrantKind::AuthorizationCode
-            | GrantKind::ClientCredentials
-            | GrantKind::WorkloadIdentity
-            | GrantKind::Password
-            | GrantKind::ServiceAccount
-            | GrantKind::ManagedIdentity
-            | GrantKind::Command => Method::Browser,
-        })
+        let by_device = account.settings().grant.kind() == GrantKind::DeviceCode;
+        Ok(if by_device { Method::Device } else { Method::Browser })
     }
 
     /// Asks for the consent of the account `name`; one of `users` may give it besides the account
@@ -247,10 +239,9 @@ fn tell(account: &Username, outcome: &Outcome) {
             info!(account, user, missing, "consent kept");
         }
         Err(error) => {
-            let user = match error {
-                OperatorError::WrongUser { user, .. } => Some(user.as_str()),
-                _ => None,
-            };
+            let user =
+                if let OperatorError::WrongUser { user, .. } = error { Some(user) } else { None };
+            let user = user.map(Username::as_str);
             warn!(account, user, cause = error.to_string(), "no consent kept");
         }
     }

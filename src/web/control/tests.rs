@@ -27,10 +27,7 @@ use crate::web::operator::{Class, Serving};
 fn account(name: &str, kind: GrantKind, token_endpoint: &str) -> AccountSettings {
     let host =
         |port| Some(MailHost { host: "mail.example".to_owned(), port, tls: UpstreamTls::Implicit });
-    let grant = match kind {
-        GrantKind::AuthorizationCode => Grant::of_person(name),
-        _ => Grant::of_application(),
-    };
+    let grant = if kind.is_kept() { Grant::of_person(name) } else { Grant::of_application() };
     let secret = SecretSource::Value(SecretString::from("planted-secret"));
     let grant = grant.at(token_endpoint).by(|client| client.auth = ClientAuth::SecretPost(secret));
     AccountSettings {
