@@ -149,7 +149,7 @@ fn nothing_here() -> Response {
 
 /// No other site is told the address, which holds a code; nobody stores or frames the page.
 fn headers(content_type: &'static str) -> HeaderMap {
-    let headers: [(HeaderName, &'static str); 6] = [
+    let headers: [(HeaderName, &'static str); 5] = [
         (header::CONTENT_TYPE, content_type),
         (header::CACHE_CONTROL, "no-store"),
         (header::REFERRER_POLICY, "no-referrer"),
@@ -159,7 +159,6 @@ fn headers(content_type: &'static str) -> HeaderMap {
             "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
              frame-ancestors 'none'",
         ),
-        (header::CONNECTION, "close"),
     ];
     headers.into_iter().map(|(name, value)| (name, HeaderValue::from_static(value))).collect()
 }

@@ -221,9 +221,11 @@ impl Waiting {
         match (ended, failure) {
             (Ok(Some(kept)), _) => Ok(kept),
             (_, Some(failure)) | (Err(failure), None) => Err(failure),
-            (Ok(None), None) => {
-                Err(failed("the consent ends by itself in some minutes".to_owned()))
-            }
+            (Ok(None), None) => Err(Failure {
+                error: "the provider has not answered yet".to_owned(),
+                fix: "see `mailbearer accounts` for what came of it".to_owned(),
+                exit: Class::Failed,
+            }),
         }
     }
 }

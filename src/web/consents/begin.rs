@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
 use super::super::callback::{Callback, Listening};
@@ -79,9 +79,9 @@ impl Operator {
         info!(account = wish.account.as_str(), method = "browser", "consent asked for");
         let authorize_url = request.url().to_owned();
         let listening = callback.map(|callback| callback.serve(self.clone(), state));
-        let operator = self.clone();
+        let (operator, ends_at) = (self.clone(), Instant::now() + PATIENCE);
         tokio::spawn(async move {
-            operator.carry_by_browser(wish, request, carried, listening).await;
+            operator.carry_by_browser(wish, request, carried, listening, ends_at).await;
         });
         Ok(Begun::Browser { id, authorize_url, redirect_uri: uri, register })
     }
@@ -144,6 +144,7 @@ impl Operator {
         request: CodeRequest,
         carried: Carried,
         listening: Option<Listening>,
+        ends_at: Instant,
     ) {
         let Carried { end, stage } = carried;
         let flooded = async {
@@ -158,7 +159,7 @@ impl Operator {
                 () = flooded => End::Drop(ConsentError::Flooded),
             }
         };
-        let outcome = match timeout(PATIENCE, end).await {
+        let outcome = match timeout_at(ends_at, end).await {
             Err(_) => Err(ConsentError::Expired.into()),
             Ok(End::Drop(reason)) => Err(reason.into()),
             Ok(End::Answer(redirected)) => {

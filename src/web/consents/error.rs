@@ -15,7 +15,7 @@ pub enum ConsentError {
     #[error("another consent of this account was begun after it")]
     Replaced,
     /// Whoever began it does not want it any more.
-    #[error("the consent was broken off: nothing is kept of it")]
+    #[error("the consent was broken off before it was answered")]
     BrokenOff,
     /// No answer came in time.
     #[error("no answer came within 10 minutes: nothing is kept")]
