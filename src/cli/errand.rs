@@ -1,5 +1,8 @@
 //! An errand: a command that the running relay carries out, or this process if none runs.
 //!
+//! Several requests that belong together are a [`Visit`]: one relay, or one router of this process
+//! and one lock on the store, answers all of them.
+//!
 //! The relay is asked through `control.sock` in the state directory. If nobody answers there, the
 //! store is opened under its lock and the same router answers within this process.
 
@@ -13,11 +16,17 @@ use serde::de::DeserializeOwned;
 
 use self::door::Door;
 use super::{Exit, check, tell};
+use crate::account::AccountSettings;
 use crate::config::{Config, Secrets};
 use crate::relay::ListenerSettings;
 use crate::store::StoreSettings;
 use crate::web::control::{Ask, Failure};
 use crate::web::operator::Class;
+
+/// Whoever carries an errand out, for as long as it takes.
+pub(super) struct Visit {
+    door: Door,
+}
 
 /// The way to whoever carries an errand out.
 pub(super) struct Errand {
@@ -53,16 +62,37 @@ impl Errand {
         self.alone.as_ref().map_or(&[], |config| &config.listeners)
     }
 
+    /// The accounts of the file, where it was read.
+    pub(super) fn accounts(&self) -> &[AccountSettings] {
+        self.alone.as_ref().map_or(&[], |config| &config.accounts)
+    }
+
     /// Has `ask` carried out; tells why it was not.
     ///
     /// # Errors
     /// The exit code, when it was not.
     pub(super) fn carry_out<A: Ask>(&self, ask: &A) -> Result<A::Answer, Exit> {
+        self.visit(async |visit| visit.ask(ask).await)
+    }
+
+    /// Has what belongs together carried out; tells why it was not.
+    ///
+    /// # Errors
+    /// The exit code, when it was not.
+    pub(super) fn visit<T>(
+        &self,
+        asking: impl AsyncFnOnce(&mut Visit) -> Result<T, Failure>,
+    ) -> Result<T, Exit> {
         let outcome = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| failure(format!("no runtime can be started ({error})")))
-            .and_then(|runtime| runtime.block_on(self.ask(ask)));
+            .and_then(|runtime| {
+                runtime.block_on(async {
+                    let door = Door::find(&self.path, &self.store, self.alone.as_ref()).await?;
+                    asking(&mut Visit { door }).await
+                })
+            });
         outcome.map_err(|failure| {
             tell(&failure);
             if !failure.fix.is_empty() {
@@ -77,7 +107,19 @@ impl Errand {
         })
     }
 
-    async fn ask<A: Ask>(&self, ask: &A) -> Result<A::Answer, Failure> {
+    /// The directory where the store lies, and the control socket.
+    fn state_directory(store: &StoreSettings) -> &Path {
+        let parent = store.path.parent();
+        parent.filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    }
+}
+
+impl Visit {
+    /// Has `ask` carried out.
+    ///
+    /// # Errors
+    /// When it was not.
+    pub(super) async fn ask<A: Ask>(&mut self, ask: &A) -> Result<A::Answer, Failure> {
         let unreadable = |error| failure(format!("the request cannot be written ({error})"));
         let body = serde_json::to_vec(ask).map_err(unreadable)?;
         let request = Request::post(A::PATH)
@@ -85,15 +127,13 @@ impl Errand {
             .header(header::CONTENT_TYPE, "application/json")
             .body(Body::from(body))
             .map_err(|error| failure(format!("the request cannot be written ({error})")))?;
-        let door = Door::find(&self.path, &self.store, self.alone.as_ref()).await?;
-        let (is_done, body) = door.send(request).await?;
+        let (is_done, body) = self.door.send(request).await?;
         if is_done { parse(&body) } else { Err(parse(&body)?) }
     }
 
-    /// The directory where the store lies, and the control socket.
-    fn state_directory(store: &StoreSettings) -> &Path {
-        let parent = store.path.parent();
-        parent.filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    /// Whether a relay answers that runs.
+    pub(super) fn is_at_relay(&self) -> bool {
+        matches!(self.door, Door::Relay(_))
     }
 }
 

@@ -16,6 +16,7 @@ mod owner;
 mod password;
 mod reload;
 mod serve;
+mod servers;
 mod token;
 
 use std::fmt;
@@ -83,13 +84,18 @@ Example: mailbearer password alice@contoso.com --label scanner
     /// Print a fresh access token and nothing else, for programs that speak OAuth themselves.
     #[command(after_help = "Example: mailbearer token alice@contoso.com --protocol imap")]
     Token(TokenArgs),
-    /// Keep a person's consent for an account, or give it back.
+    /// Get a person's consent for an account, or give it back.
     ///
-    /// The refresh token is used once. What comes of it is kept if the person who consented is the
-    /// account, one of its `mailbox` values, or named by --as; a provider that tells no name is
-    /// believed. Otherwise what was kept before stays.
+    /// Shows which redirect URI the application needs, opens the browser and waits until the person
+    /// has signed in; an account whose grant is device-code gets a code to enter elsewhere. The
+    /// consent is kept if whoever gave it is the account, one of its `mailbox` values, or named by
+    /// --as; a provider that tells no name is believed. Otherwise what was kept before stays. A
+    /// relay that runs uses the consent at once.
     #[command(after_help = "\
-Example: mailbearer authorize alice@contoso.com --refresh-token-stdin < refresh-token
+Example: mailbearer authorize alice@contoso.com
+         mailbearer authorize alice@contoso.com --paste
+         mailbearer authorize shared@contoso.com --device --as alice@contoso.com
+         mailbearer authorize alice@contoso.com --refresh-token-stdin < refresh-token
          mailbearer authorize alice@contoso.com --revoke")]
     Authorize(AuthorizeArgs),
     /// Have the running relay read its configuration again.
@@ -125,16 +131,23 @@ struct TokenArgs {
 struct AuthorizeArgs {
     /// The account.
     account: String,
+    /// Print the address to open, in a browser anywhere, and read the one that it ends at: for
+    /// machines without a browser.
+    #[arg(long, group = "way")]
+    paste: bool,
+    /// Print a code to enter on another device (RFC 8628), as text and as a QR picture.
+    #[arg(long, group = "way")]
+    device: bool,
     /// Read a refresh token on standard input, one line of up to 65,536 characters.
-    #[arg(long)]
+    #[arg(long, group = "way")]
     refresh_token_stdin: bool,
     /// Accept the consent of this person too. May be given several times.
-    #[arg(long = "as", value_name = "USER", requires = "refresh_token_stdin")]
+    #[arg(long = "as", value_name = "USER", conflicts_with = "revoke")]
     users: Vec<String>,
     /// Give the consent back: at the provider if it has an endpoint for that, and here.
-    #[arg(long, conflicts_with = "refresh_token_stdin")]
+    #[arg(long, group = "way")]
     revoke: bool,
-    /// Print one JSON object.
+    /// Print one JSON object a line, and open nothing.
     #[arg(long)]
     json: bool,
 }

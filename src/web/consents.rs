@@ -3,12 +3,41 @@
 //! One consent of each account at a time: a new one takes the place of the one before. The answer
 //! is found by its `state`, whichever way it comes: to a listener of this process, to the page's
 //! callback, or pasted.
+//!
+//! Limits: [`CONSENTS_MAX`] at once. Each ends within [`PATIENCE`], or with its device code.
+//! Secret: verifier and device code stay in the request, which the task has that carries it.
 
-use std::sync::Arc;
+mod begin;
+mod error;
+mod pasted;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::rand;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout;
+
+pub use self::error::{ConsentError, PasteError};
 use super::operator::{Obtained, Operator, OperatorError};
+use crate::account::password::RandomError;
 use crate::names::Username;
+use crate::oauth::{AuthorizeError, RedirectError, Redirected};
+
+/// How many consents are known at once. Each is begun by whoever runs the relay, for an account of
+/// its own, so this is far more than people who sign in at the same time.
+const CONSENTS_MAX: usize = 64;
+
+/// How long a browser's answer is waited for: time to find a telephone for the second factor.
+const PATIENCE: Duration = Duration::from_secs(10 * 60);
+
+/// How long one question for the progress of a consent may take: less than what proxies and the
+/// control socket allow a connection.
+const PROGRESS_WAIT_MAX: Duration = Duration::from_secs(25);
 
 /// The consents that people are giving. Cloning shares them.
 #[derive(Debug, Clone)]
@@ -17,8 +46,9 @@ pub struct Consents(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     /// `web.public_url`.
-    #[expect(dead_code, reason = "skeleton")]
     public_url: Option<String>,
+    /// In the order in which they were begun.
+    known: Mutex<Vec<Pending>>,
 }
 
 /// Which of them: 32 hexadecimal digits, known to whom began it alone.
@@ -26,7 +56,8 @@ struct Inner {
 pub struct ConsentId(pub String);
 
 /// How a person is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Method {
     /// By a browser on this machine, or one that reaches `web.public_url`.
     Browser,
@@ -82,42 +113,171 @@ pub enum Progress {
     /// The person has not answered yet.
     Waiting,
     /// It came to its end.
-    Ended(Result<Obtained<Kept>, OperatorError>),
+    Ended(Outcome),
+}
+
+/// What came of a consent.
+pub type Outcome = Result<Obtained<Kept>, OperatorError>;
+
+/// One consent.
+#[derive(Debug)]
+struct Pending {
+    id: ConsentId,
+    /// Whose, folded.
+    account: Username,
+    /// By what its answer is known, where a browser brings it.
+    redirect: Option<Redirect>,
+    /// Takes the one thing that ends it; nothing once it was sent.
+    end: Option<oneshot::Sender<End>>,
+    stage: watch::Receiver<Stage>,
+}
+
+/// By what the answer that a browser brings is known.
+#[derive(Debug, Clone)]
+struct Redirect {
+    uri: String,
+    state: String,
+}
+
+/// What ends the wait for a person.
+#[derive(Debug)]
+enum End {
+    /// Their answer.
+    Answer(Redirected),
+    /// Nobody wants it any more.
+    Drop(ConsentError),
+}
+
+/// How far the task is that carries a consent.
+#[derive(Debug, Clone)]
+enum Stage {
+    /// It waits for the person, or turns their answer into tokens.
+    Waiting,
+    /// What came of it is known; the browser that brought the answer is told now.
+    Answered(Outcome),
+    /// Nothing is left to do.
+    Ended(Outcome),
+}
+
+/// What the task that carries a consent holds of it.
+#[derive(Debug)]
+struct Carried {
+    end: oneshot::Receiver<End>,
+    stage: watch::Sender<Stage>,
 }
 
 impl Consents {
     /// None yet; the page is reached at `public_url`, if it is.
     pub fn new(public_url: Option<String>) -> Self {
-        Self(Arc::new(Inner { public_url }))
+        Self(Arc::new(Inner { public_url, known: Mutex::default() }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Pending>> {
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds one of `account`, and ends the one before.
+    fn add(
+        &self,
+        id: ConsentId,
+        account: Username,
+        redirect: Option<Redirect>,
+    ) -> Result<Carried, ConsentError> {
+        let mut known = self.lock();
+        for before in known.iter_mut().filter(|pending| pending.account == account) {
+            before.drop_by(ConsentError::Replaced);
+        }
+        if known.len() >= CONSENTS_MAX {
+            let oldest = known.iter().position(Pending::has_ended);
+            known.remove(oldest.ok_or(ConsentError::TooMany)?);
+        }
+        let (end, ends) = oneshot::channel();
+        let (stages, stage) = watch::channel(Stage::Waiting);
+        known.push(Pending { id, account, redirect, end: Some(end), stage });
+        Ok(Carried { end: ends, stage: stages })
+    }
+
+    /// Applies `what` to the one named `id`.
+    fn with<T>(
+        &self,
+        id: &ConsentId,
+        what: impl FnOnce(&mut Pending) -> T,
+    ) -> Result<T, ConsentError> {
+        let mut known = self.lock();
+        known.iter_mut().find(|pending| pending.id == *id).map(what).ok_or(ConsentError::Unknown)
+    }
+
+    /// Hands an answer to the one that it belongs to, and that has none yet.
+    fn deliver(&self, redirected: Redirected) -> Result<watch::Receiver<Stage>, RedirectError> {
+        let state = redirected.state().ok_or(RedirectError::Foreign)?.to_owned();
+        let mut known = self.lock();
+        let pending = known.iter_mut().find(|pending| pending.has_state(&state));
+        let pending = pending.ok_or(RedirectError::Foreign)?;
+        let end = pending.end.take().ok_or(RedirectError::Foreign)?;
+        end.send(End::Answer(redirected)).map_err(|_| RedirectError::Foreign)?;
+        Ok(pending.stage.clone())
+    }
+}
+
+impl ConsentId {
+    /// Draws one that nobody guesses: 128 bits.
+    fn draw() -> Result<Self, RandomError> {
+        let mut drawn = [0; 16];
+        rand::fill(&mut drawn).map_err(|_| RandomError)?;
+        Ok(Self(drawn.iter().map(|byte| format!("{byte:02x}")).collect()))
+    }
+}
+
+impl Pending {
+    fn has_ended(&self) -> bool {
+        // Without its task it will never say so.
+        matches!(*self.stage.borrow(), Stage::Ended(_)) || self.stage.has_changed().is_err()
+    }
+
+    fn has_state(&self, state: &str) -> bool {
+        let own = self.redirect.as_ref().map(|redirect| redirect.state.as_bytes());
+        own.is_some_and(|own| verify_slices_are_equal(own, state.as_bytes()).is_ok())
+    }
+
+    /// Ends the wait for the person, if it is not over.
+    fn drop_by(&mut self, reason: ConsentError) {
+        if let Some(end) = self.end.take() {
+            let _ = end.send(End::Drop(reason)); // it may have ended just now
+        }
+    }
+}
+
+impl Stage {
+    /// What came of it, as soon as that is known.
+    fn outcome(&self) -> Option<Outcome> {
+        match self {
+            Self::Waiting => None,
+            Self::Answered(outcome) | Self::Ended(outcome) => Some(outcome.clone()),
+        }
     }
 }
 
 impl Operator {
-    /// Asks for the consent of the account `name`; one of `users` may give it besides the account
-    /// and its mailboxes. An answer to a listener of this process, or a code that is entered, ends
-    /// it without more; see [`Self::consent_progress`].
-    ///
-    /// # Errors
-    /// When there is no such account, its grant is no person's, or the provider cannot be asked.
-    pub async fn begin_consent(
-        &self,
-        _name: &Username,
-        _method: Method,
-        _users: Vec<Username>,
-    ) -> Result<Begun, OperatorError> {
-        Err(OperatorError::BrokenOff)
-    }
-
-    /// How far the consent `id` is, as soon as it is at its end or `wait` is over.
+    /// How far the consent `id` is, as soon as it is at its end or `wait` is over, of which 25
+    /// seconds count.
     ///
     /// # Errors
     /// When there is none.
     pub async fn consent_progress(
         &self,
-        _id: &ConsentId,
-        _wait: Duration,
+        id: &ConsentId,
+        wait: Duration,
     ) -> Result<Progress, OperatorError> {
-        Err(OperatorError::BrokenOff)
+        let mut stage = self.consents.with(id, |pending| pending.stage.clone())?;
+        let has_ended = |stage: &Stage| matches!(stage, Stage::Ended(_));
+        let ended = timeout(wait.min(PROGRESS_WAIT_MAX), stage.wait_for(has_ended)).await;
+        match ended {
+            Err(_) => Ok(Progress::Waiting),
+            Ok(stage) => {
+                let outcome = stage.ok().and_then(|stage| stage.outcome());
+                Ok(Progress::Ended(outcome.unwrap_or(Err(OperatorError::BrokenOff))))
+            }
+        }
     }
 
     /// Takes the answer of a provider: `query` is what stands behind the question mark of the
@@ -126,7 +286,47 @@ impl Operator {
     ///
     /// # Errors
     /// When the answer belongs to no consent, or nothing was kept.
-    pub async fn answer_consent(&self, _query: &str) -> Result<Obtained<Kept>, OperatorError> {
-        Err(OperatorError::BrokenOff)
+    pub async fn answer_consent(&self, query: &str) -> Outcome {
+        let redirected = Redirected::parse(query).map_err(AuthorizeError::from)?;
+        let mut stage = self.consents.deliver(redirected).map_err(AuthorizeError::from)?;
+        outcome(&mut stage).await
     }
+
+    /// Takes the answer to the consent `id` as a person pastes it: the whole address that their
+    /// browser was sent to. One that cannot be the answer leaves the consent as it is, so that they
+    /// can paste again; one that came another way meanwhile counts.
+    ///
+    /// # Errors
+    /// When there is no such consent, this is not its answer, or nothing was kept.
+    pub async fn answer_by_paste(&self, id: &ConsentId, pasted: &str) -> Outcome {
+        let (redirect, mut stage) = self.consents.with(id, |pending| {
+            let stage = pending.end.is_none().then(|| pending.stage.clone());
+            (pending.redirect.clone(), stage)
+        })?;
+        let Redirect { uri, state } = redirect.ok_or(ConsentError::Unknown)?;
+        let query = pasted::query(pasted, &uri)?;
+        let redirected = Redirected::parse(&query).map_err(|_| PasteError::NoAnswer)?;
+        if redirected.state() != Some(&state) {
+            return Err(PasteError::Foreign.into());
+        }
+        match &mut stage {
+            Some(stage) => outcome(stage).await,
+            None => self.answer_consent(&query).await,
+        }
+    }
+
+    /// Ends the consent `id` if the person has not answered yet; gives what came of it.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn end_consent(&self, id: &ConsentId) -> Result<Progress, OperatorError> {
+        self.consents.with(id, |pending| pending.drop_by(ConsentError::BrokenOff))?;
+        self.consent_progress(id, PROGRESS_WAIT_MAX).await
+    }
+}
+
+/// What came of a consent, once it is known.
+async fn outcome(stage: &mut watch::Receiver<Stage>) -> Outcome {
+    let known = stage.wait_for(|stage| stage.outcome().is_some()).await;
+    known.ok().and_then(|stage| stage.outcome()).unwrap_or(Err(OperatorError::BrokenOff))
 }

@@ -1,6 +1,7 @@
 //! What people and programs ask of a relay by HTTP: the control socket, and the page.
 
 pub mod accounts;
+mod callback;
 pub mod consents;
 pub mod control;
 pub(crate) mod html;

@@ -22,7 +22,7 @@ use crate::account::directory::{Account, Directory};
 use crate::account::password::{Made, Passwords};
 use crate::names::Username;
 use crate::oauth::{Revoked, Tokens};
-use crate::provider::{PerProtocol, Protocol};
+use crate::provider::{GrantId, PerProtocol, Protocol};
 use crate::secret::{AccessToken, RefreshToken};
 use crate::store::{Health, Store, StoredPassword};
 
@@ -197,20 +197,9 @@ impl Operator {
         let settings = account.settings();
         let scopes = settings.scopes.get(first_protocol(&account));
         let Consent { refresh_token, users } = consent;
-        let mailboxes = [Protocol::Submission, Protocol::Imap]
-            .map(|protocol| account.mailbox(protocol).clone());
-        let mut expected = vec![account.name().clone()];
-        for user in mailboxes.into_iter().chain(users) {
-            if !expected.iter().any(|known| known.folded() == user.folded()) {
-                expected.push(user);
-            }
-        }
-        let grant = &settings.grant;
+        let (grant, expected) = (&settings.grant, expected(&account, users));
         let authorized = self.tokens.authorize(grant, scopes, refresh_token, &expected).await?;
-        let unsaved = if authorized.unsaved.is_some() { self.settle().await } else { None };
-        if let (Some(problem), None) = (&unsaved, &self.serving) {
-            return Err(OperatorError::NotKept { problem: problem.clone() });
-        }
+        let unsaved = self.settle_consent(authorized.unsaved).await?;
         let user = authorized.user.as_ref().map(Username::as_str);
         info!(account = account.name().as_str(), user, "consent kept");
         Ok(Obtained { it: authorized.user, unsaved })
@@ -261,14 +250,22 @@ impl Operator {
         })
     }
 
-    /// The account `name` if its grant is a person's consent.
-    fn consenting(&self, name: &Username) -> Result<Account, OperatorError> {
+    /// The account `name` if its grant is a person's consent, and its own.
+    pub(super) fn consenting(&self, name: &Username) -> Result<Account, OperatorError> {
         let account = self.account(name)?;
-        let grant = account.settings().grant.kind();
-        if grant.is_kept() {
-            Ok(account)
-        } else {
-            Err(OperatorError::NoConsent { account: account.name().clone(), grant })
+        let grant = &account.settings().grant;
+        match &grant.id {
+            _ if !grant.kind().is_kept() => {
+                let (account, grant) = (account.name().clone(), grant.kind());
+                Err(OperatorError::NoConsent { account, grant })
+            }
+            GrantId::Account(owner) if owner != account.name() => {
+                let (account, owner) = (account.name().clone(), owner.clone());
+                Err(OperatorError::ConsentOfAnother { account, owner })
+            }
+            GrantId::Account(_) | GrantId::Application { .. } | GrantId::ServiceAccount { .. } => {
+                Ok(account)
+            }
         }
     }
 
@@ -277,6 +274,21 @@ impl Operator {
         match self.store.health() {
             Health::Saved => None,
             Health::Unsaved { problem } => Some(problem),
+        }
+    }
+
+    /// What is wrong if a new consent is in memory alone, as `unsaved` says.
+    ///
+    /// # Errors
+    /// When no relay runs that would write it later.
+    pub(super) async fn settle_consent(
+        &self,
+        unsaved: Option<String>,
+    ) -> Result<Option<String>, OperatorError> {
+        let unsaved = if unsaved.is_some() { self.settle().await } else { None };
+        match (unsaved, &self.serving) {
+            (Some(problem), None) => Err(OperatorError::NotKept { problem }),
+            (unsaved, _) => Ok(unsaved),
         }
     }
 
@@ -304,6 +316,19 @@ fn first_protocol(account: &Account) -> Protocol {
         PerProtocol { submission: None, imap: Some(_) } => Protocol::Imap,
         PerProtocol { .. } => Protocol::Submission,
     }
+}
+
+/// Who may give the consent of `account`: it, its mailboxes, and `users`.
+pub(super) fn expected(account: &Account, users: Vec<Username>) -> Vec<Username> {
+    let mailboxes =
+        [Protocol::Submission, Protocol::Imap].map(|protocol| account.mailbox(protocol).clone());
+    let mut expected = vec![account.name().clone()];
+    for user in mailboxes.into_iter().chain(users) {
+        if !expected.iter().any(|known| known.folded() == user.folded()) {
+            expected.push(user);
+        }
+    }
+    expected
 }
 
 /// Runs what waits for the disk where it holds up nobody.

@@ -48,9 +48,17 @@ const IN_USE_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) enum Door {
     /// The relay.
-    Relay(UnixStream),
+    Relay(Relay),
     /// This process.
     Here(Router),
+}
+
+/// The relay behind its socket, which serves one request on each connection.
+#[derive(Debug)]
+pub(super) struct Relay {
+    socket: PathBuf,
+    /// The connection that nothing was sent on yet.
+    stream: Option<UnixStream>,
 }
 
 impl Door {
@@ -63,9 +71,10 @@ impl Door {
     ) -> Result<Self, Failure> {
         let deadline = Instant::now() + IN_USE_TIMEOUT;
         let directory = Errand::state_directory(store);
+        let socket = directory.join(SOCKET);
         loop {
-            let is_busy = match knock(&directory.join(SOCKET)).await {
-                Ok(Some(stream)) => return Ok(Self::Relay(stream)),
+            let is_busy = match knock(&socket).await {
+                Ok(Some(stream)) => return Ok(Self::Relay(Relay { socket, stream: Some(stream) })),
                 Ok(None) => {
                     let Some(config) = alone else { return Err(no_relay(directory)) };
                     match here(path, config) {
@@ -79,7 +88,6 @@ impl Door {
                     return Err(not_permitted(path, directory));
                 }
                 Err(error) => {
-                    let socket = directory.join(SOCKET);
                     let error = format!("{} cannot be used ({error})", socket.display());
                     return Err(failure(error));
                 }
@@ -95,11 +103,12 @@ impl Door {
     ///
     /// This process takes the time it takes: whatever it does has its own bounds, and a refresh
     /// token that is on its way must be awaited.
-    pub(super) async fn send(self, request: Request<Body>) -> Result<(bool, Bytes), Failure> {
+    pub(super) async fn send(&mut self, request: Request<Body>) -> Result<(bool, Bytes), Failure> {
         let stream = match self {
-            Self::Relay(stream) => stream,
+            Self::Relay(relay) => relay.connected().await?,
             Self::Here(router) => {
-                let response = router.oneshot(request).await.map_err(|never| match never {})?;
+                let answering = router.clone().oneshot(request);
+                let response = answering.await.map_err(|never| match never {})?;
                 return read(response).await.map_err(|error| unanswered(&error));
             }
         };
@@ -114,6 +123,26 @@ impl Door {
             read(response.map(Body::new)).await.map_err(|error| unanswered(&error))
         };
         timeout(ANSWER_TIMEOUT, answer).await.map_err(|late| unanswered(&late))?
+    }
+}
+
+impl Relay {
+    /// A connection for the next request. Nothing of the visit is known to a relay that was started
+    /// since, and nobody does it instead.
+    async fn connected(&mut self) -> Result<UnixStream, Failure> {
+        if let Some(stream) = self.stream.take() {
+            return Ok(stream);
+        }
+        let gone = |why: &dyn fmt::Display| Failure {
+            error: format!(
+                "the running relay answers no more at {} ({why})",
+                self.socket.display()
+            ),
+            fix: "see its log, and begin again".to_owned(),
+            exit: Class::Failed,
+        };
+        let stream = knock(&self.socket).await.map_err(|error| gone(&error))?;
+        stream.ok_or_else(|| gone(&"nobody listens there"))
     }
 }
 

@@ -6,10 +6,7 @@
 use std::path::PathBuf;
 
 use crate::cli::errand::Errand;
-use crate::cli::{Exit, PasswordArgs, columns, finish, tell};
-use crate::names::Username;
-use crate::net::listen::ListenAddress;
-use crate::relay::ListenerSettings;
+use crate::cli::{Exit, PasswordArgs, columns, finish, servers, tell};
 use crate::secret::ExposeSecret as _;
 use crate::store::shell_word;
 use crate::web::control::{ListPasswords, MakePassword, PasswordRow, RevokePassword};
@@ -43,7 +40,7 @@ fn make(errand: &Errand, ask: MakePassword) -> Result<Exit, Exit> {
     if made.replaced {
         tell("the one before, without a label as well, stopped working");
     }
-    let servers = servers(errand.listeners(), &name, &made.protocols);
+    let servers = servers::lines(errand.listeners(), &name, &made.protocols);
     if servers.is_empty() {
         tell(format_args!("no listener of the file serves {protocols} to {name}: write one first"));
         return Ok(Exit::Done);
@@ -88,70 +85,12 @@ fn table(rows: &[PasswordRow]) -> String {
     lines.join("\n")
 }
 
-/// Where the mail client of `name` finds us, a line for each address.
-fn servers(listeners: &[ListenerSettings], name: &str, protocols: &[String]) -> Vec<String> {
-    let Ok(name) = Username::parse(name) else { return Vec::new() };
-    let mut lines = Vec::new();
-    for listener in listeners {
-        let allowed = listener.accounts.as_deref();
-        let is_allowed = allowed.is_none_or(|some| some.iter().any(|it| it.covers(&name)));
-        let protocol = listener.protocol.name();
-        if is_allowed && protocols.iter().any(|good_for| good_for == protocol) {
-            lines.extend(listener.addresses.iter().map(|address| {
-                let (host, port) = match address {
-                    ListenAddress::Localhost(port) => ("localhost".to_owned(), *port),
-                    ListenAddress::Socket(socket) if socket.ip().is_unspecified() => {
-                        ("this machine's name".to_owned(), socket.port())
-                    }
-                    ListenAddress::Socket(socket) => (socket.ip().to_string(), socket.port()),
-                };
-                format!("{protocol:<10}  {host}, port {port}, no encryption")
-            }));
-        }
-    }
-    lines
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::names::AccountPattern;
-    use crate::provider::Protocol;
     use crate::web::moment::Moment;
-
-    fn listener(protocol: Protocol, address: ListenAddress, accounts: &[&str]) -> ListenerSettings {
-        let accounts: Vec<_> =
-            accounts.iter().map(|pattern| AccountPattern::parse(pattern).unwrap()).collect();
-        ListenerSettings {
-            name: "one".to_owned(),
-            protocol,
-            addresses: vec![address],
-            allow: Vec::new(),
-            accounts: (!accounts.is_empty()).then_some(accounts),
-            upstream: None,
-        }
-    }
-
-    #[test]
-    fn servers_are_those_where_the_password_works() {
-        let submission = Protocol::Submission;
-        let everywhere = ListenAddress::Socket("[::]:2587".parse().unwrap());
-        let listeners = [
-            listener(submission, ListenAddress::Localhost(1587), &[]),
-            listener(submission, everywhere, &["*@contoso.com"]),
-            listener(submission, ListenAddress::Localhost(3587), &["bob@contoso.com"]),
-            listener(Protocol::Imap, ListenAddress::Localhost(1143), &[]),
-        ];
-        assert_eq!(
-            servers(&listeners, "alice@contoso.com", &["submission".to_owned()]),
-            [
-                "submission  localhost, port 1587, no encryption",
-                "submission  this machine's name, port 2587, no encryption",
-            ]
-        );
-    }
 
     #[test]
     fn list_shows_label_protocols_and_day() {

@@ -1,11 +1,16 @@
 //! What can be asked at the control socket, and what is answered.
 
+mod consent;
+
 use std::fmt;
 
 use serde::de::{DeserializeOwned, Deserializer};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
+pub use self::consent::{
+    AnswerConsent, BeginConsent, ConsentBegun, ConsentKept, ConsentProgress, EndConsent,
+};
 use crate::names::Username;
 use crate::oauth;
 use crate::provider::Protocol;

@@ -22,7 +22,8 @@ use axum::routing::post;
 use axum::{Json, Router};
 
 pub use self::ask::{
-    Ask, Authorize, Authorized, CheckHealth, GetToken, GotToken, HealthTold, ListPasswords,
+    AnswerConsent, Ask, Authorize, Authorized, BeginConsent, CheckHealth, ConsentBegun,
+    ConsentKept, ConsentProgress, EndConsent, GetToken, GotToken, HealthTold, ListPasswords,
     MadePassword, MakePassword, PasswordRow, Reload, Reloaded, Revoke, RevokePassword, Revoked,
     RevokedWhere, ShowAccounts, Shown,
 };
@@ -47,6 +48,10 @@ pub fn router(operator: Operator) -> Router {
     let router = route::<GetToken>(router);
     let router = route::<Authorize>(router);
     let router = route::<Revoke>(router);
+    let router = route::<BeginConsent>(router);
+    let router = route::<ConsentProgress>(router);
+    let router = route::<AnswerConsent>(router);
+    let router = route::<EndConsent>(router);
     let router = route::<Reload>(router);
     let router = route::<CheckHealth>(router);
     router

@@ -27,10 +27,7 @@ use crate::web::operator::{Class, Serving};
 fn account(name: &str, kind: GrantKind, token_endpoint: &str) -> AccountSettings {
     let host =
         |port| Some(MailHost { host: "mail.example".to_owned(), port, tls: UpstreamTls::Implicit });
-    let grant = match kind {
-        GrantKind::AuthorizationCode => Grant::of_person(name),
-        _ => Grant::of_application(),
-    };
+    let grant = if kind.is_kept() { Grant::of_person(name) } else { Grant::of_application() };
     let secret = SecretSource::Value(SecretString::from("planted-secret"));
     let grant = grant.at(token_endpoint).by(|client| client.auth = ClientAuth::SecretPost(secret));
     AccountSettings {
@@ -220,6 +217,7 @@ async fn unknown_account_is_told_with_the_nearest_name() {
         ("/token", json!({})),
         ("/authorize", json!({"refresh_token": "planted", "users": []})),
         ("/revoke", json!({})),
+        ("/consents/begin", json!({"users": []})),
     ] {
         for key in ["name", "account"] {
             body[key] = json!("alcie@contoso.com");
@@ -266,6 +264,8 @@ async fn consent_is_refused_where_no_person_gives_one() {
     let bodies = [
         ("/authorize", json!({"account": "app@contoso.com", "refresh_token": "r", "users": []})),
         ("/revoke", json!({"account": "bob@fabrikam.com"})),
+        ("/consents/begin", json!({"account": "app@contoso.com", "users": []})),
+        ("/consents/begin", json!({"account": "app@contoso.com", "method": "device", "users": []})),
     ];
     for (path, body) in bodies {
         let failure = refused(&router, path, body).await;
@@ -294,6 +294,24 @@ async fn refresh_token_is_in_no_answer() {
         assert_eq!(status, 400, "{answer}");
         assert!(!answer.to_string().contains(planted), "{answer}");
     }
+}
+
+#[tokio::test]
+async fn consent_that_is_not_known_is_told_and_nothing_is_repeated_of_its_answer() {
+    let router = alone();
+    let pasted = "http://localhost:1/?code=planted-code&state=s";
+    for (path, body) in [
+        ("/consents/progress", json!({"consent": "planted-id"})),
+        ("/consents/answer", json!({"consent": "planted-id", "pasted": pasted})),
+        ("/consents/end", json!({"consent": "planted-id"})),
+    ] {
+        let failure = refused(&router, path, body).await;
+        assert_eq!(failure.exit, Class::Failed);
+        assert!(failure.error.starts_with("this consent is not known"), "{failure}");
+        assert!(!failure.error.contains("planted"), "{failure}");
+    }
+    let ask = AnswerConsent { consent: "id".to_owned(), pasted: Shown(SecretString::from(pasted)) };
+    assert!(!format!("{ask:?}").contains("planted-code"));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Why an operator's wish is not fulfilled: what is told, what to do, and the class that becomes
 //! the command's exit code.
 
+use super::super::consents::ConsentError;
 use crate::account::password::{MakeError, RandomError};
 use crate::names::{Username, UsernameError};
 use crate::oauth::{AuthorizeError, ErrorKind, TokenError};
@@ -40,6 +41,14 @@ pub enum OperatorError {
         /// Its grant.
         grant: GrantKind,
     },
+    /// The account uses the consent of another one.
+    #[error("{account} uses the consent of {owner} (`grant_of`)")]
+    ConsentOfAnother {
+        /// Which account.
+        account: Username,
+        /// Whose consent it uses.
+        owner: Username,
+    },
     /// There is no access token.
     #[error("{}", .0.cause)]
     Token(#[from] TokenError),
@@ -54,6 +63,9 @@ pub enum OperatorError {
     /// A consent was asked for, and none was given that could be kept.
     #[error(transparent)]
     Consent(AuthorizeError),
+    /// A consent came to its end without an answer, or could not be begun.
+    #[error(transparent)]
+    Consenting(#[from] ConsentError),
     /// The refresh token was used, and what came of it could not be written.
     #[error("the consent could not be kept: {problem}")]
     NotKept {
@@ -101,7 +113,9 @@ impl OperatorError {
             | Self::Name(_)
             | Self::Password(MakeError::Label)
             | Self::NoSuchAccount { .. }
-            | Self::NoConsent { .. } => Class::Usage,
+            | Self::NoConsent { .. }
+            | Self::ConsentOfAnother { .. } => Class::Usage,
+            Self::Consenting(error) => error.class(),
             Self::Token(error) => match error.kind {
                 ErrorKind::Temporary => Class::TryLater,
                 ErrorKind::Consent | ErrorKind::Admin => Class::Failed,
@@ -144,13 +158,15 @@ impl OperatorError {
             Self::NoConsent { account, .. } => {
                 format!("try `mailbearer token {account}` to see whether it works")
             }
+            Self::ConsentOfAnother { owner, .. } => format!("run `mailbearer authorize {owner}`"),
             Self::Token(error) => error.fix.clone(),
+            Self::Consenting(error) => error.fix(),
             Self::WrongUser { user, .. } => format!(
-                "get the refresh token of the right person, or repeat with --as {user} if this \
-                 is the one"
+                "have the right person sign in, or repeat with --as {user} if this is the one"
             ),
             Self::NotKept { .. } => {
-                "mend that and get a new refresh token: this one may be spent".to_owned()
+                "mend that and consent again: a refresh token that was used once may be spent"
+                    .to_owned()
             }
             Self::NotServing => "start `mailbearer serve`".to_owned(),
             Self::BrokenOff => {

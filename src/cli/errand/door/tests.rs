@@ -54,7 +54,7 @@ async fn errand_is_carried_out_by_the_relay_that_runs() {
     let relay = operator(accounts("http://127.0.0.1:9/token"), None);
     tokio::spawn(socket.serve(relay, CancellationToken::new()));
     for alone in [Alone::DoIt, Alone::Fail] {
-        let door = find(directory.path(), alone).await.unwrap();
+        let mut door = find(directory.path(), alone).await.unwrap();
         let (is_done, answer) = door.send(request()).await.unwrap();
         assert!(is_done);
         let answer = String::from_utf8_lossy(&answer).into_owned();
@@ -66,7 +66,7 @@ async fn errand_is_carried_out_by_the_relay_that_runs() {
 async fn errand_is_carried_out_here_when_no_relay_runs() {
     let directory = tempfile::tempdir().unwrap();
     for _ in ["no socket", "that of a relay that was killed"] {
-        let door = find(directory.path(), Alone::DoIt).await.unwrap();
+        let mut door = find(directory.path(), Alone::DoIt).await.unwrap();
         let (is_done, answer) = door.send(request()).await.unwrap();
         assert!(is_done && String::from_utf8_lossy(&answer).contains("alice@contoso.com"));
         let failure = find(directory.path(), Alone::Fail).await.unwrap_err();
@@ -84,7 +84,7 @@ async fn errand_is_not_repeated_when_the_relay_ends_within_it() {
     let directory = tempfile::tempdir().unwrap();
     let listener = UnixListener::bind(directory.path().join(SOCKET)).unwrap();
     let ending = std::thread::spawn(move || drop(listener.accept().unwrap()));
-    let door = find(directory.path(), Alone::DoIt).await.unwrap();
+    let mut door = find(directory.path(), Alone::DoIt).await.unwrap();
     let failure = door.send(request()).await.unwrap_err();
     // 75 would have a script send a refresh token again that may be spent.
     assert_eq!(failure.exit, Class::Failed);
@@ -96,7 +96,7 @@ async fn errand_is_not_repeated_when_the_relay_ends_within_it() {
 async fn errand_waits_no_longer_than_a_minute_for_an_answer() {
     let directory = tempfile::tempdir().unwrap();
     let _silent = UnixListener::bind(directory.path().join(SOCKET)).unwrap();
-    let door = find(directory.path(), Alone::DoIt).await.unwrap();
+    let mut door = find(directory.path(), Alone::DoIt).await.unwrap();
     let before = Instant::now();
     let failure = door.send(request()).await.unwrap_err();
     assert!(before.elapsed() >= ANSWER_TIMEOUT && failure.exit == Class::Failed);

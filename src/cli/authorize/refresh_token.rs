@@ -1,39 +1,23 @@
-//! `authorize`: keeps a person's consent for an account, or gives it back.
+//! `authorize --refresh-token-stdin`: keeps a consent that another program got.
 //!
 //! In:  a refresh token, one line on standard input. Out: who consented.
 
 use std::io::{self, BufRead, IsTerminal as _};
-use std::path::PathBuf;
 
-use serde_json::json;
-
-use super::errand::Errand;
-use super::{AuthorizeArgs, Exit, finish, line, tell};
+use super::ending;
+use super::show::Show;
+use crate::cli::errand::Errand;
+use crate::cli::{Exit, line, tell};
 use crate::secret::{RefreshToken, SecretString};
-use crate::web::control::{Authorize, Revoke, RevokedWhere, Shown};
+use crate::web::control::{Authorize, ConsentKept, Shown};
 
-/// Does it by the configuration file `named`, or by the one that is found.
-pub(super) fn run(named: Option<PathBuf>, arguments: AuthorizeArgs) -> Exit {
-    let AuthorizeArgs { account, refresh_token_stdin, users, revoke, json } = arguments;
-    let outcome = if revoke {
-        give_back(named, &Revoke { account }, json)
-    } else if refresh_token_stdin {
-        keep(named, account, users, json)
-    } else {
-        tell("consent by browser is not built yet");
-        tell("  get a refresh token by another program and pipe it in with --refresh-token-stdin");
-        Err(Exit::Usage)
-    };
-    outcome.unwrap_or_else(|exit| exit)
-}
-
-fn keep(
-    named: Option<PathBuf>,
+/// Reads a refresh token and has it kept for `account`.
+pub(super) fn run(
+    errand: &Errand,
     account: String,
     users: Vec<String>,
-    json: bool,
+    show: Show,
 ) -> Result<Exit, Exit> {
-    let errand = Errand::load(named)?;
     let stdin = io::stdin().lock();
     if stdin.is_terminal() {
         tell(
@@ -45,41 +29,15 @@ fn keep(
         error.exit()
     })?;
     let ask = Authorize { account, refresh_token: Shown(refresh_token), users };
-    let authorized = errand.carry_out(&ask)?;
-    if let Some(problem) = authorized.unsaved {
-        tell(format_args!("warning: the consent is in the relay's memory alone: {problem}"));
-        tell("  the relay goes on trying to write it: do not end it before");
-    }
-    let account = ask.account.to_lowercase();
-    Ok(if json {
-        finish(json!({"authorized": account, "user": authorized.user}))
-    } else {
-        match authorized.user {
-            Some(user) => finish(format_args!("{account}: the consent of {user} is kept")),
-            None => finish(format_args!(
-                "{account}: a consent is kept; the provider does not tell whose it is"
-            )),
-        }
-    })
-}
-
-fn give_back(named: Option<PathBuf>, ask: &Revoke, json: bool) -> Result<Exit, Exit> {
-    let revoked = Errand::load(named)?.carry_out(ask)?;
-    if let Some(problem) = revoked.unsaved {
-        tell(format_args!("warning: the consent may come back after a restart: {problem}"));
-    }
-    let account = ask.account.to_lowercase();
-    Ok(if json {
-        finish(json!({"revoked": account, "where": revoked.revoked}))
-    } else {
-        finish(match revoked.revoked {
-            RevokedWhere::AtProvider => format!("{account}: the consent was given back"),
-            RevokedWhere::HereAlone => format!(
-                "{account}: the consent is forgotten here; the provider has no endpoint to give \
-                 it back, so end it on the provider's page of connected applications"
-            ),
-            RevokedWhere::NothingKept => format!("{account}: no consent was kept"),
-        })
+    errand.visit(async |visit| {
+        let authorized = visit.ask(&ask).await?;
+        let kept = ConsentKept {
+            account: ask.account.to_lowercase(),
+            user: authorized.user,
+            missing: Vec::new(),
+            unsaved: authorized.unsaved,
+        };
+        ending::tell_of(errand, visit, &kept, show).await
     })
 }
 
