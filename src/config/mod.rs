@@ -170,6 +170,7 @@ impl Config {
         let limits = settings::limits(&mut root);
         let log = settings::log(&mut root);
         let grace = settings::grace(&mut root);
+        let web = web::read(&mut root, &listeners);
         let finished = later::refuse_tables(&mut root).and(root.finish(later::TABLES));
 
         relations::refuse_collisions(&listeners);
@@ -190,7 +191,7 @@ impl Config {
             listeners: listeners?,
             accounts: exact.into_iter().chain(wildcards).collect(),
             store: store?,
-            web: WebSettings::default(),
+            web: web?,
             limits: limits?,
             log: log?,
             grace: grace?,
