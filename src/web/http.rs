@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -99,8 +100,9 @@ pub(crate) async fn serve_front(
         let front = front.borrow().clone();
         let shares = peer.is_loopback() || front.proxies.iter().any(|it| it.contains(&peer));
         let Some(guest) = peers.admit(peer, shares) else { continue };
+        let stop = stop.clone();
         connections.spawn(async move {
-            if let Err(problem) = timeout(CONNECTION_TIMEOUT, converse(stream, peer, front))
+            if let Err(problem) = timeout(CONNECTION_TIMEOUT, converse(stream, peer, front, stop))
                 .await
                 .unwrap_or_else(|_| Err("it lasted too long".to_owned()))
             {
@@ -115,7 +117,12 @@ pub(crate) async fn serve_front(
 }
 
 /// Serves one request; the error is what ended it before its time.
-async fn converse(stream: TcpStream, peer: IpAddr, front: Front) -> Result<(), String> {
+async fn converse(
+    stream: TcpStream,
+    peer: IpAddr,
+    front: Front,
+    stop: CancellationToken,
+) -> Result<(), String> {
     let problem = |error: std::io::Error| error.to_string();
     let local = stream.local_addr().map_err(problem)?;
     let local = SocketAddr::new(local.ip().to_canonical(), local.port());
@@ -123,18 +130,19 @@ async fn converse(stream: TcpStream, peer: IpAddr, front: Front) -> Result<(), S
     let _ = stream.set_nodelay(true);
     let router = front.router.layer(Extension(Ends { peer, local, is_tls: front.tls.is_some() }));
     match front.tls {
-        None => answer(stream, router, HEADER_TIMEOUT).await,
+        None => answer(stream, router, HEADER_TIMEOUT, stop).await,
         Some(acceptor) => {
             let stream = timeout(TLS_TIMEOUT, acceptor.accept(stream))
                 .await
                 .map_err(|_| "no TLS in time".to_owned())?
                 .map_err(problem)?;
-            answer(stream, router, HEADER_TIMEOUT).await
+            answer(stream, router, HEADER_TIMEOUT, stop).await
         }
     }
 }
 
 /// Answers the one request of `stream` by `router`; its header has to come within `header_timeout`.
+/// After `stop` a request is no longer waited for.
 ///
 /// # Errors
 /// What ended it before its time.
@@ -142,18 +150,26 @@ pub(super) async fn answer<S>(
     stream: S,
     router: Router,
     header_timeout: Duration,
+    stop: CancellationToken,
 ) -> Result<(), String>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    http1::Builder::new()
+    let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
         .max_buf_size(HEADER_LEN_MAX)
         .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
-        .await
-        .map_err(|error| error.to_string())
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut serving = pin!(serving);
+    let served = tokio::select! {
+        served = &mut serving => served,
+        () = stop.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    served.map_err(|error| error.to_string())
 }
 
 /// How many connections each address has; none stands at zero.
@@ -259,11 +275,27 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn header_that_does_not_come_ends_the_connection() {
         let (near, mut far) = tokio::io::duplex(1024);
-        let answering = tokio::spawn(answer(near, Router::new(), HEADER_TIMEOUT));
+        let answering =
+            tokio::spawn(answer(near, Router::new(), HEADER_TIMEOUT, CancellationToken::new()));
         far.write_all(b"GET / HTTP/1.1\r\nHost:").await.unwrap();
         let began = tokio::time::Instant::now();
         answering.await.unwrap().unwrap_err();
         assert_eq!(began.elapsed(), HEADER_TIMEOUT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connection_that_asked_for_nothing_is_closed_when_it_stops() {
+        let (near, mut far) = tokio::io::duplex(1024);
+        let stop = CancellationToken::new();
+        let answering = answer(near, Router::new(), HEADER_TIMEOUT, stop.clone());
+        let answering = tokio::spawn(answering);
+        let began = tokio::time::Instant::now();
+        stop.cancel();
+        answering.await.unwrap().unwrap();
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        let mut rest = Vec::new();
+        far.read_to_end(&mut rest).await.unwrap();
+        assert!(rest.is_empty());
     }
 
     #[test]

@@ -95,9 +95,9 @@ impl ControlSocket {
                 }
             };
             if self.admits(&stream) {
-                let router = router.clone();
+                let (router, stop) = (router.clone(), stop.clone());
                 connections.spawn(async move {
-                    converse(stream, router).await;
+                    converse(stream, router, stop).await;
                     drop(place);
                 });
             }
@@ -132,8 +132,8 @@ impl Drop for ControlSocket {
 }
 
 /// Serves one request.
-async fn converse(stream: UnixStream, router: Router) {
-    match timeout(CONNECTION_TIMEOUT, answer(stream, router, HEADER_TIMEOUT)).await {
+async fn converse(stream: UnixStream, router: Router, stop: CancellationToken) {
+    match timeout(CONNECTION_TIMEOUT, answer(stream, router, HEADER_TIMEOUT, stop)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => debug!(error, "control socket lost a connection"),
         Err(_) => debug!("control socket cut off a connection that lasted too long"),
