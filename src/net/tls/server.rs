@@ -26,12 +26,15 @@ use super::{PemError, is_encrypted, read_pem};
 pub fn acceptor(certificate: &Path, private_key: &Path) -> Result<TlsAcceptor, CertificateError> {
     let chain = chain(certificate)?;
     let key = key(private_key)?;
-    let unusable = |source| match source {
-        rustls::Error::InconsistentKeys(_) => CertificateError::Mismatch {
-            certificate: certificate.into(),
-            private_key: private_key.into(),
-        },
-        source => CertificateError::Refused { path: certificate.into(), source },
+    let unusable = |source| {
+        if matches!(source, rustls::Error::InconsistentKeys(_)) {
+            CertificateError::Mismatch {
+                certificate: certificate.into(),
+                private_key: private_key.into(),
+            }
+        } else {
+            CertificateError::Refused { path: certificate.into(), source }
+        }
     };
     let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
