@@ -2,6 +2,7 @@
 //! parts.
 
 mod descriptors;
+mod page;
 mod reload;
 mod sockets;
 mod wanted;
@@ -16,6 +17,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, timeout};
 use tracing::{info, warn};
 
+use self::page::OpenPage;
+pub use self::page::PageBound;
 use self::sockets::Sockets;
 use self::wanted::wanted;
 use crate::account::LocalPassword;
@@ -25,11 +28,13 @@ use crate::config::Config;
 use crate::names::AccountPattern;
 use crate::net::listen::ListenError;
 use crate::net::tls::TlsError;
+use crate::net::tls::server::CertificateError;
 use crate::oauth::{TokenState, Tokens};
 use crate::provider::Protocol;
 use crate::relay::listener::Listener;
 use crate::relay::{ListenerSettings, Relay, Service, Shutdown};
 use crate::store::Store;
+use crate::web::admin::AdminTokenError;
 use crate::web::consents::Consents;
 use crate::web::control::{self, ControlSocket};
 use crate::web::operator::{Operator, Reload, Serving};
@@ -81,6 +86,7 @@ pub struct App {
     directory: watch::Sender<Arc<Directory>>,
     sockets: Sockets,
     control: Option<ControlSocket>,
+    page: Option<OpenPage>,
     grace: Duration,
     file: Option<PathBuf>,
     /// The configuration that it was started with.
@@ -129,6 +135,15 @@ pub enum StartError {
         /// The port that both have.
         port: u16,
     },
+    /// An address of the page cannot be listened on.
+    #[error("web.address: {0}")]
+    ListenPage(#[source] ListenError),
+    /// The page's certificate cannot be shown.
+    #[error("web.certificate: {0}")]
+    Certificate(#[from] CertificateError),
+    /// Nobody could sign in at the page.
+    #[error(transparent)]
+    AdminToken(#[from] AdminTokenError),
     /// TLS towards a provider cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -165,7 +180,7 @@ impl App {
         let control = state_directory.and_then(|directory| {
             control::bind(&directory).map_err(|error| tell_of_no_control(&error)).ok()
         });
-        let app = Self {
+        let mut app = Self {
             relay,
             tokens,
             passwords,
@@ -174,6 +189,7 @@ impl App {
             directory: watch::Sender::new(Arc::clone(service.directory())),
             sockets,
             control,
+            page: None,
             grace,
             file,
             started_with,
@@ -181,6 +197,7 @@ impl App {
             reloads: mpsc::channel(RELOADS_WAITING_MAX),
             shutdown,
         };
+        app.page = OpenPage::bind(&web, app.operator())?;
         app.tell_of_lacks();
         Ok(app)
     }
@@ -188,6 +205,11 @@ impl App {
     /// Every bound address, in the file's order.
     pub fn bound(&self) -> impl Iterator<Item = &Bound> {
         self.sockets.bound()
+    }
+
+    /// Every bound address of the page.
+    pub fn page(&self) -> &[PageBound] {
+        self.page.as_ref().map_or(&[], OpenPage::bound)
     }
 
     /// How to stop it.
@@ -232,11 +254,19 @@ impl App {
         let tokens = self.tokens.clone();
         let keeping = tokio::spawn(async move { tokens.keep().await });
 
+        if let Some(page) = &mut self.page {
+            page.serve();
+        }
+
         self.serve_orders().await;
         self.sockets.close();
+        let page = self.page.take().map(|page| tokio::spawn(page.close()));
         self.drain().await;
         keeping.abort();
         stop.cancel();
+        if let Some(page) = page {
+            let _ = page.await;
+        }
         if let Some(control) = control {
             // What was asked there ends within the time of a token request.
             let _ = control.await;

@@ -79,6 +79,12 @@ pub fn is_argon2_hash(secret: &SecretString) -> bool {
     secret.expose_secret().starts_with("$argon2")
 }
 
+/// Whether `secret` is too long to be guessed by asking: 16 characters, which are 96 bits where
+/// they were drawn by `openssl rand -base64`.
+pub fn is_long_enough(secret: &SecretString) -> bool {
+    secret.expose_secret().chars().count() >= 16
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

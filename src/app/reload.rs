@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
+use super::page::site;
 use super::wanted::wanted;
 use super::{App, descriptors, listeners_of};
 use crate::config::{Config, Secrets};
 use crate::relay::Service;
+use crate::web::page::Site;
 
 impl App {
     /// Reads the configuration file again and puts it in force; gives its warnings.
@@ -34,7 +36,7 @@ impl App {
         let started_with = Arc::clone(&self.started_with);
         // Reads files: the configuration, its secrets, certificates.
         let prepared = tokio::task::spawn_blocking(move || prepare(&file, &started_with)).await;
-        let Prepared { config, service, warnings } =
+        let Prepared { config, service, site, warnings } =
             prepared.map_err(|_| "the relay is shutting down")??;
         let plan = self.sockets.plan(&config.listeners).map_err(|error| error.to_string())?;
 
@@ -45,6 +47,10 @@ impl App {
         self.relay.change(service);
         self.sockets.follow(plan, &listeners);
         self.sockets.serve();
+        self.consents.move_to(config.web.public_url);
+        if let Some(page) = &mut self.page {
+            page.change(site);
+        }
         self.grace = config.grace;
         (self.set_log_level)(config.log.level);
         self.tell_of_lacks();
@@ -56,6 +62,7 @@ impl App {
 struct Prepared {
     config: Config,
     service: Arc<Service>,
+    site: Site,
     warnings: Vec<String>,
 }
 
@@ -69,6 +76,7 @@ fn prepare(file: &Path, started_with: &Config) -> Result<Prepared, String> {
     let accounts = config.accounts.clone();
     let service = Service::new(accounts, &config.listeners, config.limits.clone())
         .map_err(|error| error.to_string())?;
+    let site = site(&config.web).map_err(|error| error.to_string())?;
     let warnings = config.warnings.iter().map(|it| it.in_file(file).to_string()).collect();
-    Ok(Prepared { config, service: Arc::new(service), warnings })
+    Ok(Prepared { config, service: Arc::new(service), site, warnings })
 }

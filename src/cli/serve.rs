@@ -92,6 +92,9 @@ fn serve(config: Config, file: PathBuf, level: LogLevel) -> Result<(), Failure> 
         for bound in app.bound() {
             lines += &format!("listening on {} ({})\n", bound.address, bound.listener);
         }
+        for bound in app.page() {
+            lines += &format!("listening on {} (web)\n", bound.address);
+        }
         // Who closed standard output does not want to know.
         let _ = io::stdout().lock().write_all(lines.as_bytes());
         app.run().await;

@@ -11,6 +11,7 @@ impl Config {
         let changes = [
             ("store.path", self.store.path != new.store.path),
             ("store.key", !is_same_key(&self.store.key, &new.store.key)),
+            ("web.address", self.web.addresses() != new.web.addresses()),
             ("log.format", self.log.format != new.log.format),
         ];
         let changed = changes.iter().filter(|(_, is_changed)| *is_changed);

@@ -161,7 +161,8 @@ pub(super) fn origin(text: &str) -> Option<&str> {
     is_origin.then(|| text.trim_end_matches('/'))
 }
 
-fn is_loopback(url: &Url) -> bool {
+/// Whether its host is this machine.
+pub(super) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
     match address {

@@ -14,7 +14,7 @@ const DEVICES: &str = "leave it out: every client has to sign in, there are no [
 const LIMIT: &str = "leave it out: sessions and messages of a mailbox are not counted yet";
 const POP3: &str = "leave it out: submission and imap are served, POP3 is not built yet";
 const POSTGRESQL: &str = "leave it out: grants are kept in a file, which `path` names";
-const WEB: &str = "leave it out: there are no page and no probes yet";
+const PROBES: &str = "leave it out: `mailbearer healthcheck` tells whether the relay is ready";
 const EGRESS: &str = "leave it out: upstreams are reached directly, and token endpoints through \
                       the proxy that the usual environment variables name";
 
@@ -61,26 +61,14 @@ pub(super) const LIMITS: &[Later] =
 /// Keys of `[store]`.
 pub(super) const STORE: &[Later] = &[later("url", POSTGRESQL)];
 
+/// Keys of `[web]`.
+pub(super) const WEB: &[Later] = &[later("probes", PROBES)];
+
 /// Tables of the root.
-pub(super) const TABLES: &[Later] =
-    &[later("devices", DEVICES), later("web", WEB), later("egress", EGRESS)];
+pub(super) const TABLES: &[Later] = &[later("devices", DEVICES), later("egress", EGRESS)];
 
 /// Keys of those tables, but of `[devices]`, whose keys are names of the user's choice.
-const TABLE_KEYS: &[(&str, &[&str])] = &[
-    (
-        "web",
-        &[
-            "address",
-            "probes",
-            "public_url",
-            "certificate",
-            "private_key",
-            "behind_proxy",
-            "admin_token",
-        ],
-    ),
-    ("egress", &["http_proxy", "mail_proxy", "bind"]),
-];
+const TABLE_KEYS: &[(&str, &[&str])] = &[("egress", &["http_proxy", "mail_proxy", "bind"])];
 
 /// Refuses the tables of the root that come later, key by key.
 pub(super) fn refuse_tables(root: &mut Table<'_>) -> Result<(), Reported> {

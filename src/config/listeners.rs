@@ -121,7 +121,8 @@ fn or_empty<T: Default>(value: Result<T, Reported>, read: &mut Result<(), Report
     })
 }
 
-fn address(field: &Field<'_>) -> Result<ListenAddress, Reported> {
+/// An address to listen on.
+pub(super) fn address(field: &Field<'_>) -> Result<ListenAddress, Reported> {
     let text = field.text()?;
     if text.starts_with("unix:") || text.starts_with("systemd:") {
         return Err(field.problem(
@@ -185,7 +186,8 @@ fn refuse_in_clear(addresses: &[At<'_, ListenAddress>]) -> Result<(), Reported> 
     refused
 }
 
-fn is_loopback(address: ListenAddress) -> bool {
+/// Whether none but this machine reaches it.
+pub(super) fn is_loopback(address: ListenAddress) -> bool {
     match address {
         ListenAddress::Localhost(_) => true,
         ListenAddress::Socket(socket) => socket.ip().is_loopback(),
@@ -193,7 +195,7 @@ fn is_loopback(address: ListenAddress) -> bool {
 }
 
 /// A network, or a single address.
-fn network(field: &Field<'_>) -> Result<IpNet, Reported> {
+pub(super) fn network(field: &Field<'_>) -> Result<IpNet, Reported> {
     let text = field.text()?;
     let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     let network: IpNet = network.map_err(|_| {

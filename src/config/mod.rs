@@ -179,6 +179,7 @@ impl Config {
         let limits = settings::limits(&mut root);
         let log = settings::log(&mut root);
         let grace = settings::grace(&mut root);
+        let web = web::read(&mut root, &listeners);
         let finished = later::refuse_tables(&mut root).and(root.finish(later::TABLES));
 
         relations::refuse_collisions(&listeners);
@@ -199,7 +200,7 @@ impl Config {
             listeners: listeners?,
             accounts: exact.into_iter().chain(wildcards).collect(),
             store: store?,
-            web: WebSettings::default(),
+            web: web?,
             limits: limits?,
             log: log?,
             grace: grace?,

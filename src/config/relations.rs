@@ -28,7 +28,8 @@ pub(super) fn refuse_collisions(listeners: &[Listener<'_>]) {
     }
 }
 
-fn collide(one: ListenAddress, other: ListenAddress) -> bool {
+/// Whether both cannot be bound.
+pub(super) fn collide(one: ListenAddress, other: ListenAddress) -> bool {
     sockets(one).iter().any(|one| {
         sockets(other).iter().any(|other| {
             let any = one.ip().is_unspecified() || other.ip().is_unspecified();

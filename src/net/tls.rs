@@ -1,10 +1,14 @@
-//! TLS towards providers: whom we trust, and the handshake.
+//! TLS towards providers: whom we trust, and the handshake. [`server`] is TLS towards those who
+//! connect.
 //!
 //! In:     the platform's certificate authorities, and a PEM file of further ones.
 //! Out:    a client configuration for TLS 1.2 and 1.3 (RFC 9325), server names always checked.
 //! Limits: a PEM file of `CA_FILE_LEN_MAX` bytes; `SESSIONS_KEPT` sessions to resume.
 //!
-//! This is the only module that names `rustls_pemfile`, which is no longer maintained.
+//! This module and its child are the only ones that name `rustls_pemfile`, which is no longer
+//! maintained.
+
+pub mod server;
 
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -18,6 +22,7 @@ use rustls_platform_verifier::Verifier;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use zeroize::Zeroizing;
 
 use crate::proto::printable;
 
@@ -33,6 +38,9 @@ const PROBLEM_LEN_MAX: usize = 300;
 
 /// The marker of a private key under a passphrase (RFC 7468 section 11).
 const ENCRYPTED_KEY_LABEL: &[u8] = b"-----BEGIN ENCRYPTED PRIVATE KEY-----";
+
+/// The marker of the same in the older form (RFC 1421 section 4.6.1.1).
+const ENCRYPTED_KEY_HEADER: &[u8] = b"Proc-Type: 4,ENCRYPTED";
 
 /// Makes the client configuration that trusts the platform's roots and the certificates in
 /// `ca_file`, for one provider.
@@ -160,22 +168,18 @@ pub enum TlsError {
 pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let unreadable = |source| TlsError::Unreadable { path: path.into(), source };
     let no_certificate = |problem, fix| TlsError::NoCertificate { path: path.into(), problem, fix };
-    // Opening a pipe would wait for somebody to write into it, maybe for ever.
-    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
-        return Err(unreadable(io::Error::other("it is no regular file")));
-    }
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    let mut pem = Vec::new();
-    let read = file.take(CA_FILE_LEN_MAX + 1).read_to_end(&mut pem).map_err(unreadable)?;
-    if u64::try_from(read).is_ok_and(|read| read > CA_FILE_LEN_MAX) {
-        return Err(no_certificate("is longer than 4 MiB", "keep only the authorities needed"));
-    }
+    let pem = read_pem(path).map_err(|error| match error {
+        PemError::Unreadable(source) => unreadable(source),
+        PemError::TooLong => {
+            no_certificate("is longer than 4 MiB", "keep only the authorities needed")
+        }
+    })?;
     let found = rustls_pemfile::certs(&mut pem.as_slice())
         .collect::<Result<Vec<_>, _>>()
         .map_err(|_| no_certificate("is damaged PEM", "export the certificates again"))?;
     if !found.is_empty() {
         Ok(found)
-    } else if memchr::memmem::find(&pem, ENCRYPTED_KEY_LABEL).is_some() {
+    } else if is_encrypted(&pem) {
         Err(no_certificate(
             "holds an encrypted private key and no certificate",
             "name the authority's certificate",
@@ -187,6 +191,35 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsErro
              der -in FILE -out FILE.pem)",
         ))
     }
+}
+
+/// Why a PEM file is not read.
+enum PemError {
+    Unreadable(io::Error),
+    TooLong,
+}
+
+/// Reads the PEM file at `path`, which may hold a key.
+fn read_pem(path: &Path) -> Result<Zeroizing<Vec<u8>>, PemError> {
+    // Opening a pipe would wait for somebody to write into it, maybe for ever.
+    if !std::fs::metadata(path).map_err(PemError::Unreadable)?.is_file() {
+        return Err(PemError::Unreadable(io::Error::other("it is no regular file")));
+    }
+    let file = std::fs::File::open(path).map_err(PemError::Unreadable)?;
+    let mut pem = Zeroizing::new(Vec::new());
+    let read = file.take(CA_FILE_LEN_MAX + 1).read_to_end(&mut pem);
+    let read = read.map_err(PemError::Unreadable)?;
+    if u64::try_from(read).is_ok_and(|read| read > CA_FILE_LEN_MAX) {
+        return Err(PemError::TooLong);
+    }
+    Ok(pem)
+}
+
+/// Whether there is a private key under a passphrase in it.
+fn is_encrypted(pem: &[u8]) -> bool {
+    [ENCRYPTED_KEY_LABEL, ENCRYPTED_KEY_HEADER]
+        .iter()
+        .any(|marker| memchr::memmem::find(pem, marker).is_some())
 }
 
 #[cfg(test)]

@@ -45,8 +45,8 @@ pub struct Consents(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// `web.public_url`.
-    public_url: Option<String>,
+    /// `web.public_url`, which a reload may change.
+    public_url: Mutex<Option<String>>,
     /// In the order in which they were begun.
     known: Mutex<Vec<Pending>>,
 }
@@ -169,7 +169,18 @@ struct Carried {
 impl Consents {
     /// None yet; the page is reached at `public_url`, if it is.
     pub fn new(public_url: Option<String>) -> Self {
-        Self(Arc::new(Inner { public_url, known: Mutex::default() }))
+        Self(Arc::new(Inner { public_url: Mutex::new(public_url), known: Mutex::default() }))
+    }
+
+    /// Says that the page is reached at `public_url` from now on, if it is. Answers to what was
+    /// asked before come to where they were asked to.
+    pub fn move_to(&self, public_url: Option<String>) {
+        *self.0.public_url.lock().unwrap_or_else(PoisonError::into_inner) = public_url;
+    }
+
+    /// Where the page is reached.
+    fn public_url(&self) -> Option<String> {
+        self.0.public_url.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Pending>> {

@@ -14,13 +14,7 @@ fn what_is_not_built_yet_is_refused_as_such() {
         }
     };
     refused_later("store", &["url = { env = \"X\" }"]);
-    let web =
-        ["address = \"off\"", "probes = \"off\"", "public_url = \"x\"", "certificate = \"x\""];
-    refused_later("web", &web);
-    refused_later(
-        "web",
-        &["private_key = 1", "behind_proxy = []", "admin_token = \"tell-nobody\""],
-    );
+    refused_later("web", &["probes = \"off\""]);
     refused_later("egress", &["http_proxy = \"x\"", "mail_proxy = \"x\"", "bind = \"x\""]);
     refused_later("limits", &["wait_for_slot = \"60s\"", "warm_connections = 8"]);
     let provider = ["concurrent_sessions = {}", "messages_per_minute = 30", "pop3 = {}"];
@@ -44,8 +38,6 @@ fn what_is_not_built_yet_is_refused_as_such() {
         4: `listeners.submission.proxy_protocol_from` is not in this version of mailbearer
         12 [devices.scanner-2]
         12: `devices.scanner-2` is not in this version of mailbearer
-        12 [web]
-        12: `web` is not in this version of mailbearer
         "#;
     refused("", words);
     refused(

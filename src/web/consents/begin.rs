@@ -105,7 +105,7 @@ impl Operator {
 
     /// Where the answer comes: to the page if browsers reach it, else to a listener for it alone.
     fn destination(&self, grant: &Grant, method: Method) -> Result<Destination, ConsentError> {
-        if let Some(public_url) = &self.consents.0.public_url {
+        if let Some(public_url) = self.consents.public_url() {
             let uri = format!("{public_url}/oauth/callback");
             if method == Method::Browser && self.serving.is_none() {
                 return Err(ConsentError::NoRelay { redirect_uri: uri });

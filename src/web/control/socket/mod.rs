@@ -14,9 +14,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use rustix::process::geteuid;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{UnixListener, UnixStream};
@@ -27,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::{SOCKET, router};
+use crate::web::http::answer;
 use crate::web::operator::Operator;
 
 /// How many connections are served at once: some scripts' worth. An idle one ends soon.
@@ -97,9 +95,9 @@ impl ControlSocket {
                 }
             };
             if self.admits(&stream) {
-                let router = router.clone();
+                let (router, stop) = (router.clone(), stop.clone());
                 connections.spawn(async move {
-                    converse(stream, router).await;
+                    converse(stream, router, stop).await;
                     drop(place);
                 });
             }
@@ -134,15 +132,10 @@ impl Drop for ControlSocket {
 }
 
 /// Serves one request.
-async fn converse(stream: UnixStream, router: Router) {
-    let serving = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    match timeout(CONNECTION_TIMEOUT, serving).await {
+async fn converse(stream: UnixStream, router: Router, stop: CancellationToken) {
+    match timeout(CONNECTION_TIMEOUT, answer(stream, router, HEADER_TIMEOUT, stop)).await {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => debug!(error = error.to_string(), "control socket lost a connection"),
+        Ok(Err(error)) => debug!(error, "control socket lost a connection"),
         Err(_) => debug!("control socket cut off a connection that lasted too long"),
     }
 }

@@ -1,0 +1,206 @@
+//! TLS towards those who connect: a certificate, its private key, and the configuration of both.
+//!
+//! In:     a PEM file with the certificate and those between it and the authority, and a PEM file
+//!         with the key (PKCS#8, PKCS#1 or SEC1, not encrypted); they may be one file.
+//! Out:    an acceptor for TLS 1.2 and 1.3 (RFC 9325), without client certificates.
+//! Limits: as other PEM files.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::TlsAcceptor;
+
+use super::{PemError, is_encrypted, read_pem};
+
+/// Makes the acceptor that shows the certificate in the file `certificate`, whose key is in the
+/// file `private_key`.
+///
+/// Reads files, so it blocks for some milliseconds.
+///
+/// # Errors
+/// When the files do not yield a certificate and its key.
+pub fn acceptor(certificate: &Path, private_key: &Path) -> Result<TlsAcceptor, CertificateError> {
+    let chain = chain(certificate)?;
+    let key = key(private_key)?;
+    let unusable = |source| {
+        if matches!(source, rustls::Error::InconsistentKeys(_)) {
+            CertificateError::Mismatch {
+                certificate: certificate.into(),
+                private_key: private_key.into(),
+            }
+        } else {
+            CertificateError::Refused { path: certificate.into(), source }
+        }
+    };
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(unusable)?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(unusable)?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Why a certificate cannot be shown.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// A file cannot be read.
+    #[error("{path:?} cannot be read ({source}): make it readable for the user mailbearer runs as")]
+    Unreadable {
+        /// The file as the configuration names it.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A file does not hold what it should.
+    #[error("{path:?} {problem}: {fix}")]
+    Unusable {
+        /// The file as the configuration names it.
+        path: PathBuf,
+        /// What it holds instead.
+        problem: &'static str,
+        /// What to do.
+        fix: &'static str,
+    },
+    /// The two do not belong together.
+    #[error(
+        "the key in {private_key:?} is not that of the certificate in {certificate:?}: name the \
+         pair that was issued together, the server's own certificate first in its file"
+    )]
+    Mismatch {
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        private_key: PathBuf,
+    },
+    /// Certificate or key is none that TLS can use.
+    #[error(
+        "the certificate in {path:?} and its key cannot be used ({source}): take an RSA key of \
+         2048 bits or more, or one on P-256"
+    )]
+    Refused {
+        /// The certificate's file.
+        path: PathBuf,
+        /// What rustls said.
+        source: rustls::Error,
+    },
+}
+
+fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    let unusable = |problem, fix| CertificateError::Unusable { path: path.into(), problem, fix };
+    let pem = read(path)?;
+    let chain = rustls_pemfile::certs(&mut pem.as_slice())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| unusable("is damaged PEM", "export the certificate again"))?;
+    if chain.is_empty() {
+        return Err(unusable(
+            "holds no certificate",
+            "it must contain -----BEGIN CERTIFICATE----- (for a DER file: openssl x509 -inform \
+             der -in FILE -out FILE.pem)",
+        ));
+    }
+    Ok(chain)
+}
+
+fn key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
+    let unusable = |problem, fix| CertificateError::Unusable { path: path.into(), problem, fix };
+    let pem = read(path)?;
+    if is_encrypted(&pem) {
+        return Err(unusable(
+            "holds a private key under a passphrase, which nobody could type at a start",
+            "take the passphrase off (openssl pkey -in FILE -out FILE.key) and keep the file to \
+             its owner",
+        ));
+    }
+    rustls_pemfile::private_key(&mut pem.as_slice())
+        .map_err(|_| unusable("is damaged PEM", "export the key again"))?
+        .ok_or_else(|| {
+            unusable(
+                "holds no private key",
+                "it must contain -----BEGIN PRIVATE KEY----- (for a PKCS#12 file: openssl pkcs12 \
+                 -in FILE -nocerts -noenc -out FILE.key)",
+            )
+        })
+}
+
+fn read(path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, CertificateError> {
+    read_pem(path).map_err(|error| match error {
+        PemError::Unreadable(source) => CertificateError::Unreadable { path: path.into(), source },
+        PemError::TooLong => CertificateError::Unusable {
+            path: path.into(),
+            problem: "is longer than 4 MiB",
+            fix: "name the PEM file of one certificate or key",
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+
+    struct Files(tempfile::TempDir);
+
+    impl Files {
+        fn new(certificate: &str, key: &str) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::write(dir.path().join("page.pem"), certificate).unwrap();
+            std::fs::write(dir.path().join("page.key"), key).unwrap();
+            Self(dir)
+        }
+
+        fn problem(&self) -> String {
+            let dir = self.0.path();
+            let made = acceptor(&dir.join("page.pem"), &dir.join("page.key"));
+            made.map(drop).unwrap_err().to_string()
+        }
+    }
+
+    fn pair() -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(["page.example".to_owned()]).unwrap();
+        (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    }
+
+    #[test]
+    fn acceptor_is_made_of_a_certificate_and_its_key_even_in_one_file() {
+        let (certificate, key) = pair();
+        let both = format!("{key}{certificate}");
+        let files = Files::new(&both, &both);
+        let dir = files.0.path();
+        assert!(acceptor(&dir.join("page.pem"), &dir.join("page.key")).is_ok());
+    }
+
+    #[test]
+    fn certificate_and_key_that_cannot_be_used_are_refused_with_what_to_do() {
+        let (certificate, key) = pair();
+        let (_, other) = pair();
+        assert!(Files::new(&certificate, &other).problem().contains("is not that of"));
+        assert!(Files::new(&key, &key).problem().contains("holds no certificate"));
+        assert!(Files::new(&certificate, "").problem().contains("holds no private key"));
+        let damaged = "-----BEGIN PRIVATE KEY-----\n!!!\n-----END PRIVATE KEY-----\n";
+        assert!(Files::new(&certificate, damaged).problem().contains("damaged"));
+        let missing = acceptor(Path::new("/nonexistent/page.pem"), Path::new("/nonexistent/key"));
+        let missing = missing.map(drop).unwrap_err();
+        assert!(matches!(missing, CertificateError::Unreadable { .. }), "{missing}");
+    }
+
+    #[test]
+    fn keys_under_a_passphrase_are_refused_with_the_line_that_takes_it_off() {
+        let (certificate, _) = pair();
+        // RFC 7468 section 11, and the older form of RFC 1421 section 4.6.1.1.
+        let new =
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAAA\n-----END ENCRYPTED PRIVATE KEY-----";
+        let old = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nMAAA\n\
+                   -----END RSA PRIVATE KEY-----";
+        for encrypted in [new, old] {
+            let problem = Files::new(&certificate, encrypted).problem();
+            assert!(problem.contains("openssl pkey -in FILE -out FILE.key"), "{problem}");
+        }
+    }
+}

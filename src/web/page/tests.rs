@@ -1,0 +1,270 @@
+//! What the page answers, request by request.
+
+use axum::body::to_bytes;
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_TYPE, HOST};
+use tower::ServiceExt as _;
+
+use super::*;
+use crate::secret::{SecretSource, SecretString};
+use crate::web::control::tests::{accounts, operator};
+
+const ADMIN: &str = "planted-admin-token";
+
+/// A page and the one browser before it.
+struct Scene {
+    page: Page,
+    cookie: Option<String>,
+}
+
+struct Answer {
+    status: u16,
+    headers: HeaderMap,
+    text: String,
+}
+
+impl Scene {
+    fn new(admin_token: Option<&str>) -> Self {
+        let operator = operator(accounts("http://127.0.0.1:9/token"), None);
+        Self { page: Page::new(operator, site(admin_token)).unwrap(), cookie: None }
+    }
+
+    async fn send(&mut self, request: axum::http::request::Builder, body: &str) -> Answer {
+        let mut request = request.header(HOST, "localhost:8587");
+        if let Some(cookie) = &self.cookie {
+            request = request.header("cookie", cookie);
+        }
+        let mut request = request.body(Body::from(body.to_owned())).unwrap();
+        request.extensions_mut().insert(Ends {
+            peer: "127.0.0.1".parse().unwrap(),
+            local: "127.0.0.1:8587".parse().unwrap(),
+            is_tls: false,
+        });
+        let router = self.page.front.borrow().router.clone();
+        let response = router.oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        for name in ["content-security-policy", "referrer-policy", "cache-control"] {
+            assert!(parts.headers.contains_key(name), "{name} of every answer");
+        }
+        if let Some(cookie) = parts.headers.get(SET_COOKIE) {
+            let pair = cookie.to_str().unwrap().split(';').next().unwrap();
+            self.cookie = Some(pair.to_owned());
+        }
+        let text = to_bytes(body, 1024 * 1024).await.unwrap();
+        let text = String::from_utf8(text.to_vec()).unwrap();
+        Answer { status: parts.status.as_u16(), headers: parts.headers, text }
+    }
+
+    async fn get(&mut self, path: &str) -> Answer {
+        self.send(Request::get(path), "").await
+    }
+
+    async fn post(&mut self, path: &str, body: &str) -> Answer {
+        let form = "application/x-www-form-urlencoded";
+        self.send(Request::post(path).header(CONTENT_TYPE, form), body).await
+    }
+
+    /// The token of a form on the page at `path`.
+    async fn form_token(&mut self, path: &str) -> String {
+        let answer = self.get(path).await;
+        let rest = answer.text.split("name=\"form_token\" value=\"").nth(1).expect("a form");
+        rest.split('"').next().unwrap().to_owned()
+    }
+
+    async fn show(&mut self, admin_token: &str) -> Answer {
+        let token = self.form_token("/login").await;
+        self.post("/login", &format!("form_token={token}&admin_token={admin_token}")).await
+    }
+}
+
+impl Answer {
+    fn location(&self) -> &str {
+        self.headers[LOCATION].to_str().unwrap()
+    }
+}
+
+fn site(admin_token: Option<&str>) -> Site {
+    let token = admin_token.map(|token| SecretSource::Value(SecretString::from(token)));
+    Site { admin_token: token.map(|token| AdminToken::new(token).unwrap()), ..Site::default() }
+}
+
+#[tokio::test]
+async fn accounts_are_shown_with_their_state_and_what_can_be_done() {
+    let mut scene = Scene::new(None);
+    let answer = scene.get("/").await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.text.contains("<h2>alice@contoso.com</h2>"));
+    assert!(answer.text.contains("consent needed"));
+    assert!(answer.text.contains("formaction=\"/accounts/alice@contoso.com/authorize\""));
+    assert!(answer.text.contains("formaction=\"/accounts/alice@contoso.com/device\""));
+    assert!(!answer.text.contains("/accounts/app@contoso.com"), "nobody consents for it");
+    assert!(!answer.text.contains("<script"));
+}
+
+#[tokio::test]
+async fn only_get_and_post_are_known_and_head_redeems_nothing() {
+    let mut scene = Scene::new(None);
+    for method in ["HEAD", "OPTIONS", "PUT", "DELETE", "TRACE", "BREW"] {
+        for path in ["/", "/oauth/callback?code=1&state=2", "/nothing"] {
+            let answer = scene.send(Request::builder().method(method).uri(path), "").await;
+            assert_eq!(answer.status, 405, "{method} {path}");
+            assert_eq!(answer.headers[ALLOW], "GET, POST");
+        }
+    }
+    assert_eq!(scene.get("/nothing").await.status, 404);
+    assert_eq!(scene.get("/accounts/alice@contoso.com/authorize").await.status, 405);
+    let token = scene.form_token("/").await;
+    let body = format!("form_token={token}");
+    assert_eq!(scene.post("/oauth/callback", &body).await.status, 405);
+}
+
+#[tokio::test]
+async fn post_without_the_token_of_its_own_form_does_nothing() {
+    let mut scene = Scene::new(None);
+    let path = "/accounts/nobody@contoso.com/authorize";
+    let own = scene.form_token("/").await;
+    let foreign = Scene::new(None).form_token("/").await;
+    for body in ["", "form_token=", &format!("form_token={foreign}"), &format!("x={own}")] {
+        assert_eq!(scene.post(path, body).await.status, 403, "{body}");
+    }
+    // The right one is carried out: there is no such account.
+    let answer = scene.post(path, &format!("form_token={own}")).await;
+    assert_eq!(answer.status, 404, "{}", answer.text);
+    scene.cookie = None;
+    assert_eq!(scene.post(path, &format!("form_token={own}")).await.status, 403);
+}
+
+#[tokio::test]
+async fn body_that_is_no_form_or_too_long_is_refused() {
+    let mut scene = Scene::new(None);
+    let token = scene.form_token("/").await;
+    let path = "/accounts/alice@contoso.com/authorize";
+    let answer = scene.send(Request::post(path), &format!("form_token={token}")).await;
+    assert_eq!(answer.status, 415);
+    let body = format!("form_token={token}&as={}", "x".repeat(BODY_LEN_MAX));
+    assert_eq!(scene.post(path, &body).await.status, 413);
+    let answer = scene.post(path, &format!("form_token={token}&as=%00")).await;
+    assert_eq!(answer.status, 400, "nobody is called so");
+}
+
+#[tokio::test]
+async fn names_in_paths_and_errors_are_no_html() {
+    let mut scene = Scene::new(None);
+    let token = scene.form_token("/").await;
+    let path = "/accounts/%3Cscript%3Ealert(1)%3C%2Fscript%3E/authorize";
+    let answer = scene.post(path, &format!("form_token={token}")).await;
+    assert!(answer.text.contains("no such account: &#60;script&#62;"), "{}", answer.text);
+    assert!(!answer.text.contains("<script"));
+}
+
+#[tokio::test]
+async fn forged_answer_changes_nothing_and_nothing_of_it_is_shown() {
+    let mut scene = Scene::new(Some(ADMIN));
+    for query in [
+        "",
+        "?",
+        "?code=planted-code&state=planted-state",
+        "?error=access_denied&error_description=%3Cscript%3Eplanted&state=planted-state",
+        "?state=planted-state",
+        "?code=planted-code&code=planted-code&state=%00",
+    ] {
+        let answer = scene.get(&format!("/oauth/callback{query}")).await;
+        assert_eq!(answer.status, 400, "{query}");
+        assert!(answer.text.contains("No consent was kept"), "{query}");
+        assert!(!answer.text.contains("planted") && !answer.text.contains("<script"), "{query}");
+        assert_eq!(answer.headers["referrer-policy"], "no-referrer");
+        assert!(!answer.headers.contains_key(SET_COOKIE));
+    }
+}
+
+#[tokio::test]
+async fn nothing_but_the_callback_is_had_without_signing_in() {
+    let mut scene = Scene::new(Some(ADMIN));
+    for path in ["/", "/consents/0123456789abcdef0123456789abcdef", "/nothing"] {
+        let answer = scene.get(path).await;
+        assert_eq!((answer.status, answer.location()), (303, "/login"), "{path}");
+    }
+    let token = scene.form_token("/login").await;
+    let body = format!("form_token={token}");
+    for path in ["/accounts/alice@contoso.com/authorize", "/logout", "/nothing"] {
+        assert_eq!(scene.post(path, &body).await.status, 403, "{path}");
+    }
+    let answer = scene.post("/login", "admin_token=planted-admin-token").await;
+    assert_eq!(answer.status, 403, "a foreign form cannot sign anybody in");
+    scene.cookie = Some(format!("mailbearer={}", "A".repeat(43)));
+    assert_eq!(scene.get("/").await.status, 303, "nobody has that session");
+}
+
+#[tokio::test]
+async fn who_shows_the_admin_token_is_signed_in_until_they_sign_out() {
+    let mut scene = Scene::new(Some(ADMIN));
+    scene.get("/login").await;
+    let before = scene.cookie.clone();
+    let answer = scene.show(ADMIN).await;
+    assert_eq!((answer.status, answer.location()), (303, "/"), "{}", answer.text);
+    assert_ne!(scene.cookie, before, "the cookie of before the sign-in is worth nothing");
+    let page = scene.get("/").await;
+    assert!(page.text.contains("alice@contoso.com") && !page.text.contains(ADMIN));
+    let own = scene.cookie.clone();
+    scene.cookie = before;
+    assert_eq!(scene.get("/").await.status, 303);
+    scene.cookie.clone_from(&own);
+    let token = scene.form_token("/").await;
+    let answer = scene.post("/logout", &format!("form_token={token}")).await;
+    assert_eq!((answer.status, answer.location()), (303, "/login"));
+    scene.cookie = own;
+    assert_eq!(scene.get("/").await.status, 303);
+}
+
+#[tokio::test(start_paused = true)]
+async fn wrong_admin_tokens_take_a_second_and_the_right_one_works_after_them() {
+    let mut scene = Scene::new(Some(ADMIN));
+    for wrong in ["", "planted-admin-toke", "planted-admin-tokem", "planted-admin-token%20"] {
+        let began = tokio::time::Instant::now();
+        let answer = scene.show(wrong).await;
+        assert_eq!(answer.status, 403, "{wrong}");
+        assert!(answer.text.contains("That is not the admin token."));
+        assert!(began.elapsed() >= Duration::from_secs(1), "{wrong}");
+        assert_eq!(scene.get("/").await.status, 303);
+    }
+    assert_eq!(scene.show(ADMIN).await.status, 303);
+    assert_eq!(scene.get("/").await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn four_admin_tokens_are_looked_at_at_once_and_the_others_have_their_turn() {
+    let scene = Scene::new(Some(ADMIN));
+    let began = tokio::time::Instant::now();
+    let mut guesses = tokio::task::JoinSet::new();
+    let page = Arc::new(scene.page);
+    for _ in 0..3 * login::TURNS {
+        // Each is a browser of its own.
+        let page = Page { desk: Arc::clone(&page.desk), front: page.front.clone() };
+        guesses.spawn(async move { Scene { page, cookie: None }.show("wrong").await.status });
+    }
+    let statuses = guesses.join_all().await;
+    assert!(statuses.iter().all(|status| *status == 403), "{statuses:?}");
+    assert!(began.elapsed() >= Duration::from_secs(3));
+}
+
+#[tokio::test]
+async fn sessions_end_when_a_reload_brings_another_admin_token() {
+    let mut scene = Scene::new(Some(ADMIN));
+    scene.show(ADMIN).await;
+    scene.page.change(site(Some(ADMIN)));
+    assert_eq!(scene.get("/").await.status, 200);
+    scene.page.change(site(Some("another-admin-token")));
+    assert_eq!(scene.get("/").await.status, 303);
+    assert_eq!(scene.show(ADMIN).await.status, 403);
+    assert_eq!(scene.show("another-admin-token").await.status, 303);
+}
+
+#[tokio::test]
+async fn what_only_the_control_socket_gives_is_no_page() {
+    let mut scene = Scene::new(None);
+    for path in ["/token", "/password", "/passwords", "/reload", "/revoke", "/support-bundle"] {
+        assert_eq!(scene.get(path).await.status, 404, "{path}");
+        let token = scene.form_token("/").await;
+        assert_eq!(scene.post(path, &format!("form_token={token}")).await.status, 404, "{path}");
+    }
+}
