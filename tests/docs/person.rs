@@ -70,6 +70,44 @@ async fn a_person_who_follows_the_readme_and_the_example_gets_there() {
     assert_eq!(scene.run(&["token", ALICE], b"").lines().count(), 1);
 }
 
+#[test]
+fn whoever_has_no_provider_consents_at_the_stand_in_by_what_it_prints() {
+    let shown = Scene::new("");
+    let mut stand_in = shown.start(&["demo", "--provider-only", "--json"]);
+    let mut facts = String::new();
+    BufReader::new(stand_in.stdout.take().unwrap()).read_line(&mut facts).unwrap();
+    let facts: serde_json::Value = serde_json::from_str(&facts).unwrap();
+    let fact = |pointer: &str| match facts.pointer(pointer).unwrap() {
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+
+    let page = pages().into_iter().find(|page| page.name == "docs/consent.md").unwrap();
+    let file = page.blocks("toml").into_iter().find(|file| file.contains("[providers.stand-in]"));
+    let mut file = file.unwrap().replace(":1587", ":0").replace(":1143", ":0");
+    for (written, pointer) in [
+        ("http://127.0.0.1:40001", "/issuer"),
+        ("https://mail.sandbox.example/.default", "/scopes/0"),
+        ("40002", "/submission/port"),
+        ("40003", "/imap/port"),
+        ("the client id", "/client_id"),
+        ("the client secret", "/client_secret"),
+    ] {
+        assert_eq!(file.matches(written).count(), 1, "{written}");
+        file = file.replace(written, &fact(pointer));
+    }
+    let scene = Scene::new(&file);
+    fs::write(scene.dir.path().join("ca.pem"), fact("/ca_pem")).unwrap();
+    for more in [&[][..], &["--paste"]] {
+        let told = consents(&scene, &[&["authorize", "alice@example.com"], more].concat());
+        assert!(told.contains("the consent of alice@example.com is kept"), "{told}");
+    }
+    let token = scene.run(&["token", "alice@example.com"], b"");
+    assert_eq!(token.lines().count(), 1);
+    stand_in.kill().unwrap();
+    stand_in.wait().unwrap();
+}
+
 /// Runs an `authorize`, and does what it asks of a person with a browser: opens the address that it
 /// shows, and, where it wants that, pastes where this led to. Gives what it says at its end.
 fn consents(scene: &Scene, args: &[&str]) -> String {
