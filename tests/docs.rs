@@ -5,6 +5,8 @@
 
 #[path = "docs/commands.rs"]
 mod commands;
+#[path = "docs/keys.rs"]
+mod keys;
 #[path = "docs/pages.rs"]
 mod pages;
 #[path = "docs/person.rs"]
