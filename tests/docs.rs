@@ -13,6 +13,8 @@ mod pages;
 mod person;
 #[path = "docs/presets.rs"]
 mod presets;
+#[path = "docs/proxy.rs"]
+mod proxy;
 #[path = "docs/replies.rs"]
 mod replies;
 #[path = "docs/scene.rs"]
