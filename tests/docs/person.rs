@@ -79,9 +79,9 @@ fn whoever_has_no_provider_consents_at_the_stand_in_by_what_it_prints() {
     let mut facts = String::new();
     BufReader::new(stand_in.stdout.take().unwrap()).read_line(&mut facts).unwrap();
     let facts: serde_json::Value = serde_json::from_str(&facts).unwrap();
-    let fact = |pointer: &str| match facts.pointer(pointer).unwrap() {
-        serde_json::Value::String(text) => text.clone(),
-        other => other.to_string(),
+    let fact = |pointer: &str| {
+        let fact = facts.pointer(pointer).unwrap();
+        fact.as_str().map_or_else(|| fact.to_string(), str::to_owned)
     };
 
     let page = pages().into_iter().find(|page| page.name == "docs/consent.md").unwrap();

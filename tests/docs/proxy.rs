@@ -32,11 +32,11 @@ fn page_answers_to_the_headers_that_the_guide_sets_and_to_no_others() {
     let set = set.replace("$remote_addr", "192.0.2.7");
     let set: Vec<_> =
         set.lines().filter_map(|line| line.trim().strip_prefix("proxy_set_header ")).collect();
-    let header = |line: &&str| {
+    let header = |line: &str| {
         let (name, value) = line.trim_end_matches(';').split_once(' ').unwrap();
         format!("{name}: {value}\r\n")
     };
-    let all: String = set.iter().map(|line| header(&line)).collect();
+    let all: String = set.iter().map(|line| header(line)).collect();
     assert_eq!(set.len(), 4, "{all}");
     assert_eq!(ask(&address, &all), "HTTP/1.1 303 See Other location: /login");
     let foreign = all.replace("mail.contoso.com", "mail.contoso.example");
