@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command};
 
 use mailbearer::names::{AccountPattern, Username};
 use mailbearer::provider::{MailHost, PerProtocol, UpstreamTls};
@@ -75,9 +75,9 @@ async fn a_person_who_follows_the_readme_and_the_example_gets_there() {
 #[test]
 fn whoever_has_no_provider_consents_at_the_stand_in_by_what_it_prints() {
     let shown = Scene::new("");
-    let mut stand_in = shown.start(&["demo", "--provider-only", "--json"]);
+    let mut stand_in = Ended(shown.start(&["demo", "--provider-only", "--json"]));
     let mut facts = String::new();
-    BufReader::new(stand_in.stdout.take().unwrap()).read_line(&mut facts).unwrap();
+    BufReader::new(stand_in.0.stdout.take().unwrap()).read_line(&mut facts).unwrap();
     let facts: serde_json::Value = serde_json::from_str(&facts).unwrap();
     let fact = |pointer: &str| {
         let fact = facts.pointer(pointer).unwrap();
@@ -106,8 +106,17 @@ fn whoever_has_no_provider_consents_at_the_stand_in_by_what_it_prints() {
     }
     let claims = claims_by_the_guide(&scene);
     assert!(claims.contains(&format!("\"appid\":\"{}\"", fact("/client_id"))), "{claims}");
-    stand_in.kill().unwrap();
-    stand_in.wait().unwrap();
+}
+
+/// A program that ends with the test, also with one that fails.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // One that has ended already has nothing left to end.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// What is in the token, by the line of the guide to Microsoft that shows it.
