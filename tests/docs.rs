@@ -5,10 +5,16 @@
 
 #[path = "docs/commands.rs"]
 mod commands;
+#[path = "docs/keys.rs"]
+mod keys;
 #[path = "docs/pages.rs"]
 mod pages;
 #[path = "docs/person.rs"]
 mod person;
+#[path = "docs/presets.rs"]
+mod presets;
+#[path = "docs/proxy.rs"]
+mod proxy;
 #[path = "docs/replies.rs"]
 mod replies;
 #[path = "docs/scene.rs"]
@@ -17,7 +23,7 @@ mod scene;
 use std::fs;
 use std::path::Path;
 
-use pages::{exists, pages, root};
+use pages::{Page, exists, pages, root};
 use scene::{SECRET, Scene};
 
 /// The blocks of `language` of the README, in order.
@@ -137,11 +143,18 @@ fn every_link_and_every_path_leads_somewhere() {
     for page in pages() {
         let dir = Path::new(&page.name).parent().unwrap();
         for link in page.links().iter().filter(|link| !link.starts_with("https://")) {
-            if let Some(section) = link.strip_prefix('#') {
-                assert!(page.sections().iter().any(|it| it == section), "{}: {link}", page.name);
-            } else {
-                assert!(exists(&dir.join(link).to_string_lossy()), "{}: {link}", page.name);
-            }
+            let (file, section) = link.split_once('#').unwrap_or((link, ""));
+            let text = match file {
+                "" => page.text.clone(),
+                file => {
+                    assert!(exists(&dir.join(file).to_string_lossy()), "{}: {link}", page.name);
+                    fs::read_to_string(root().join(dir).join(file)).unwrap_or_default()
+                }
+            };
+            let linked = Page { name: file.to_owned(), text };
+            let has_section =
+                section.is_empty() || linked.sections().iter().any(|it| it == section);
+            assert!(has_section, "{}: {link}", page.name);
             links += 1;
         }
         for path in page.spans().iter().filter(|span| pages::is_path(span)) {

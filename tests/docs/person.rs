@@ -4,6 +4,8 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command};
 
 use mailbearer::names::{AccountPattern, Username};
 use mailbearer::provider::{MailHost, PerProtocol, UpstreamTls};
@@ -68,6 +70,68 @@ async fn a_person_who_follows_the_readme_and_the_example_gets_there() {
     assert_eq!(commands, 2);
     // What the consent was for.
     assert_eq!(scene.run(&["token", ALICE], b"").lines().count(), 1);
+}
+
+#[test]
+fn whoever_has_no_provider_consents_at_the_stand_in_by_what_it_prints() {
+    let shown = Scene::new("");
+    let mut stand_in = Ended(shown.start(&["demo", "--provider-only", "--json"]));
+    let mut facts = String::new();
+    BufReader::new(stand_in.0.stdout.take().unwrap()).read_line(&mut facts).unwrap();
+    let facts: serde_json::Value = serde_json::from_str(&facts).unwrap();
+    let fact = |pointer: &str| {
+        let fact = facts.pointer(pointer).unwrap();
+        fact.as_str().map_or_else(|| fact.to_string(), str::to_owned)
+    };
+
+    let page = pages().into_iter().find(|page| page.name == "docs/consent.md").unwrap();
+    let file = page.blocks("toml").into_iter().find(|file| file.contains("[providers.stand-in]"));
+    let mut file = file.unwrap().replace(":1587", ":0").replace(":1143", ":0");
+    for (written, pointer) in [
+        ("http://127.0.0.1:40001", "/issuer"),
+        ("https://mail.sandbox.example/.default", "/scopes/0"),
+        ("40002", "/submission/port"),
+        ("40003", "/imap/port"),
+        ("the client id", "/client_id"),
+        ("the client secret", "/client_secret"),
+    ] {
+        assert_eq!(file.matches(written).count(), 1, "{written}");
+        file = file.replace(written, &fact(pointer));
+    }
+    let scene = Scene::new(&file);
+    fs::write(scene.dir.path().join("ca.pem"), fact("/ca_pem")).unwrap();
+    for more in [&[][..], &["--paste"]] {
+        let told = consents(&scene, &[&["authorize", "alice@example.com"], more].concat());
+        assert!(told.contains("the consent of alice@example.com is kept"), "{told}");
+    }
+    let claims = claims_by_the_guide(&scene);
+    assert!(claims.contains(&format!("\"appid\":\"{}\"", fact("/client_id"))), "{claims}");
+}
+
+/// A program that ends with the test, also with one that fails.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // One that has ended already has nothing left to end.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// What is in the token, by the line of the guide to Microsoft that shows it.
+fn claims_by_the_guide(scene: &Scene) -> String {
+    let page = pages().into_iter().find(|page| page.name.ends_with("/microsoft.md")).unwrap();
+    let lines = page.blocks("sh").concat();
+    let line = lines.lines().find(|line| line.starts_with("mailbearer token ")).unwrap();
+    let line = line.replace("invoices@contoso.com", "alice@example.com");
+    let program = Path::new(env!("CARGO_BIN_EXE_mailbearer")).parent().unwrap();
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &line]).current_dir(scene.dir.path());
+    // Padding that is missing is said at the end; the text came before.
+    let shown = shell.env("HOME", scene.dir.path()).env("PATH", path).output().unwrap();
+    String::from_utf8(shown.stdout).unwrap()
 }
 
 /// Runs an `authorize`, and does what it asks of a person with a browser: opens the address that it

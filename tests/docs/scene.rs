@@ -106,6 +106,19 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
+    /// Where the page listens: what was printed is read on until it is told.
+    pub(crate) fn page_address(&mut self) -> String {
+        loop {
+            let told = self.shown.lines().last().unwrap_or_default();
+            let address =
+                told.strip_prefix("listening on ").and_then(|it| it.strip_suffix(" (web)"));
+            if let Some(address) = address {
+                return address.to_owned();
+            }
+            assert_ne!(self.stdout.read_line(&mut self.shown).unwrap(), 0, "{}", self.shown);
+        }
+    }
+
     /// Ends it, and gives what it printed.
     pub(crate) fn end(mut self) -> String {
         // One that has ended already has told why by its exit code.

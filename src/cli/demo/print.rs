@@ -43,7 +43,8 @@ pub(super) fn to_paste(submission: SocketAddr, imap: SocketAddr) -> String {
 /// What somebody needs to test against the stand-in provider alone.
 pub(super) fn facts(provider: &Sandbox) -> String {
     let mut text = format!(
-        "token endpoint  {}\nclient id       {}\nclient secret   {}\nscope           {DEFAULT_SCOPE}\n",
+        "issuer          {}\ntoken endpoint  {}\nclient id       {}\nclient secret   {}\nscope           {DEFAULT_SCOPE}\n",
+        provider.issuer(),
         provider.token_endpoint(),
         provider.client_id(),
         provider.client_secret(),
@@ -64,6 +65,7 @@ pub(super) fn json(provider: &Sandbox) -> String {
         serde_json::json!({ "host": host.host, "port": host.port, "tls": tls })
     };
     serde_json::json!({
+        "issuer": provider.issuer(),
         "token_endpoint": provider.token_endpoint(),
         "client_id": provider.client_id(),
         "client_secret": provider.client_secret(),
