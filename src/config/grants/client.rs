@@ -138,7 +138,12 @@ impl<'t> Asking<'_, 't> {
         word: Option<AuthWord>,
     ) -> Result<Option<(Proof, &'static str, Field<'t>)>, Reported> {
         let mut proofs = self.provider.defaults.proofs()?;
-        proofs.retain(|(proof, ..)| word.is_none_or(|word| word.takes(*proof)));
+        // Beside its address, the key there is a service account's.
+        let is_others = self.provider.defaults.client_email.clone()?.is_some();
+        proofs.retain(|(proof, ..)| {
+            let fits = word.is_none_or(|word| word.takes(*proof));
+            fits && !(is_others && *proof == Proof::Key)
+        });
         refuse_several(&proofs)?;
         Ok(proofs.into_iter().next())
     }

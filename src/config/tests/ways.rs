@@ -94,6 +94,23 @@ fn a_default_of_the_provider_that_does_not_fit_is_not_used() {
 }
 
 #[test]
+fn a_service_accounts_key_in_a_providers_table_is_not_its_peoples() {
+    let defaults = r#"[providers.google]
+        client_id = "app"
+        client_secret = { env = "SECRET" }
+        client_email = "mail@project.iam.gserviceaccount.com"
+        private_key_id = "1"
+        private_key = "key.pem""#;
+    for kind in ["authorization-code", "service-account"] {
+        let text = text(&format!("grant = {kind:?}"), defaults);
+        let grant = grant(&text.replace("provider = \"microsoft\"", "provider = \"google\""), &[]);
+        if let Some(client) = grant.way.client() {
+            assert!(matches!(client.auth, ClientAuth::SecretPost(_)), "{client:?}");
+        }
+    }
+}
+
+#[test]
 fn a_workload_identity_is_what_the_pod_is_told_unless_the_file_says_otherwise() {
     let by_environment = grant(&text(WORKLOAD, ""), &AKS);
     let Way::WorkloadIdentity(client) = &by_environment.way else { panic!("{by_environment:?}") };
