@@ -1,8 +1,23 @@
 //! What a reload does to clients that are there already, and to those that come.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use mailbearer::names::Username;
+use mailbearer::secret::{ExposeSecret as _, RefreshToken};
+use mailbearer::web::operator::Consent;
 use support::{ALICE, Client, PASSWORD, Rig, RigSettings};
+
+/// Two people, and a mailbox that the first of them opens as well.
+const SHARED: &str = "[accounts.\"carol@example.com\"]\nprovider = \"sandbox\"\n\
+                      grant = \"authorization-code\"\nlocal_password = { file = \"password\" }\n\
+                      [accounts.\"erin@example.com\"]\nprovider = \"sandbox\"\n\
+                      grant = \"authorization-code\"\nlocal_password = { file = \"password\" }\n\
+                      [accounts.\"shared@example.com\"]\ngrant_of = \"carol@example.com\"\n\
+                      local_password = { file = \"password\" }\n";
 
 /// Another account, whose local password is its own.
 const BOB: &str = "[accounts.\"bob@example.com\"]\nprovider = \"sandbox\"\n\
@@ -94,4 +109,31 @@ async fn limits_of_a_reload_hold_at_once() {
     rig.reload(|text| text + "[limits]\nsessions = 1\n").await.unwrap();
     Client::connect(rig.submission).await.expect("421 ").await;
     client.ask("NOOP", "250").await;
+}
+
+#[tokio::test]
+async fn a_shared_mailbox_uses_the_grant_that_a_reload_names() {
+    let rig = Rig::with(RigSettings { extra: SHARED, ..RigSettings::default() }).await;
+    for name in ["carol@example.com", "erin@example.com"] {
+        let name = Username::parse(name).unwrap();
+        let refresh_token = RefreshToken::parse(&rig.provider.issue_refresh_token(&name)).unwrap();
+        let consent = Consent { refresh_token, users: Vec::new() };
+        rig.operator.authorize(&name, consent).await.unwrap();
+    }
+    assert_eq!(whose_token(&rig).await, "carol@example.com");
+    rig.reload(|text| text.replace("grant_of = \"carol", "grant_of = \"erin")).await.unwrap();
+    assert_eq!(whose_token(&rig).await, "erin@example.com");
+    let gone = rig.reload(|text| text.replace("grant_of = \"erin", "grant_of = \"nobody"));
+    assert!(gone.await.unwrap_err().contains("there is no such account"));
+    assert_eq!(whose_token(&rig).await, "erin@example.com", "nothing of that file is used");
+}
+
+/// Who the token is of that the shared mailbox signs in by.
+async fn whose_token(rig: &Rig) -> String {
+    let shared = Username::parse("shared@example.com").unwrap();
+    let token = rig.operator.token(&shared, None).await.unwrap().it;
+    let claims = token.expose_secret().split('.').nth(1).unwrap().to_owned();
+    let claims = URL_SAFE_NO_PAD.decode(claims).unwrap();
+    let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
+    claims.get("sub").unwrap().as_str().unwrap().to_owned()
 }

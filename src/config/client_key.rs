@@ -5,7 +5,7 @@ use crate::oauth::{self, KeyPart};
 use crate::provider::{ClientKey, ServiceAccount, ServiceAccountKey};
 use crate::secret::SecretSource;
 
-use super::date::{WARNED_AHEAD, day};
+use super::date::day;
 use super::field::Field;
 use super::file::Reported;
 
@@ -27,7 +27,7 @@ pub(super) fn check(
         at.problem(problem.to_string(), problem.fix())
     })?;
     if let Some(ends_at) = facts.certificate_ends_at
-        && ends_at <= at.file().now().saturating_add(WARNED_AHEAD)
+        && ends_at <= at.file().now().saturating_add(oauth::CREDENTIAL_WARNED)
     {
         at.warning(
             format!("names a certificate that ends on {}", day(ends_at)),

@@ -7,9 +7,6 @@ use toml::de::DeValue;
 use super::field::Field;
 use super::file::Reported;
 
-/// How long before its end something that has one is warned of.
-pub(super) const WARNED_AHEAD: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-
 impl Field<'_> {
     /// The date that this is: its midnight in UTC, since 1970.
     pub(super) fn date(&self) -> Result<Duration, Reported> {

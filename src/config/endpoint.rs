@@ -2,6 +2,8 @@
 
 use reqwest::Url;
 
+use crate::provider::GrantKind;
+
 use super::field::Field;
 use super::file::Reported;
 use super::tenant::Tenant;
@@ -44,6 +46,16 @@ impl Endpoints {
             &self.revocation,
         ];
         all.into_iter().flatten().any(Endpoint::takes_tenant)
+    }
+
+    /// Whether a grant of `kind` asks at one that has a place for the tenant. Who consents elsewhere
+    /// does not need the others: they are left out where there is no tenant.
+    pub(super) fn need_tenant(&self, kind: GrantKind) -> bool {
+        let issuer = self.issuer.as_ref().filter(|_| self.is_discovered);
+        let token = self.token.as_ref().or(issuer);
+        let device = self.device_authorization.as_ref().or(issuer);
+        let device = device.filter(|_| kind == GrantKind::DeviceCode);
+        token.into_iter().chain(device).any(Endpoint::takes_tenant)
     }
 
     /// Whether tokens are asked of Entra.
@@ -116,11 +128,11 @@ impl Endpoint {
         }
     }
 
-    /// The endpoint with `tenant` in its place, if it has one.
-    pub(super) fn of_tenant(&self, tenant: Option<&Tenant>) -> String {
+    /// The endpoint with `tenant` in its place, if it has one; none where the tenant is missing.
+    pub(super) fn of_tenant(&self, tenant: Option<&Tenant>) -> Option<String> {
         match tenant {
-            Some(tenant) => self.0.replace(PLACE_HOLDER, tenant.as_str()),
-            None => self.0.clone(),
+            Some(tenant) => Some(self.0.replace(PLACE_HOLDER, tenant.as_str())),
+            None => (!self.takes_tenant()).then(|| self.0.clone()),
         }
     }
 

@@ -23,20 +23,16 @@ pub(super) fn lender(
     let borrower_fits = check_borrower(borrower, field);
     let keys = borrower.keys.refuse_beside_grant_of(whose);
     let name = name?;
-    let is_named = |account: &Account<'_, '_>| matches!(&account.pattern, Ok(AccountPattern::Exact(exact)) if *exact == name);
-    let Some(at) = all.iter().position(is_named) else { return Err(stranger(field, whose, all)) };
-    let Some(lender) = all.get(at) else { return Err(stranger(field, whose, all)) };
+    let wanted = AccountPattern::Exact(name);
+    let lender = all.iter().zip(known).find(|(account, _)| account.pattern == Ok(wanted.clone()));
+    let Some((lender, known)) = lender else { return Err(stranger(field, whose, all)) };
     if borrower.field.key() == lender.field.key() {
         return Err(field.problem(
             "is the account itself",
             "name the account whose grant it uses, or leave grant_of out",
         ));
     }
-    if !matches!(&lender.grant_of, Ok(None)) {
-        let next = match &lender.grant_of {
-            Ok(Some((_, next))) => next.as_str(),
-            Ok(None) | Err(_) => "the account that has the grant",
-        };
+    if let Some((_, next)) = lender.grant_of.as_ref().map_err(|reported| *reported)? {
         return Err(field.problem(
             format!("is {whose:?}, which uses another's grant itself"),
             format!("name the account that has the grant: grant_of = {next:?}"),
@@ -44,10 +40,8 @@ pub(super) fn lender(
     }
     borrower_fits.and(keys)?;
     // Whatever is wrong with that account was reported there.
-    let settings = match known.get(at) {
-        Some(Some(settings)) => settings.as_ref().map_err(|reported| *reported)?,
-        Some(None) | None => return Err(stranger(field, whose, all)),
-    };
+    let Some(settings) = known else { return Err(stranger(field, whose, all)) };
+    let settings = settings.as_ref().map_err(|reported| *reported)?;
     if let (Ok(Some(own)), Some(at)) = (&borrower.provider, &borrower.provider_field)
         && own.provider.name != settings.provider.name
     {

@@ -55,7 +55,7 @@ impl ProviderEntry<'_> {
             field: None,
             endpoints: preset.endpoints.clone(),
             token_endpoint: None,
-            scopes: Scopes::Preset(preset.scopes.clone()),
+            scopes: Scopes { written: PerProtocol::default(), preset: Some(preset.scopes.clone()) },
             authorization_params: authorization_params::merge(params, Vec::new()),
             resource: None,
             refresh_idle: preset.refresh_idle,
@@ -158,14 +158,16 @@ impl<'t> Providers<'t> {
             },
         };
         let of_preset = preset.as_ref();
-        let preset_scopes = of_preset.map(|preset| Scopes::Preset(preset.scopes.clone()));
         let preset_params = of_preset.map_or(&[][..], |preset| preset.authorization_params);
         Ok(ProviderEntry {
             provider: Arc::new(provider),
             field: Some(field.clone()),
             endpoints,
             token_endpoint,
-            scopes: scopes?.or(preset_scopes).unwrap_or_else(Scopes::none),
+            scopes: Scopes {
+                written: scopes?.unwrap_or_default(),
+                preset: of_preset.map(|preset| preset.scopes.clone()),
+            },
             authorization_params: authorization_params::merge(
                 preset_params,
                 params?.unwrap_or_default(),

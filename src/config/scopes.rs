@@ -13,13 +13,15 @@ use super::later;
 use super::listeners::At;
 use super::presets::PresetScopes;
 
-/// The scopes of a provider.
-pub(super) enum Scopes<'t> {
-    /// As the file has them, for every grant.
-    Written(PerProtocol<Vec<At<'t, String>>>),
-    /// As the provider wants them, by grant.
-    Preset(PresetScopes),
+/// The scopes of a provider: as the file has them, for every grant; for a protocol that it leaves out,
+/// those of the preset, by grant.
+pub(super) struct Scopes<'t> {
+    pub(super) written: Written<'t>,
+    pub(super) preset: Option<PresetScopes>,
 }
+
+/// The scopes that the file has.
+pub(super) type Written<'t> = PerProtocol<Option<Vec<At<'t, String>>>>;
 
 /// Where Microsoft Graph is, by cloud.
 const GRAPH_HOSTS: [&str; 4] = [
@@ -27,6 +29,17 @@ const GRAPH_HOSTS: [&str; 4] = [
     "graph.microsoft.us",
     "dod-graph.microsoft.us",
     "microsoftgraph.chinacloudapi.cn",
+];
+
+/// The same by its application id, which Entra takes as well.
+const GRAPH_ID: &str = "00000003-0000-0000-c000-000000000000";
+
+/// The names of one resource: "Office 365 Exchange Online", whose application id is the last.
+const EXCHANGE_ONLINE: [&str; 4] = [
+    "https://outlook.office365.com",
+    "https://outlook.office.com",
+    "https://ps.outlook.com",
+    "00000002-0000-0ff1-ce00-000000000000",
 ];
 
 /// The scopes of Entra that are of no resource (OpenID Connect Core sections 5.4 and 11).
@@ -41,37 +54,28 @@ const OFFLINE_ACCESS: &str = "offline_access";
 
 impl<'t> Scopes<'t> {
     /// Those in `field`: one list for all protocols, or a table with one for each.
-    pub(super) fn read(field: &Field<'t>) -> Result<Self, Reported> {
+    pub(super) fn read(field: &Field<'t>) -> Result<Written<'t>, Reported> {
         if !field.is_table() {
-            let scopes = field.each(scope)?;
-            let both = PerProtocol { submission: scopes.clone(), imap: scopes };
-            return Ok(Self::Written(both));
+            let scopes = Some(field.each(scope)?);
+            return Ok(PerProtocol { submission: scopes.clone(), imap: scopes });
         }
         let mut table = field.table()?;
         let submission = table.read("submission", |field| field.each(scope));
         let imap = table.read("imap", |field| field.each(scope));
         table.finish(later::PER_PROTOCOL)?;
-        Ok(Self::Written(PerProtocol {
-            submission: submission?.unwrap_or_default(),
-            imap: imap?.unwrap_or_default(),
-        }))
-    }
-
-    /// None.
-    pub(super) fn none() -> Self {
-        Self::Written(PerProtocol::default())
+        Ok(PerProtocol { submission: submission?, imap: imap? })
     }
 
     /// Those that a grant of `kind` asks for.
     pub(super) fn of(&self, kind: GrantKind) -> PerProtocol<Vec<String>> {
-        fn bare(scopes: &[At<'_, String>]) -> Vec<String> {
+        let bare = |scopes: &Vec<At<'_, String>>| -> Vec<String> {
             scopes.iter().map(|(_, scope)| scope.clone()).collect()
-        }
-        match self {
-            Self::Written(scopes) => {
-                PerProtocol { submission: bare(&scopes.submission), imap: bare(&scopes.imap) }
-            }
-            Self::Preset(scopes) => scopes.of(kind),
+        };
+        let preset = self.preset.as_ref().map(|preset| preset.of(kind)).unwrap_or_default();
+        let PerProtocol { submission, imap } = &self.written;
+        PerProtocol {
+            submission: submission.as_ref().map_or(preset.submission, bare),
+            imap: imap.as_ref().map_or(preset.imap, bare),
         }
     }
 
@@ -83,13 +87,13 @@ impl<'t> Scopes<'t> {
         is_entra: bool,
         of_entra: &PresetScopes,
     ) -> Result<(), Reported> {
-        let Self::Written(scopes) = self else { return Ok(()) };
         if kind == GrantKind::Command {
             return Ok(()); // it asks for nothing
         }
         let right = Right { kind, help: written(&of_entra.of(kind)) };
         let mut checked = Ok(());
-        for scopes in [&scopes.submission, &scopes.imap] {
+        let PerProtocol { submission, imap } = &self.written;
+        for scopes in [submission, imap].into_iter().flatten() {
             checked = checked.and(right.refuse_graph(scopes, is_entra));
             if is_entra && checked.is_ok() {
                 checked = right.check(scopes);
@@ -110,7 +114,8 @@ impl Right {
         let mut refused = Ok(());
         for (field, scope) in scopes {
             let host = scope.split_once("://").map(|(_, rest)| rest.split('/').next());
-            let names_graph = host.flatten().is_some_and(|host| is_among(&GRAPH_HOSTS, host));
+            let names_graph = host.flatten().is_some_and(|host| is_among(&GRAPH_HOSTS, host))
+                || (is_entra && resource(scope) == GRAPH_ID);
             let is_bare = !scope.contains('/') && !is_among(&OF_NO_RESOURCE, scope);
             if names_graph || (is_entra && is_bare) {
                 refused = Err(field.problem(
@@ -206,9 +211,15 @@ fn permission(scope: &str) -> &str {
     scope.rsplit_once('/').map_or(scope, |(_, permission)| permission)
 }
 
+/// What the token for `scope` is for: one name for all that mean the same.
 fn resource(scope: &str) -> String {
     let resource = scope.rsplit_once('/').map_or("", |(resource, _)| resource);
-    resource.trim_end_matches('/').to_ascii_lowercase()
+    let resource = resource.trim_end_matches('/').to_ascii_lowercase();
+    if EXCHANGE_ONLINE.contains(&resource.as_str()) {
+        "exchange online".to_owned()
+    } else {
+        resource
+    }
 }
 
 fn scope(field: &Field<'_>) -> Result<String, Reported> {

@@ -31,6 +31,12 @@ impl Tenant {
         (is_guid(text) || is_domain(text)).then(|| Self(text.to_ascii_lowercase()))
     }
 
+    /// What stands where the tenant is not known and nobody is asked: a name that no tenant has
+    /// (RFC 2606 section 2).
+    pub(super) fn stand_in() -> Self {
+        Self("tenant.invalid".to_owned())
+    }
+
     /// The tenant as it stands in a URL.
     pub(super) fn as_str(&self) -> &str {
         &self.0

@@ -15,7 +15,6 @@ use super::desk::{Desk, foreign};
 use super::endpoint::host_of;
 use super::error::TokenError;
 use super::moment::Moment;
-use crate::clock;
 use crate::provider::{ClientAuth, Grant, GrantId};
 use crate::secret::SecretSource;
 use crate::store::StoredGrant;
@@ -24,7 +23,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long before its end a client secret or a certificate is warned of: whoever has to mend it may
 /// be away for some weeks.
-const CREDENTIAL_WARNED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+pub const CREDENTIAL_WARNED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// How long before its end a refresh token is warned of at most; of a short life, a quarter.
 const REFRESH_TOKEN_WARNED_MAX: Duration = Duration::from_secs(14 * 24 * 60 * 60);
@@ -232,7 +231,7 @@ impl Desk {
             // The certificate is read from its file.
             let credential = tokio::task::spawn_blocking(move || credential_end(&of)).await;
             if let Ok(Some((at, credential))) = credential
-                && at.saturating_sub(clock::unix_time()) < CREDENTIAL_WARNED
+                && at.saturating_sub(now.unix_time) < CREDENTIAL_WARNED
             {
                 endings.push((grant.id.clone(), Ending::Credential(credential), at));
             }

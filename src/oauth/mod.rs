@@ -48,7 +48,7 @@ use consent::Shown;
 use desk::Desk;
 pub use device::DeviceRequest;
 pub use error::{ErrorKind, Reach, TokenError};
-pub use forecast::DiesOf;
+pub use forecast::{CREDENTIAL_WARNED, DiesOf};
 pub use key_problem::{KeyFacts, KeyPart, KeyProblem};
 use ledger::Ledger;
 pub use service_account_key::check_service_account;

@@ -11,8 +11,8 @@ use super::grant::Issued;
 use super::moment::Moment;
 use super::trouble::Trouble;
 use super::{Token, jitter};
-use crate::provider::{Grant, GrantId};
-use crate::secret::AccessToken;
+use crate::provider::{Grant, GrantId, Way};
+use crate::secret::{AccessToken, SecretCommand};
 
 /// A token with no more than this left is renewed. Google ends a session with its token, so one
 /// that is about to end would make a short session.
@@ -35,20 +35,35 @@ pub(super) struct Key {
     pub(super) slot: SlotKey,
 }
 
-/// Which tokens of a grant are the same. Client and endpoint are in it because the configuration
-/// may change them while sessions that began before are still asking.
+/// Which tokens of a grant are the same. Client, endpoint, resource and command are in it because
+/// the configuration may change them while sessions that began before are still asking.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct SlotKey {
     source: String,
     client_id: String,
+    resource: Option<String>,
+    /// With its arguments, which decide whose token it prints.
+    command: Option<SecretCommand>,
     scopes: BTreeSet<String>,
 }
 
 impl Key {
     pub(super) fn new(grant: &Grant, scopes: &[String]) -> Self {
+        let command = match &grant.way {
+            Way::Command(command) => Some(command.clone()),
+            Way::ClientCredentials(_)
+            | Way::WorkloadIdentity(_)
+            | Way::AuthorizationCode(_)
+            | Way::DeviceCode(_)
+            | Way::Password { .. }
+            | Way::ServiceAccount(_)
+            | Way::ManagedIdentity(_) => None,
+        };
         let slot = SlotKey {
             source: grant.source().to_owned(),
             client_id: grant.client_id().to_owned(),
+            resource: grant.server.resource.clone(),
+            command,
             scopes: scopes.iter().cloned().collect(),
         };
         Self { grant: grant.id.clone(), slot }

@@ -34,7 +34,7 @@ const CHUNK_LEN: usize = 4096;
 /// A program that prints a secret, and its arguments.
 ///
 /// An argument may be secret, so none is shown.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SecretCommand {
     program: PathBuf,
     arguments: Vec<String>,

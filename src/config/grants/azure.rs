@@ -6,6 +6,7 @@
 //! (IMDS), "How to use managed identities for App Service and Azure Functions" (the `IDENTITY_`
 //! variables).
 
+use std::env::VarError;
 use std::path::PathBuf;
 
 use crate::provider::{AuthorizationServer, Client, ClientAuth, ManagedIdentity, Way};
@@ -29,45 +30,53 @@ impl Asking<'_, '_> {
         let assertion = self.federated_token();
         let client_id = self.workload_client_id();
         let tenant = self.workload_tenant();
-        let server = self.server_of(tenant.as_ref().ok().and_then(Option::as_ref));
-        let (assertion, id, tenant) = (assertion?, client_id?, tenant?);
-        let server = self.at_authority(server?, tenant.as_ref())?;
-        let auth = ClientAuth::AssertionFile(assertion);
+        let (assertion, client_id, tenant) = (assertion?, client_id?, tenant?);
+        let others = client_id.as_ref().map(drop).and(tenant.as_ref().map(drop));
+        let auth = match assertion.and_then(|file| others.map(|()| file).map_err(|&unset| unset)) {
+            Ok(file) => ClientAuth::AssertionFile(file),
+            // Reading it is the first step of every request, and tells what is missing.
+            Err(Unset(name)) => {
+                ClientAuth::SecretPost(SecretSource::env(name, Err(VarError::NotPresent)))
+            }
+        };
+        let tenant = tenant.unwrap_or_else(|Unset(_)| Some(Tenant::stand_in()));
+        let id = client_id.unwrap_or_else(|Unset(name)| format!("${name}"));
+        let server = self.at_authority(self.server_of(tenant.as_ref())?, tenant.as_ref())?;
+        let grant_id = self.application(tenant.as_ref(), &id);
         let way = Way::WorkloadIdentity(Client { id, auth, secret_ends_at: None });
-        let id = self.application(tenant.as_ref(), way.client().map_or("", |client| &client.id));
-        Ok(self.grant(id, way, server))
+        Ok(self.grant(grant_id, way, server))
     }
 
-    fn federated_token(&self) -> Result<PathBuf, Reported> {
+    fn federated_token(&self) -> Told<PathBuf> {
         if let Some((_, file)) = self.key(|keys| &keys.assertion_file)? {
-            return Ok(file);
+            return Ok(Ok(file));
         }
         let variable = "AZURE_FEDERATED_TOKEN_FILE";
         let Some(path) = self.variable(variable) else {
-            return Err(self.lacks_or_variable("assertion_file", variable));
+            return self.unset("assertion_file", variable);
         };
         let path = self.account.file().path(&path);
         self.account.verify_file(&path)?;
-        Ok(path)
+        Ok(Ok(path))
     }
 
-    fn workload_client_id(&self) -> Result<String, Reported> {
+    fn workload_client_id(&self) -> Told<String> {
         if let Some((_, id)) = self.key(|keys| &keys.client_id)? {
-            return Ok(id);
+            return Ok(Ok(id));
         }
         let variable = "AZURE_CLIENT_ID";
         let id = self.variable(variable).filter(|id| is_id(id));
-        id.ok_or_else(|| self.lacks_or_variable("client_id", variable))
+        id.map_or_else(|| self.unset("client_id", variable), |id| Ok(Ok(id)))
     }
 
-    fn workload_tenant(&self) -> Result<Option<Tenant>, Reported> {
+    fn workload_tenant(&self) -> Told<Option<Tenant>> {
         let written = self.tenant_key()?;
-        if written.is_some() || !self.provider.endpoints.take_tenant() {
-            return self.tenant(Ok(written));
+        if written.is_some() || !self.provider.endpoints.need_tenant(self.kind) {
+            return self.tenant(Ok(written)).map(Ok);
         }
         let variable = "AZURE_TENANT_ID";
         let tenant = self.variable(variable).and_then(|tenant| Tenant::parse_single(&tenant));
-        tenant.map(Some).ok_or_else(|| self.lacks_or_variable("tenant", variable))
+        tenant.map_or_else(|| self.unset("tenant", variable), |tenant| Ok(Ok(Some(tenant))))
     }
 
     /// The server at the login host that Azure names, unless the file names the endpoint itself.
@@ -88,7 +97,7 @@ impl Asking<'_, '_> {
                 "correct the variable, or write token_endpoint in the provider's table",
             ));
         };
-        let token = endpoints.token.as_ref().map(|token| token.at(origin).of_tenant(tenant));
+        let token = endpoints.token.as_ref().and_then(|token| token.at(origin).of_tenant(tenant));
         Ok(AuthorizationServer { token_endpoint: token.or(server.token_endpoint), ..server })
     }
 
@@ -96,7 +105,7 @@ impl Asking<'_, '_> {
     pub(super) fn managed(&self) -> Result<Made, Reported> {
         let client_id = self.key(|keys| &keys.client_id)?.map(|(_, id)| id);
         let written = self.provider.token_endpoint.as_ref();
-        let written = written.map(|(_, endpoint)| endpoint.of_tenant(None));
+        let written = written.and_then(|(_, endpoint)| endpoint.of_tenant(None));
         let endpoint = self.variable("IDENTITY_ENDPOINT");
         let header =
             SecretSource::env("IDENTITY_HEADER", self.account.file().env("IDENTITY_HEADER"));
@@ -131,10 +140,22 @@ impl Asking<'_, '_> {
         self.account.file().env(name).ok().filter(|value| !value.is_empty())
     }
 
-    fn lacks_or_variable(&self, key: &str, variable: &str) -> Reported {
-        self.account.problem(
+    /// Reports that neither file nor environment hold `key`, unless nobody needs it now: commands
+    /// that the running relay carries out are typed outside of the pod, too.
+    fn unset<T>(&self, key: &str, variable: &'static str) -> Told<T> {
+        if !self.account.verifies_secrets() {
+            return Ok(Err(Unset(variable)));
+        }
+        Err(self.account.problem(
             format!("lacks `{key}`, and ${variable} does not hold one"),
             format!("write {key}, or run where Azure's workload identity sets ${variable}"),
-        )
+        ))
     }
 }
+
+/// The variable of the environment that would tell a value, and does not.
+#[derive(Clone, Copy)]
+struct Unset(&'static str);
+
+/// What the file or the environment tell.
+type Told<T> = Result<Result<T, Unset>, Reported>;

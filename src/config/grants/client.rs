@@ -5,12 +5,13 @@
 
 use std::time::Duration;
 
+use crate::oauth::CREDENTIAL_WARNED;
 use crate::provider::{AssertionAlgorithm, Client, ClientAuth, ClientKey, GrantKind};
 
 use super::Asking;
 use super::keys::{AuthWord, GrantKeys};
 use crate::config::client_key;
-use crate::config::date::{WARNED_AHEAD, day};
+use crate::config::date::day;
 use crate::config::field::Field;
 use crate::config::file::Reported;
 
@@ -137,7 +138,12 @@ impl<'t> Asking<'_, 't> {
         word: Option<AuthWord>,
     ) -> Result<Option<(Proof, &'static str, Field<'t>)>, Reported> {
         let mut proofs = self.provider.defaults.proofs()?;
-        proofs.retain(|(proof, ..)| word.is_none_or(|word| word.takes(*proof)));
+        // Beside its address, the key there is a service account's.
+        let is_others = self.provider.defaults.client_email.clone()?.is_some();
+        proofs.retain(|(proof, ..)| {
+            let fits = word.is_none_or(|word| word.takes(*proof));
+            fits && !(is_others && *proof == Proof::Key)
+        });
         refuse_several(&proofs)?;
         Ok(proofs.into_iter().next())
     }
@@ -215,7 +221,7 @@ impl<'t> Asking<'_, 't> {
         };
         let Some((field, ends_at)) = ends else { return Ok(None) };
         let (now, day) = (field.file().now(), day(ends_at));
-        if ends_at <= now.saturating_add(WARNED_AHEAD) {
+        if ends_at <= now.saturating_add(CREDENTIAL_WARNED) {
             let ends = if ends_at <= now { "is past" } else { "is near" };
             field.warning(
                 format!("{ends}: the client secret ends on {day}"),

@@ -183,21 +183,23 @@ impl<'t> Asking<'_, 't> {
         self.key(|keys| &keys.tenant)
     }
 
-    /// The tenant, just where an endpoint has a place for one; an application is of a single one.
+    /// The tenant, where an endpoint has a place for one and the grant asks there; an application is
+    /// of a single one.
     fn tenant(&self, tenant: Key<'t, Tenant>) -> Result<Option<Tenant>, Reported> {
-        match (tenant?, self.provider.endpoints.take_tenant()) {
-            (Some((field, tenant)), true) => {
+        let endpoints = &self.provider.endpoints;
+        match tenant? {
+            Some((field, _)) if !endpoints.take_tenant() => Err(misplaced(&field)),
+            Some((field, tenant)) => {
                 if !self.kind.is_personal() {
                     tenant.refuse_several(&field)?;
                 }
                 Ok(Some(tenant))
             }
-            (None, false) => Ok(None),
-            (None, true) => Err(self.account.lacks(
+            None if endpoints.need_tenant(self.kind) => Err(self.account.lacks(
                 "tenant",
                 "write the directory (tenant) ID or a domain of the organisation",
             )),
-            (Some((field, _)), false) => Err(misplaced(&field)),
+            None => Ok(None),
         }
     }
 
@@ -216,7 +218,7 @@ impl<'t> Asking<'_, 't> {
             ));
         }
         let of_tenant = |endpoint: &Option<Endpoint>| {
-            endpoint.as_ref().map(|endpoint| endpoint.of_tenant(tenant))
+            endpoint.as_ref().and_then(|endpoint| endpoint.of_tenant(tenant))
         };
         Ok(AuthorizationServer {
             issuer: of_tenant(&endpoints.issuer),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::names::{AccountPattern, Username};
-use crate::provider::{Grant, GrantId, GrantKind, Way};
+use crate::provider::{AuthorizationServer, Grant, GrantId, GrantKind, Way};
 use crate::secret::SecretSource;
 
 use super::Asking;
@@ -17,7 +17,8 @@ impl Asking<'_, '_> {
         let client = self.client();
         let password = self.password();
         let server = self.server_of(tenant.as_ref().ok().and_then(Option::as_ref));
-        let consent = self.check_consent();
+        let asked = server.as_ref().ok().filter(|_| tenant.is_ok());
+        let consent = asked.map_or(Ok(()), |server| self.check_consent(server));
         let ((_, client), password) = (client?, password?);
         let way = match (self.kind, password) {
             (GrantKind::Password, Some(password)) => Way::Password { client, password },
@@ -67,11 +68,12 @@ impl Asking<'_, '_> {
 
     /// Reports a device flow that cannot begin, and warns where consent cannot be given through
     /// mailbearer at all.
-    fn check_consent(&self) -> Result<(), Reported> {
-        let endpoints = &self.provider.endpoints;
+    fn check_consent(&self, server: &AuthorizationServer) -> Result<(), Reported> {
         let name = &self.provider.provider.name;
-        let by_device = endpoints.is_discovered || endpoints.device_authorization.is_some();
-        let by_browser = endpoints.is_discovered || endpoints.authorization.is_some();
+        let is_discovered = server.is_discovered && server.issuer.is_some();
+        let by_device = is_discovered || server.device_authorization_endpoint.is_some();
+        let by_browser = is_discovered || server.authorization_endpoint.is_some();
+        let lacks_tenant = !by_browser && self.provider.endpoints.take_tenant();
         match self.kind {
             GrantKind::DeviceCode if !by_device => Err(self.account.problem(
                 format!("has \"device-code\", and its provider {name} has no device flow"),
@@ -80,6 +82,16 @@ impl Asking<'_, '_> {
                      grant = \"authorization-code\""
                 ),
             )),
+            GrantKind::AuthorizationCode if lacks_tenant && !by_device => {
+                self.account.warning(
+                    format!(
+                        "cannot be given consent by browser: it lacks `tenant`, which has its \
+                         place in the authorization_endpoint of {name}"
+                    ),
+                    "write the directory (tenant) ID or a domain of the organisation",
+                );
+                Ok(())
+            }
             GrantKind::AuthorizationCode if !by_browser && !by_device => {
                 self.account.warning(
                     format!(

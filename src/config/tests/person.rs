@@ -80,6 +80,34 @@ fn a_persons_grant_lacks_what_it_needs() {
 }
 
 #[test]
+fn a_tenant_is_needed_where_the_grant_asks_at_an_endpoint_that_has_a_place_for_it() {
+    let end = "[providers.microsoft]\ntoken_endpoint = \"https://id.example/token\"";
+    for kind in ["client-credentials", "password", "authorization-code"] {
+        let keys = format!("grant = \"{kind}\"");
+        let password = if kind == "password" { "\npassword = { env = \"SECRET\" }" } else { "" };
+        let keys = format!("{keys}{password}");
+        let config = config(&[(TENANT, ""), (GRANT, &keys), (END, end)]);
+        let server = &config.accounts[0].grant.server;
+        assert_eq!(server.token_endpoint.as_deref(), Some("https://id.example/token"));
+        let others = (&server.authorization_endpoint, &server.device_authorization_endpoint);
+        assert_eq!(others, (&None, &None), "nobody is sent to a tenant that is not known");
+        let told: Vec<_> = warnings(&config);
+        let no_browser = told.iter().any(|told| told.contains("lacks `tenant`"));
+        assert_eq!(no_browser, kind == "authorization-code", "{told:?}");
+    }
+    let device = (GRANT, "grant = \"device-code\"");
+    assert_eq!(
+        problems(&good_with(&[(TENANT, ""), device, (END, end)])),
+        ["5: `accounts.\"alice@contoso.com\"` lacks `tenant`"]
+    );
+    let issuer = "[providers.microsoft]\nissuer = \"https://id.example/{tenant}\"";
+    assert_eq!(
+        problems(&good_with(&[(TENANT, ""), (END, issuer)])),
+        ["5: `accounts.\"alice@contoso.com\"` lacks `tenant`"]
+    );
+}
+
+#[test]
 fn a_wildcard_has_no_persons_grant() {
     let told = "5: `accounts.\"*@contoso.com\"` stands for many mailboxes, and has \
                 \"authorization-code\", the grant of one person";

@@ -241,6 +241,7 @@ fn scopes_that_cannot_work_are_refused_with_those_that_do() {
         (r#"["https://GRAPH.microsoft.com/.default"]"#, graph),
         (r#"["User.Read", "https://outlook.office.com/SMTP.Send", "offline_access"]"#, graph),
         (r#"["Mail.Send"]"#, graph),
+        (r#"["00000003-0000-0000-C000-000000000000/Mail.Send", "offline_access"]"#, graph),
         (
             r#"["https://outlook.office.com/SMTP.SendAsApp", "offline_access"]"#,
             "a permission that applications are given in their registration and that is no scope",
@@ -282,12 +283,24 @@ fn scopes_that_work_are_taken() {
         r#"["https://outlook.office365.com/SMTP.Send", "offline_access", "email", "openid"]"#,
         r#"["https://outlook.office.com/.default", "offline_access"]"#,
         r#"["https://outlook.office.com/SMTP.Send", "https://outlook.office.com/IMAP.AccessAsUser.All", "offline_access"]"#,
+        r#"["https://outlook.office.com/SMTP.Send", "https://outlook.office365.com/IMAP.AccessAsUser.All", "offline_access"]"#,
         r#"{ imap = ["https://outlook.office.com/IMAP.AccessAsUser.All", "offline_access"] }"#,
     ] {
         assert_eq!(scopes("authorization-code", written), [], "{written}");
     }
     let own = r#"["https://outlook.office.com/.default"]"#;
     assert_eq!(scopes("client-credentials", own), []);
+}
+
+#[test]
+fn scopes_of_a_protocol_that_the_file_leaves_out_are_the_presets() {
+    let imap = "https://outlook.office365.com/IMAP.AccessAsUser.All";
+    let end =
+        format!("[providers.microsoft]\nscopes = {{ imap = [{imap:?}, \"offline_access\"] }}");
+    let config = config(&[(GRANT, "grant = \"authorization-code\""), (END, &end)]);
+    let scopes = &config.accounts[0].scopes;
+    assert_eq!(scopes.imap, [imap, "offline_access"]);
+    assert_eq!(scopes.submission[0], "https://outlook.office.com/SMTP.Send");
 }
 
 #[test]

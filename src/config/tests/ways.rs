@@ -13,13 +13,21 @@ fn text(keys: &str, end: &str) -> String {
     good_with(&changes)
 }
 
-/// Reads it where the environment holds `variables` besides.
+/// Reads it where the environment holds `variables` besides, and nothing is done with secrets.
 fn parse_with(text: &str, variables: &[(&str, &str)]) -> Result<Config, Vec<Problem>> {
+    parse_for(Secrets::Leave, text, variables)
+}
+
+fn parse_for(
+    secrets: Secrets,
+    text: &str,
+    variables: &[(&str, &str)],
+) -> Result<Config, Vec<Problem>> {
     let looked_up = |name: &str| {
         let found = variables.iter().find(|(variable, _)| *variable == name);
         found.map_or_else(|| env(name), |(_, value)| Ok((*value).to_owned()))
     };
-    Config::parse(text, Path::new("/nowhere"), &looked_up, Secrets::Leave)
+    Config::parse(text, Path::new("/nowhere"), &looked_up, secrets)
 }
 
 fn grant(text: &str, variables: &[(&str, &str)]) -> Arc<Grant> {
@@ -94,6 +102,23 @@ fn a_default_of_the_provider_that_does_not_fit_is_not_used() {
 }
 
 #[test]
+fn a_service_accounts_key_in_a_providers_table_is_not_its_peoples() {
+    let defaults = r#"[providers.google]
+        client_id = "app"
+        client_secret = { env = "SECRET" }
+        client_email = "mail@project.iam.gserviceaccount.com"
+        private_key_id = "1"
+        private_key = "key.pem""#;
+    for kind in ["authorization-code", "service-account"] {
+        let text = text(&format!("grant = {kind:?}"), defaults);
+        let grant = grant(&text.replace("provider = \"microsoft\"", "provider = \"google\""), &[]);
+        if let Some(client) = grant.way.client() {
+            assert!(matches!(client.auth, ClientAuth::SecretPost(_)), "{client:?}");
+        }
+    }
+}
+
+#[test]
 fn a_workload_identity_is_what_the_pod_is_told_unless_the_file_says_otherwise() {
     let by_environment = grant(&text(WORKLOAD, ""), &AKS);
     let Way::WorkloadIdentity(client) = &by_environment.way else { panic!("{by_environment:?}") };
@@ -126,8 +151,10 @@ fn a_workload_identity_is_what_the_pod_is_told_unless_the_file_says_otherwise() 
 #[test]
 fn a_workload_identity_lacks_what_neither_file_nor_environment_tell() {
     let lacks = |key, variable| format!("lacks `{key}`, and ${variable} does not hold one");
+    let variables = [("AZURE_TENANT_ID", "common"), ("AZURE_CLIENT_ID", "")];
+    let problems = parse_for(Secrets::Verify, &text(WORKLOAD, ""), &variables).unwrap_err();
     assert_eq!(
-        told(&text(WORKLOAD, ""), &[("AZURE_TENANT_ID", "common"), ("AZURE_CLIENT_ID", "")]),
+        problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>(),
         [
             lacks("assertion_file", "AZURE_FEDERATED_TOKEN_FILE"),
             lacks("client_id", "AZURE_CLIENT_ID"),
@@ -144,6 +171,25 @@ fn a_workload_identity_lacks_what_neither_file_nor_environment_tell() {
             ["finds $AZURE_AUTHORITY_HOST to be no https:// address of a login host"],
             "{host}"
         );
+    }
+}
+
+/// Commands that the relay in the pod carries out need nothing of its environment.
+#[test]
+fn a_workload_identity_is_left_unknown_outside_of_its_pod() {
+    let cases: [(&[(&str, &str)], &str); 3] = [
+        (&[], "AZURE_FEDERATED_TOKEN_FILE"),
+        (&AKS[..1], "AZURE_CLIENT_ID"),
+        (&AKS[..2], "AZURE_TENANT_ID"),
+    ];
+    for (variables, missing) in cases {
+        let grant = grant(&text(WORKLOAD, ""), variables);
+        let Way::WorkloadIdentity(client) = &grant.way else { panic!("{grant:?}") };
+        // Nobody is asked by what is not known.
+        let ClientAuth::SecretPost(unset) = &client.auth else { panic!("{grant:?}") };
+        let told = unset.read().unwrap_err().to_string();
+        assert_eq!(told, format!("the secret's variable {missing} is not set"));
+        assert!(!grant.source().contains("{tenant}"), "{grant:?}");
     }
 }
 

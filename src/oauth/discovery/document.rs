@@ -1,6 +1,8 @@
 //! The document in which an issuer tells its endpoints (RFC 8414 section 2).
 
-use oauth2::url::Url;
+use std::net::IpAddr;
+
+use oauth2::url::{Host, Url};
 use serde::Deserialize;
 
 use crate::oauth::endpoint::is_loopback;
@@ -94,22 +96,46 @@ fn mistaken(issuer: &str, told: &str) -> Unread {
 /// machine if the issuer is on it as well. An issuer elsewhere has no business with this machine's
 /// own services.
 fn endpoint(issuer: &Url, name: &'static str, url: &str) -> Result<Url, Unread> {
-    let parsed = Url::parse(url).ok().filter(|url| {
-        let is_safe = match (is_loopback(url), url.scheme()) {
-            (true, "http" | "https") => is_loopback(issuer),
-            (false, scheme) => scheme == "https",
-            (true, _) => false,
-        };
-        let is_plain = url.fragment().is_none() && url.username().is_empty();
-        is_safe && is_plain && url.password().is_none()
-    });
-    parsed.ok_or_else(|| {
+    let unfit = |reason: &str| {
         let shown = printable(url.as_bytes(), SHOWN_LEN_MAX);
         Unread::Unfit {
-            cause: format!("the issuer {issuer} tells {shown:?} as its {name}, which is not https"),
+            cause: format!("the issuer {issuer} tells {shown:?} as its {name}, {reason}"),
             fix: format!("write `{name}`, or let the provider correct its metadata"),
         }
-    })
+    };
+    let parsed = Url::parse(url).map_err(|_| unfit("which is no URL"))?;
+    if parsed.fragment().is_some() || !parsed.username().is_empty() || parsed.password().is_some() {
+        return Err(unfit("which holds a fragment, a user name or a password"));
+    }
+    match parsed.scheme() {
+        "https" | "http" if is_near(&parsed) && !is_loopback(issuer) => {
+            Err(unfit("which is this machine's own, and not the issuer's"))
+        }
+        "https" => Ok(parsed),
+        "http" if is_loopback(&parsed) => Ok(parsed),
+        _ => Err(unfit("which is not https")),
+    }
+}
+
+/// Whether `url` leads to this machine, by whatever name, or to what its own link serves it alone, as
+/// clouds do.
+fn is_near(url: &Url) -> bool {
+    let ip: IpAddr = match url.host() {
+        Some(Host::Domain(name)) => {
+            let name = name.trim_end_matches('.');
+            // RFC 6761 section 6.3.
+            return name == "localhost" || name.ends_with(".localhost");
+        }
+        Some(Host::Ipv4(ip)) => ip.into(),
+        Some(Host::Ipv6(ip)) => ip.into(),
+        None => return false,
+    };
+    let ip = ip.to_canonical();
+    let is_of_link = match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    ip.is_loopback() || ip.is_unspecified() || is_of_link
 }
 
 #[cfg(test)]
@@ -191,6 +217,16 @@ mod tests {
             "http://id.corp.example/token",
             "http://127.0.0.1:9/token",
             "https://localhost/token",
+            "https://LOCALHOST./token",
+            "https://admin.localhost/token",
+            "https://2130706433/token",
+            "https://0.0.0.0/token",
+            "https://[::]/token",
+            "https://[::1]/token",
+            "https://[::ffff:127.0.0.1]/token",
+            "https://169.254.169.254/token",
+            "https://[::ffff:169.254.169.254]/token",
+            "https://[fe80::1]/token",
             "https://user:pass@id.corp.example/token",
             "https://id.corp.example/token#fragment",
             "file:///etc/passwd",

@@ -4,7 +4,6 @@
 //! Limits: those of every program that prints a secret, and the deadline of the request. Nothing
 //!         that it prints reaches a log or an error.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -16,7 +15,6 @@ use zeroize::Zeroizing;
 use super::{Answer, Issued, LIFE_MAX};
 use crate::clock;
 use crate::oauth::error::{ErrorKind, TokenError};
-use crate::provider::Grant;
 use crate::secret::{
     AccessToken, ExposeSecret as _, SecretCommand, SecretError, SecretSource, SecretString,
 };
@@ -27,11 +25,7 @@ use crate::secret::{
 const LIFE_UNTOLD: Duration = Duration::from_secs(10 * 60);
 
 /// Runs it once.
-pub(super) async fn ask(
-    _grant: &Arc<Grant>,
-    program: &SecretCommand,
-    ends_at: Instant,
-) -> Result<Answer, TokenError> {
+pub(super) async fn ask(program: &SecretCommand, ends_at: Instant) -> Result<Answer, TokenError> {
     let source = SecretSource::Command(program.clone());
     let running = tokio::task::spawn_blocking(move || source.read());
     let printed = match timeout_at(ends_at, running).await {
@@ -76,10 +70,11 @@ fn expiry(token: &SecretString) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::oauth::grant::Issuer as _;
-    use crate::oauth::grant::{By, Network};
-    use crate::provider::Way;
+    use crate::oauth::grant::{By, Issuer as _, Network};
+    use crate::provider::{Grant, Way};
 
     fn grant(script: &str) -> Arc<Grant> {
         let arguments = ["-c", script, "tell-nobody"].map(str::to_owned).to_vec();
@@ -152,7 +147,7 @@ mod tests {
         let grant = grant("exec sleep 60");
         let Way::Command(program) = &grant.way else { panic!("{grant:?}") };
         let ends_at = Instant::now() + Duration::from_millis(50);
-        let error = ask(&grant, program, ends_at).await.unwrap_err();
+        let error = ask(program, ends_at).await.unwrap_err();
         assert!(error.is_temporary() && error.cause.contains("in time"), "{error}");
     }
 }

@@ -163,7 +163,7 @@ impl Issuer for Network {
         Box::pin(async move {
             let ends_at = Instant::now() + DEADLINE;
             let asked = match &grant.way {
-                Way::Command(program) => command::ask(grant, program, ends_at).await,
+                Way::Command(program) => command::ask(program, ends_at).await,
                 Way::ManagedIdentity(identity) => {
                     managed_identity::ask(&self.endpoints, grant, identity, scopes, ends_at).await
                 }

@@ -5,6 +5,8 @@ use tokio::time::{advance, timeout};
 use super::scene::{HOUR, MINUTE, SECOND, Scene, given, outage, refusal};
 use super::*;
 use crate::oauth::slot::{LEFT_LAST, LEFT_MIN};
+use crate::provider::Way;
+use crate::secret::SecretCommand;
 
 #[tokio::test(start_paused = true)]
 async fn token_is_used_until_five_minutes_before_its_end() {
@@ -34,6 +36,29 @@ async fn token_without_life_serves_those_who_waited_for_it_alone() {
     assert_eq!(scene.ask().await.unwrap(), "token-1");
     scene.give(HOUR);
     assert_eq!(scene.ask().await.unwrap(), "token-2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn token_of_another_command_or_resource_is_not_used_after_a_reload() {
+    let scene = Scene::application();
+    let command = |argument: &str| {
+        let command = SecretCommand::new("print-token".into(), vec![argument.to_owned()]);
+        Grant { way: Way::Command(command), ..Grant::of_application() }
+    };
+    let resource = |resource: &str| {
+        let mut grant = Grant::of_application();
+        grant.server.resource = Some(resource.to_owned());
+        grant
+    };
+    let grants = [command("alice"), command("bob"), resource("mail"), resource("calendar")];
+    for (grant, expected) in grants.into_iter().zip(1..) {
+        let (grant, scopes) = (Arc::new(grant), vec![scopes()]);
+        scene.tokens.want(vec![Wanted { grant: Arc::clone(&grant), scopes: scopes.clone() }]);
+        for _ in 0..2 {
+            let token = scene.tokens.access_token(&grant, &scopes[0]).await.unwrap();
+            assert_eq!(token.access_token.expose_secret(), format!("token-{expected}"));
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
