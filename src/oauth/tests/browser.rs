@@ -330,8 +330,22 @@ async fn wrong_person(kept: &[(&str, Option<&str>)]) -> Vec<String> {
     assert_eq!(error.to_string(), "Mallory@contoso.com consented, not alice@contoso.com");
     assert!(error.fix().contains("--as Mallory@contoso.com"), "{}", error.fix());
     assert_eq!(scene.kept_token(), "refresh-0");
-    scene.tokens.settled().await;
     scene.events()
+}
+
+#[tokio::test(start_paused = true)]
+async fn consent_of_the_wrong_person_to_another_client_of_the_same_provider_is_not_endangered() {
+    let scene = scene(|_| {});
+    let mallory = Username::parse("mallory@contoso.com").unwrap();
+    let user = Some(mallory.clone());
+    let client_id = "another".to_owned();
+    let theirs = crate::store::StoredGrant { user, client_id, ..scene.kept().unwrap() };
+    scene.put_for(&GrantId::Account(mallory.folded()), &theirs);
+    let user = Some(mallory);
+    scene.say(move |number| Ok(grant::Answer { user: user.clone(), ..given(number, HOUR) }));
+    answer(&scene, GOOD).await.unwrap_err();
+    // At Google a person consents to a project, which may have several clients.
+    assert_eq!(scene.events(), [r#"code "c0de""#]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -344,6 +358,8 @@ async fn consent_of_the_wrong_person_is_given_back_unless_they_have_one_that_is_
     // At Google one token that is given back ends all of that person's for the client.
     let mallory = "mallory@contoso.com";
     assert_eq!(wrong_person(&[(mallory, Some(mallory))]).await, left);
+    let shared = ("shared@contoso.com", Some(mallory));
+    assert_eq!(wrong_person(&[shared]).await, left, "an account that no configuration names now");
     assert_eq!(wrong_person(&[(mallory, None)]).await, left, "it may be theirs");
 }
 
