@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use oauth2::url::Url;
 
-use super::scene::{HOUR, Scene, alice, given, outage, refusal};
+use super::scene::{HOUR, SECOND, Scene, alice, given, outage, refusal};
 use super::*;
 
 const REDIRECT: &str = "http://localhost:41235";
@@ -312,20 +312,28 @@ async fn unticked_permission_is_named_and_none_at_all_is_not_kept() {
     assert_eq!(token.access_token.expose_secret(), "token-3", "the narrower token is not used");
 }
 
-/// The provider says that Mallory signed in, while these consents are kept: who of whom.
-async fn wrong_person(kept: &[(&str, Option<&str>)]) -> Vec<String> {
+/// A consent that is kept: of which account, by whom, and to which client.
+type Kept<'a> = (&'a str, Option<&'a str>, &'a str);
+
+/// A scene where Mallory signs in instead of Alice, whose own consent is kept.
+fn mallory_signs_in() -> Scene {
     let scene = scene(|_| {});
-    let mut alices = scene.kept().unwrap();
-    alices.user = Some(alice());
-    scene.put(&alices);
-    for (account, user) in kept {
-        let account = GrantId::Account(Username::parse(account).unwrap());
-        let user = user.map(|user| Username::parse(user).unwrap());
-        scene.put_for(&account, &crate::store::StoredGrant { user, ..alices.clone() });
-    }
+    scene.put(&crate::store::StoredGrant { user: Some(alice()), ..scene.kept().unwrap() });
     let mallory = Some(Username::parse("Mallory@contoso.com").unwrap());
     scene.say(move |number| Ok(grant::Answer { user: mallory.clone(), ..given(number, HOUR) }));
-    scene.events();
+    scene
+}
+
+/// Mallory signs in while these consents are kept besides Alice's.
+async fn wrong_person(kept: &[Kept<'_>]) -> Vec<String> {
+    let scene = mallory_signs_in();
+    for (account, user, client_id) in kept {
+        let account = GrantId::Account(Username::parse(account).unwrap());
+        let user = user.map(|user| Username::parse(user).unwrap());
+        let client_id = (*client_id).to_owned();
+        let alices = scene.kept().unwrap();
+        scene.put_for(&account, &crate::store::StoredGrant { user, client_id, ..alices });
+    }
     let error = answer(&scene, GOOD).await.unwrap_err();
     assert_eq!(error.to_string(), "Mallory@contoso.com consented, not alice@contoso.com");
     assert!(error.fix().contains("--as Mallory@contoso.com"), "{}", error.fix());
@@ -334,33 +342,36 @@ async fn wrong_person(kept: &[(&str, Option<&str>)]) -> Vec<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn consent_of_the_wrong_person_to_another_client_of_the_same_provider_is_not_endangered() {
-    let scene = scene(|_| {});
-    let mallory = Username::parse("mallory@contoso.com").unwrap();
-    let user = Some(mallory.clone());
-    let client_id = "another".to_owned();
-    let theirs = crate::store::StoredGrant { user, client_id, ..scene.kept().unwrap() };
-    scene.put_for(&GrantId::Account(mallory.folded()), &theirs);
-    let user = Some(mallory);
-    scene.say(move |number| Ok(grant::Answer { user: user.clone(), ..given(number, HOUR) }));
-    answer(&scene, GOOD).await.unwrap_err();
-    // At Google a person consents to a project, which may have several clients.
-    assert_eq!(scene.events(), [r#"code "c0de""#]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn consent_of_the_wrong_person_is_given_back_unless_they_have_one_that_is_kept() {
     let given_back = [r#"code "c0de""#, r#"revoke "refresh-1""#].map(str::to_owned).to_vec();
     let left = given_back[..1].to_vec();
     assert_eq!(wrong_person(&[]).await, given_back);
-    let bob = ("bob@contoso.com", Some("bob@contoso.com"));
+    let bob = ("bob@contoso.com", Some("bob@contoso.com"), "client");
     assert_eq!(wrong_person(&[bob]).await, given_back);
-    // At Google one token that is given back ends all of that person's for the client.
+    // At Google one token that is given back ends all of that person's for the project.
     let mallory = "mallory@contoso.com";
-    assert_eq!(wrong_person(&[(mallory, Some(mallory))]).await, left);
-    let shared = ("shared@contoso.com", Some(mallory));
-    assert_eq!(wrong_person(&[shared]).await, left, "an account that no configuration names now");
-    assert_eq!(wrong_person(&[(mallory, None)]).await, left, "it may be theirs");
+    assert_eq!(wrong_person(&[(mallory, Some(mallory), "client")]).await, left);
+    assert_eq!(wrong_person(&[(mallory, None, "client")]).await, left, "it may be theirs");
+    assert_eq!(wrong_person(&[(mallory, Some(mallory), "another")]).await, left);
+    // No configuration names this account now: it is theirs all the same.
+    assert_eq!(wrong_person(&[("shared@contoso.com", Some(mallory), "client")]).await, left);
+}
+
+#[tokio::test(start_paused = true)]
+async fn wrong_person_is_told_once_their_consent_is_given_back_and_nobody_waits_for_that() {
+    let scene = mallory_signs_in();
+    scene.latency(4 * SECOND);
+    let begun_at = Instant::now();
+    let telling = async {
+        answer(&scene, GOOD).await.unwrap_err();
+        begun_at.elapsed().as_secs()
+    };
+    let using = async {
+        tokio::time::sleep(5 * SECOND).await; // the consent is being given back until 8
+        scene.ask().await.unwrap();
+        begun_at.elapsed().as_secs()
+    };
+    assert_eq!(tokio::join!(telling, using), (8, 9), "one request at the provider each");
 }
 
 /// A grant at `stand_in` that can be consented to by browser.
