@@ -64,6 +64,10 @@ impl Shown {
                         host_of(grant.source())
                     );
                     error.fix = "begin again, and bring the answer back at once".to_owned();
+                } else if error.is_temporary() {
+                    // The code may be spent, and whoever shows it twice is taken for a thief (RFC
+                    // 6749 section 4.1.2).
+                    error.fix = format!("begin again; if that fails too, {}", error.fix);
                 }
             }
         }
@@ -174,7 +178,7 @@ impl Desk {
     /// It is over before anybody hears who signed in: a consent that they give right after that,
     /// for an account of theirs, must not end with this one.
     async fn return_unkept(&self, grant: &Arc<Grant>, user: &Username, token: &RefreshToken) {
-        if self.may_keep_consent_of(grant, user).await {
+        if self.ending(grant).is_some() || self.may_keep_consent_of(grant, user).await {
             return;
         }
         if let Err(error) = self.issuer.revoke(grant, token).await {

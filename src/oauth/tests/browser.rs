@@ -265,7 +265,9 @@ async fn code_that_the_provider_does_not_take_changes_nothing() {
     assert!(error.to_string().contains("does not take the code (invalid_grant)"), "{error}");
     assert!(error.fix().contains("begin again"), "{}", error.fix());
     scene.fail(&outage());
-    assert_eq!(answer(&scene, GOOD).await.unwrap_err(), AuthorizeError::Token(outage()));
+    let error = answer(&scene, GOOD).await.unwrap_err();
+    let fix = "begin again; if that fails too, try again later".to_owned();
+    assert_eq!(error, AuthorizeError::Token(TokenError { fix, ..outage() }), "a code is used once");
     assert_eq!(scene.kept_token(), "refresh-0");
     assert_eq!(scene.kept().unwrap().refused, None, "the consent before is not the refused one");
     scene.give(HOUR);
