@@ -10,7 +10,7 @@ use tracing::{error, info};
 use super::answer::is_told;
 use super::desk::{Desk, foreign};
 use super::endpoint::host_of;
-use super::error::TokenError;
+use super::error::{ErrorKind, TokenError};
 use super::grant::{Answer, By, Redemption};
 use super::moment::Moment;
 use super::slot::Key;
@@ -138,7 +138,14 @@ impl Desk {
         asked_at: Moment,
     ) -> Result<Authorized, AuthorizeError> {
         let Answer { issued, refresh_token, refresh_token_life, user, missing } = answer;
-        let issued = issued.map_err(|error| shown.judged(grant, error))?;
+        let issued = issued.map_err(|error| match shown {
+            // The code is spent: to poll on would hide why.
+            Shown::DeviceCode(_) => {
+                let fix = "begin again, and ask the provider's administrator if it stays so".into();
+                TokenError { kind: ErrorKind::Admin, fix, ..error }
+            }
+            Shown::RefreshToken(_) | Shown::Code(_) => shown.judged(grant, error),
+        })?;
         let is_new = shown.is_new();
         let used = match shown {
             Shown::RefreshToken(token) => Some(token),

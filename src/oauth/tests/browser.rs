@@ -191,6 +191,8 @@ async fn answer_of_another_issuer_changes_nothing() {
         assert_eq!(outcome.is_ok(), is_right, "{known:?} {tells} {told}");
         if let Err(error) = outcome {
             assert_eq!(error, RedirectError::Issuer.into());
+            let refusal = format!("error=access_denied&state=STATE{told}");
+            assert_eq!(answer(&scene, &refusal).await.unwrap_err(), error, "not theirs to say");
             assert_untouched(&scene);
         }
     }

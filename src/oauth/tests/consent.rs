@@ -168,3 +168,15 @@ async fn consent_ends_the_use_of_every_token_of_the_one_before() {
     assert_eq!(token.access_token.expose_secret(), "token-3");
     assert_eq!(scene.requests()[2].refresh_token.as_deref(), Some("refresh-2"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn consent_stays_when_the_way_to_give_it_changes() {
+    let scene = Scene::person();
+    let client = scene.grant.way.client().cloned().unwrap();
+    let by_device =
+        Grant { way: crate::provider::Way::DeviceCode(client), ..Grant::clone(&scene.grant) };
+    let token = scene.tokens.access_token(&Arc::new(by_device), &scopes()).await.unwrap();
+    assert_eq!(token.access_token.expose_secret(), "token-1");
+    assert_eq!(scene.requests()[0].refresh_token.as_deref(), Some("refresh-0"));
+    assert_eq!(scene.kept_token(), "refresh-1");
+}

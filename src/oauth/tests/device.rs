@@ -156,6 +156,21 @@ async fn device_stops_when_the_provider_says_something_definite() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn device_polls_no_more_when_its_answer_is_of_no_use() {
+    let scene = Scene::person();
+    let reason = "its token is not of type Bearer";
+    scene.say(move |number| {
+        let issued = Err(TokenError::temporary("login.example", reason));
+        Ok(grant::Answer { issued, ..given(number, HOUR) })
+    });
+    let (outcome, polls) = run(&scene).await;
+    let error = outcome.unwrap_err();
+    assert!(error.to_string().contains(reason), "{error}");
+    assert!(error.fix().starts_with("begin again"), "{}", error.fix());
+    assert_eq!((polls, scene.kept_token().as_str()), (vec![5], "refresh-0"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn device_tells_of_a_lost_answer_when_the_code_is_refused_after_it() {
     let scene = Scene::nobody();
     let lost = TokenError { is_answer_lost: true, ..outage() };
