@@ -359,6 +359,39 @@ async fn consent_of_the_wrong_person_is_given_back_unless_they_have_one_that_is_
     assert_eq!(wrong_person(&[(mallory, Some(mallory), "another")]).await, left);
     // No configuration names this account now: it is theirs all the same.
     assert_eq!(wrong_person(&[("shared@contoso.com", Some(mallory), "client")]).await, left);
+
+    let scene = mallory_signs_in();
+    let token_endpoint = "https://elsewhere.example/token".to_owned();
+    let elsewhere = crate::store::StoredGrant { token_endpoint, ..scene.kept().unwrap() };
+    let user = Some(Username::parse(mallory).unwrap());
+    let account = GrantId::Account(user.clone().unwrap());
+    scene.put_for(&account, &crate::store::StoredGrant { user, ..elsewhere });
+    answer(&scene, GOOD).await.unwrap_err();
+    assert_eq!(scene.events(), given_back, "another provider knows nothing of it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn code_is_redeemed_and_its_answer_kept_before_anybody_else_uses_the_grant() {
+    let scene = scene(|_| {});
+    scene.latency(5 * SECOND);
+    let asking = async {
+        tokio::time::sleep(SECOND).await;
+        scene.ask().await.unwrap()
+    };
+    let (authorized, _) = tokio::join!(answer(&scene, GOOD), asking);
+    authorized.unwrap();
+    let events = scene.events();
+    let first = [r#"code "c0de""#, "commit refresh-1", "lease", r#"request Some("refresh-1")"#];
+    assert_eq!(events[..4], first, "{events:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn code_is_not_redeemed_when_the_program_ends() {
+    let scene = scene(|_| {});
+    scene.tokens.settled().await;
+    let error = answer(&scene, GOOD).await.unwrap_err().to_string();
+    assert!(error.contains("mailbearer is ending"), "{error}");
+    assert_untouched(&scene);
 }
 
 #[tokio::test(start_paused = true)]

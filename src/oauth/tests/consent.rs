@@ -37,7 +37,10 @@ async fn consent_of_somebody_else_changes_nothing() {
     let scene = Scene::person();
     scene.ask().await.unwrap();
     signs_in(&scene, "mallory@contoso.com");
+    scene.events();
     let error = authorize(&scene, &["alice@contoso.com", "shared@contoso.com"]).await.unwrap_err();
+    // It may be in use where it comes from, so nothing is given back.
+    assert_eq!(scene.events(), [r#"request Some("pasted")"#]);
     assert_eq!(
         error.to_string(),
         "mallory@contoso.com consented, not alice@contoso.com or shared@contoso.com"
@@ -84,6 +87,21 @@ async fn consent_is_kept_when_the_command_is_broken_off() {
     timeout(SECOND, authorize(&scene, &[])).await.unwrap_err();
     scene.tokens.settled().await;
     assert_eq!(scene.kept_token(), "refresh-1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn refresh_token_that_is_brought_is_not_used_while_another_request_is_under_way() {
+    // It may be the very one that is kept, and used twice at once it would look stolen.
+    let scene = Scene::person();
+    scene.latency(5 * SECOND);
+    let authorizing = async {
+        advance(SECOND).await;
+        authorize(&scene, &[]).await.unwrap();
+    };
+    let (token, ()) = tokio::join!(scene.ask(), authorizing);
+    token.unwrap();
+    assert!(!scene.script.overlapped.load(std::sync::atomic::Ordering::SeqCst));
+    assert_eq!(scene.kept_token(), "refresh-2", "the one that was brought counts");
 }
 
 #[tokio::test(start_paused = true)]
