@@ -10,13 +10,13 @@ use tracing::{error, info};
 use super::answer::is_told;
 use super::desk::{Desk, foreign};
 use super::endpoint::host_of;
-use super::error::TokenError;
+use super::error::{ErrorKind, TokenError};
 use super::grant::{Answer, By, Redemption};
 use super::moment::Moment;
 use super::slot::Key;
 use super::{AuthorizeError, Authorized, Revoked};
 use crate::names::Username;
-use crate::provider::{Grant, GrantId};
+use crate::provider::Grant;
 use crate::secret::{RefreshToken, SecretString};
 use crate::store::StoredGrant;
 
@@ -40,6 +40,15 @@ impl Shown {
         }
     }
 
+    /// Whether what it brings came into being by it. A refresh token from elsewhere may be in use
+    /// there: it is not given back, and judged by what it does bring.
+    fn is_new(&self) -> bool {
+        match self {
+            Self::RefreshToken(_) => false,
+            Self::Code(_) | Self::DeviceCode(_) => true,
+        }
+    }
+
     /// What `error` means where this was shown, told in the log.
     fn judged(&self, grant: &Grant, mut error: TokenError) -> TokenError {
         match self {
@@ -55,6 +64,10 @@ impl Shown {
                         host_of(grant.source())
                     );
                     error.fix = "begin again, and bring the answer back at once".to_owned();
+                } else if error.is_temporary() {
+                    // The code may be spent, and whoever shows it twice is taken for a thief (RFC
+                    // 6749 section 4.1.2).
+                    error.fix = format!("begin again; if that fails too, {}", error.fix);
                 }
             }
         }
@@ -100,14 +113,22 @@ impl Desk {
         let asked_at = Moment::now();
         let asked = self.issuer.issue(grant, scopes, shown.by()).await;
         let answer = asked.map_err(|error| shown.judged(grant, error))?;
+        if let Some(user) = answer.user.clone().filter(|user| !is_among(user, expected)) {
+            drop(early_turn);
+            if let Some(token) = answer.refresh_token.filter(|_| shown.is_new()) {
+                self.return_unkept(grant, &user, &token).await;
+            }
+            let expected: Vec<_> = expected.iter().map(Username::as_str).collect();
+            return Err(AuthorizeError::WrongUser { user, expected: expected.join(" or ") });
+        }
         let _turn = match early_turn {
             Some(turn) => turn,
             None => turn.lock().await,
         };
-        self.keep_consent(grant, scopes, shown, answer, asked_at, expected).await
+        self.keep_consent(grant, scopes, shown, answer, asked_at).await
     }
 
-    /// Keeps what came for a consent if it is the right person's and does for mail.
+    /// Keeps what came for the right person's consent if it does for mail.
     async fn keep_consent(
         self: &Arc<Self>,
         grant: &Arc<Grant>,
@@ -115,26 +136,21 @@ impl Desk {
         shown: Shown,
         answer: Answer,
         asked_at: Moment,
-        expected: &[Username],
     ) -> Result<Authorized, AuthorizeError> {
         let Answer { issued, refresh_token, refresh_token_life, user, missing } = answer;
-        let issued = issued.map_err(|error| shown.judged(grant, error))?;
-        // A refresh token from elsewhere may be in use there: it is not given back, and judged by
-        // what it did bring.
-        let (used, is_new) = match shown {
-            Shown::RefreshToken(token) => (Some(token), false),
-            Shown::Code(_) | Shown::DeviceCode(_) => (None, true),
-        };
-        if let Some(user) = user.as_ref().filter(|user| !is_among(user, expected)) {
-            if let Some(token) = refresh_token.filter(|_| is_new) {
-                self.return_unkept(grant, user, token);
+        let issued = issued.map_err(|error| match shown {
+            // The code is spent: to poll on would hide why.
+            Shown::DeviceCode(_) => {
+                let fix = "begin again, and ask the provider's administrator if it stays so".into();
+                TokenError { kind: ErrorKind::Admin, fix, ..error }
             }
-            let expected: Vec<_> = expected.iter().map(Username::as_str).collect();
-            return Err(AuthorizeError::WrongUser {
-                user: user.clone(),
-                expected: expected.join(" or "),
-            });
-        }
+            Shown::RefreshToken(_) | Shown::Code(_) => shown.judged(grant, error),
+        })?;
+        let is_new = shown.is_new();
+        let used = match shown {
+            Shown::RefreshToken(token) => Some(token),
+            Shown::Code(_) | Shown::DeviceCode(_) => None,
+        };
         let refresh_token = refresh_token.or(used).ok_or(AuthorizeError::NoRefreshToken)?;
         let tellable = scopes.iter().filter(|scope| is_told(scope)).count();
         if is_new && !missing.is_empty() && missing.len() == tellable {
@@ -165,36 +181,28 @@ impl Desk {
     }
 
     /// Gives back the `token` of `user`, who is the wrong person, as far as that can be done.
-    /// Nobody waits for it.
-    fn return_unkept(self: &Arc<Self>, grant: &Arc<Grant>, user: &Username, token: RefreshToken) {
-        let (desk, grant, user) = (Arc::clone(self), Arc::clone(grant), user.clone());
-        self.requests.spawn(async move {
-            if desk.may_keep_consent_of(&grant, &user).await {
-                return;
-            }
-            if let Err(error) = desk.issuer.revoke(&grant, &token).await {
-                error.log(&grant.id, "the wrong person's consent not given back");
-            }
-        });
+    ///
+    /// It is over before anybody hears who signed in: a consent that they give right after that,
+    /// for an account of theirs, must not end with this one.
+    async fn return_unkept(&self, grant: &Arc<Grant>, user: &Username, token: &RefreshToken) {
+        if self.ending(grant).is_some() || self.may_keep_consent_of(grant, user).await {
+            return;
+        }
+        if let Err(error) = self.issuer.revoke(grant, token).await {
+            error.log(&grant.id, "the wrong person's consent not given back");
+        }
     }
 
-    /// Whether a consent that is kept may be one of `user` to the same client. Then none of theirs
-    /// is given back: at Google all of them end with one.
+    /// Whether a consent that is kept may be one of `user` to the same provider. Then none of
+    /// theirs is given back: at Google all of them end with one, those to other clients of the
+    /// same project, too. The store counts and not the configuration, which may name an account
+    /// again tomorrow.
     async fn may_keep_consent_of(&self, grant: &Grant, user: &Username) -> bool {
-        let mut grants = vec![grant.id.clone(), GrantId::Account(user.folded())];
-        grants.extend(self.wanted().iter().map(|wanted| wanted.grant.id.clone()));
-        for id in grants {
-            let Ok(kept) = self.ledger.load(&id).await else { return true };
-            let Some(stored) = kept.map(|kept| kept.stored) else { continue };
-            let is_theirs = stored.user.is_none_or(|kept| kept.folded() == user.folded());
-            if is_theirs
-                && stored.client_id == grant.client_id()
-                && stored.token_endpoint == grant.source()
-            {
-                return true;
-            }
-        }
-        false
+        let Ok(kept) = self.ledger.list().await else { return true };
+        let is_theirs = |stored: &StoredGrant| {
+            stored.user.as_ref().is_none_or(|kept| kept.folded() == user.folded())
+        };
+        kept.iter().any(|stored| stored.token_endpoint == grant.source() && is_theirs(stored))
     }
 
     /// As [`super::Tokens::revoke`].

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, error, warn};
 
 use super::cache::{Boarding, Cache, Need, Rest, Spare, Ticket};
-use super::endpoint::host_of;
+use super::endpoint::{DEADLINE, host_of};
 use super::error::{ErrorKind, Reach, TokenError};
 use super::grant::{Answer, By, Issued, Issuer};
 use super::insistence::Insistence;
@@ -32,8 +32,8 @@ use crate::store::{StoreError, StoredGrant, StoredRefusal};
 /// together. A client has to hear of a failure within 20 s.
 const CALLER_WAITS_MAX: Duration = Duration::from_secs(19);
 
-/// How long shutdown waits for requests under way: as long as one may take.
-const SETTLED_WITHIN: Duration = Duration::from_secs(15);
+/// How long shutdown waits for requests under way: as long as one may take, and a disk after it.
+const SETTLED_WITHIN: Duration = DEADLINE.saturating_add(Duration::from_secs(2));
 
 /// What all clones of [`super::Tokens`] share.
 #[derive(Debug)]
@@ -276,7 +276,7 @@ impl Desk {
         committed
     }
 
-    /// Waits for the requests under way, 15 s at most: what they bring has to be committed. None
+    /// Waits for the requests under way, 17 s at most: what they bring has to be committed. None
     /// begins any more, not even one whose turn comes now: the end might cut it off. Then tries for
     /// the last time to write what is in memory alone: the next pause would be too long.
     pub(super) async fn settled(&self) {

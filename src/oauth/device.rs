@@ -85,11 +85,12 @@ impl Desk {
         let mut pause = interval;
         let mut answer_was_lost = false;
         loop {
-            let next = Instant::now() + pause;
-            if next >= ends_at {
+            // A pause may be longer than any clock counts: both its parts come from the provider.
+            let next = Instant::now().checked_add(pause).filter(|next| *next < ends_at);
+            let Some(next) = next else {
                 sleep_until(ends_at).await;
                 return Err(too_late(grant));
-            }
+            };
             sleep_until(next).await;
             // Each poll on its own: whoever gives up ends the polls, but not the one under way.
             let shown = Shown::DeviceCode(Arc::clone(&device_code));

@@ -10,6 +10,7 @@ use crate::store::{Health, Store, StoreError, StoredGrant};
 /// What token requests need of a store: see [`Store`].
 pub(super) trait GrantStore: Send + Sync + fmt::Debug {
     fn load(&self, grant: &GrantId) -> Option<StoredGrant>;
+    fn list(&self) -> Vec<StoredGrant>;
     fn lease(&self, grant: &GrantId) -> Result<(), StoreError>;
     fn release(&self, grant: &GrantId);
     fn lose_answer(&self, grant: &GrantId);
@@ -24,6 +25,10 @@ pub(super) trait GrantStore: Send + Sync + fmt::Debug {
 impl GrantStore for Store {
     fn load(&self, grant: &GrantId) -> Option<StoredGrant> {
         Self::load(self, grant)
+    }
+
+    fn list(&self) -> Vec<StoredGrant> {
+        Self::list(self).into_iter().map(|(_, stored)| stored).collect()
     }
 
     fn lease(&self, grant: &GrantId) -> Result<(), StoreError> {
@@ -101,6 +106,14 @@ impl Ledger {
             }))
         })
         .await
+    }
+
+    /// All that is kept, whether the configuration names it or not.
+    ///
+    /// # Errors
+    /// When the program ends.
+    pub(super) async fn list(&self) -> Result<Vec<StoredGrant>, StoreError> {
+        self.call(|store| Ok(store.list())).await
     }
 
     /// As [`Store::lease`].

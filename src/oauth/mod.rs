@@ -331,7 +331,7 @@ impl Tokens {
         self.0.keep().await;
     }
 
-    /// Waits until the requests under way are over and what they brought is committed, 15 seconds
+    /// Waits until the requests under way are over and what they brought is committed, 17 seconds
     /// at most, lets none begin, and tries for the last time to write what is in memory alone. For
     /// the end of the program, which would lose a new refresh token otherwise.
     pub async fn settled(&self) {

@@ -150,6 +150,7 @@ pub(super) async fn metadata(State(endpoint): State<Arc<TokenEndpoint>>) -> Resp
     let issuer = endpoint.issuer();
     let methods =
         ["client_secret_post", "client_secret_basic", "private_key_jwt", "none"].as_slice();
+    let algorithms = ["PS256", "RS256"];
     Json(serde_json::json!({
         "issuer": issuer,
         "authorization_endpoint": format!("{issuer}/authorize"),
@@ -164,6 +165,9 @@ pub(super) async fn metadata(State(endpoint): State<Arc<TokenEndpoint>>) -> Resp
         "id_token_signing_alg_values_supported": ["RS256"],
         "token_endpoint_auth_methods_supported": methods,
         "revocation_endpoint_auth_methods_supported": methods,
+        // Due with private_key_jwt (RFC 8414 section 2).
+        "token_endpoint_auth_signing_alg_values_supported": algorithms,
+        "revocation_endpoint_auth_signing_alg_values_supported": algorithms,
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": true,
     }))

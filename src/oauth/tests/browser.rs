@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use oauth2::url::Url;
 
-use super::scene::{HOUR, Scene, alice, given, outage, refusal};
+use super::scene::{HOUR, SECOND, Scene, alice, given, outage, refusal};
 use super::*;
 
 const REDIRECT: &str = "http://localhost:41235";
@@ -191,6 +191,8 @@ async fn answer_of_another_issuer_changes_nothing() {
         assert_eq!(outcome.is_ok(), is_right, "{known:?} {tells} {told}");
         if let Err(error) = outcome {
             assert_eq!(error, RedirectError::Issuer.into());
+            let refusal = format!("error=access_denied&state=STATE{told}");
+            assert_eq!(answer(&scene, &refusal).await.unwrap_err(), error, "not theirs to say");
             assert_untouched(&scene);
         }
     }
@@ -265,7 +267,9 @@ async fn code_that_the_provider_does_not_take_changes_nothing() {
     assert!(error.to_string().contains("does not take the code (invalid_grant)"), "{error}");
     assert!(error.fix().contains("begin again"), "{}", error.fix());
     scene.fail(&outage());
-    assert_eq!(answer(&scene, GOOD).await.unwrap_err(), AuthorizeError::Token(outage()));
+    let error = answer(&scene, GOOD).await.unwrap_err();
+    let fix = "begin again; if that fails too, try again later".to_owned();
+    assert_eq!(error, AuthorizeError::Token(TokenError { fix, ..outage() }), "a code is used once");
     assert_eq!(scene.kept_token(), "refresh-0");
     assert_eq!(scene.kept().unwrap().refused, None, "the consent before is not the refused one");
     scene.give(HOUR);
@@ -312,25 +316,32 @@ async fn unticked_permission_is_named_and_none_at_all_is_not_kept() {
     assert_eq!(token.access_token.expose_secret(), "token-3", "the narrower token is not used");
 }
 
-/// The provider says that Mallory signed in, while these consents are kept: who of whom.
-async fn wrong_person(kept: &[(&str, Option<&str>)]) -> Vec<String> {
+/// A consent that is kept: of which account, by whom, and to which client.
+type Kept<'a> = (&'a str, Option<&'a str>, &'a str);
+
+/// A scene where Mallory signs in instead of Alice, whose own consent is kept.
+fn mallory_signs_in() -> Scene {
     let scene = scene(|_| {});
-    let mut alices = scene.kept().unwrap();
-    alices.user = Some(alice());
-    scene.put(&alices);
-    for (account, user) in kept {
-        let account = GrantId::Account(Username::parse(account).unwrap());
-        let user = user.map(|user| Username::parse(user).unwrap());
-        scene.put_for(&account, &crate::store::StoredGrant { user, ..alices.clone() });
-    }
+    scene.put(&crate::store::StoredGrant { user: Some(alice()), ..scene.kept().unwrap() });
     let mallory = Some(Username::parse("Mallory@contoso.com").unwrap());
     scene.say(move |number| Ok(grant::Answer { user: mallory.clone(), ..given(number, HOUR) }));
-    scene.events();
+    scene
+}
+
+/// Mallory signs in while these consents are kept besides Alice's.
+async fn wrong_person(kept: &[Kept<'_>]) -> Vec<String> {
+    let scene = mallory_signs_in();
+    for (account, user, client_id) in kept {
+        let account = GrantId::Account(Username::parse(account).unwrap());
+        let user = user.map(|user| Username::parse(user).unwrap());
+        let client_id = (*client_id).to_owned();
+        let alices = scene.kept().unwrap();
+        scene.put_for(&account, &crate::store::StoredGrant { user, client_id, ..alices });
+    }
     let error = answer(&scene, GOOD).await.unwrap_err();
     assert_eq!(error.to_string(), "Mallory@contoso.com consented, not alice@contoso.com");
     assert!(error.fix().contains("--as Mallory@contoso.com"), "{}", error.fix());
     assert_eq!(scene.kept_token(), "refresh-0");
-    scene.tokens.settled().await;
     scene.events()
 }
 
@@ -339,12 +350,65 @@ async fn consent_of_the_wrong_person_is_given_back_unless_they_have_one_that_is_
     let given_back = [r#"code "c0de""#, r#"revoke "refresh-1""#].map(str::to_owned).to_vec();
     let left = given_back[..1].to_vec();
     assert_eq!(wrong_person(&[]).await, given_back);
-    let bob = ("bob@contoso.com", Some("bob@contoso.com"));
+    let bob = ("bob@contoso.com", Some("bob@contoso.com"), "client");
     assert_eq!(wrong_person(&[bob]).await, given_back);
-    // At Google one token that is given back ends all of that person's for the client.
+    // At Google one token that is given back ends all of that person's for the project.
     let mallory = "mallory@contoso.com";
-    assert_eq!(wrong_person(&[(mallory, Some(mallory))]).await, left);
-    assert_eq!(wrong_person(&[(mallory, None)]).await, left, "it may be theirs");
+    assert_eq!(wrong_person(&[(mallory, Some(mallory), "client")]).await, left);
+    assert_eq!(wrong_person(&[(mallory, None, "client")]).await, left, "it may be theirs");
+    assert_eq!(wrong_person(&[(mallory, Some(mallory), "another")]).await, left);
+    // No configuration names this account now: it is theirs all the same.
+    assert_eq!(wrong_person(&[("shared@contoso.com", Some(mallory), "client")]).await, left);
+
+    let scene = mallory_signs_in();
+    let token_endpoint = "https://elsewhere.example/token".to_owned();
+    let elsewhere = crate::store::StoredGrant { token_endpoint, ..scene.kept().unwrap() };
+    let user = Some(Username::parse(mallory).unwrap());
+    let account = GrantId::Account(user.clone().unwrap());
+    scene.put_for(&account, &crate::store::StoredGrant { user, ..elsewhere });
+    answer(&scene, GOOD).await.unwrap_err();
+    assert_eq!(scene.events(), given_back, "another provider knows nothing of it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn code_is_redeemed_and_its_answer_kept_before_anybody_else_uses_the_grant() {
+    let scene = scene(|_| {});
+    scene.latency(5 * SECOND);
+    let asking = async {
+        tokio::time::sleep(SECOND).await;
+        scene.ask().await.unwrap()
+    };
+    let (authorized, _) = tokio::join!(answer(&scene, GOOD), asking);
+    authorized.unwrap();
+    let events = scene.events();
+    let first = [r#"code "c0de""#, "commit refresh-1", "lease", r#"request Some("refresh-1")"#];
+    assert_eq!(events[..4], first, "{events:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn code_is_not_redeemed_when_the_program_ends() {
+    let scene = scene(|_| {});
+    scene.tokens.settled().await;
+    let error = answer(&scene, GOOD).await.unwrap_err().to_string();
+    assert!(error.contains("mailbearer is ending"), "{error}");
+    assert_untouched(&scene);
+}
+
+#[tokio::test(start_paused = true)]
+async fn wrong_person_is_told_once_their_consent_is_given_back_and_nobody_waits_for_that() {
+    let scene = mallory_signs_in();
+    scene.latency(4 * SECOND);
+    let begun_at = Instant::now();
+    let telling = async {
+        answer(&scene, GOOD).await.unwrap_err();
+        begun_at.elapsed().as_secs()
+    };
+    let using = async {
+        tokio::time::sleep(5 * SECOND).await; // the consent is being given back until 8
+        scene.ask().await.unwrap();
+        begun_at.elapsed().as_secs()
+    };
+    assert_eq!(tokio::join!(telling, using), (8, 9), "one request at the provider each");
 }
 
 /// A grant at `stand_in` that can be consented to by browser.

@@ -35,9 +35,14 @@ async fn consent_is_kept_when_the_right_person_signed_in() {
 #[tokio::test(start_paused = true)]
 async fn consent_of_somebody_else_changes_nothing() {
     let scene = Scene::person();
+    let user = Some(super::scene::alice());
+    scene.put(&crate::store::StoredGrant { user, ..scene.kept().unwrap() });
     scene.ask().await.unwrap();
     signs_in(&scene, "mallory@contoso.com");
+    scene.events();
     let error = authorize(&scene, &["alice@contoso.com", "shared@contoso.com"]).await.unwrap_err();
+    // It may be in use where it comes from, so nothing is given back.
+    assert_eq!(scene.events(), [r#"request Some("pasted")"#]);
     assert_eq!(
         error.to_string(),
         "mallory@contoso.com consented, not alice@contoso.com or shared@contoso.com"
@@ -84,6 +89,21 @@ async fn consent_is_kept_when_the_command_is_broken_off() {
     timeout(SECOND, authorize(&scene, &[])).await.unwrap_err();
     scene.tokens.settled().await;
     assert_eq!(scene.kept_token(), "refresh-1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn refresh_token_that_is_brought_is_not_used_while_another_request_is_under_way() {
+    // It may be the very one that is kept, and used twice at once it would look stolen.
+    let scene = Scene::person();
+    scene.latency(5 * SECOND);
+    let authorizing = async {
+        advance(SECOND).await;
+        authorize(&scene, &[]).await.unwrap();
+    };
+    let (token, ()) = tokio::join!(scene.ask(), authorizing);
+    token.unwrap();
+    assert!(!scene.script.overlapped.load(std::sync::atomic::Ordering::SeqCst));
+    assert_eq!(scene.kept_token(), "refresh-2", "the one that was brought counts");
 }
 
 #[tokio::test(start_paused = true)]
@@ -167,4 +187,16 @@ async fn consent_ends_the_use_of_every_token_of_the_one_before() {
     let token = scene.token_for("another").await.unwrap();
     assert_eq!(token.access_token.expose_secret(), "token-3");
     assert_eq!(scene.requests()[2].refresh_token.as_deref(), Some("refresh-2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn consent_stays_when_the_way_to_give_it_changes() {
+    let scene = Scene::person();
+    let client = scene.grant.way.client().cloned().unwrap();
+    let by_device =
+        Grant { way: crate::provider::Way::DeviceCode(client), ..Grant::clone(&scene.grant) };
+    let token = scene.tokens.access_token(&Arc::new(by_device), &scopes()).await.unwrap();
+    assert_eq!(token.access_token.expose_secret(), "token-1");
+    assert_eq!(scene.requests()[0].refresh_token.as_deref(), Some("refresh-0"));
+    assert_eq!(scene.kept_token(), "refresh-1");
 }

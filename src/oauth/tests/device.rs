@@ -122,6 +122,21 @@ async fn device_ends_with_the_code_even_while_the_provider_is_out_of_reach() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn device_ends_with_the_code_when_it_is_told_to_wait_longer_than_any_clock_counts() {
+    let for_ever = Duration::from_secs(u64::MAX);
+    for (interval, seen) in [(for_ever, vec![]), (5 * SECOND, vec![5])] {
+        let scene = Scene::nobody();
+        scene.device(33 * SECOND, interval);
+        script(&scene, [busy(u64::MAX)]);
+        let begun_at = Instant::now();
+        let (outcome, polls) = run(&scene).await;
+        let error = outcome.unwrap_err();
+        assert!(error.to_string().contains("before it came to its end"), "{error}");
+        assert_eq!((polls, begun_at.elapsed().as_secs()), (seen, 33));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn device_stops_when_the_provider_says_something_definite() {
     for (poll, told) in [
         (says("expired_token"), "before it came to its end"),
@@ -138,6 +153,21 @@ async fn device_stops_when_the_provider_says_something_definite() {
         assert!(!error.fix().is_empty());
         assert_eq!((polls, scene.kept_token().as_str()), (vec![5, 10], "refresh-0"));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn device_polls_no_more_when_its_answer_is_of_no_use() {
+    let scene = Scene::person();
+    let reason = "its token is not of type Bearer";
+    scene.say(move |number| {
+        let issued = Err(TokenError::temporary("login.example", reason));
+        Ok(grant::Answer { issued, ..given(number, HOUR) })
+    });
+    let (outcome, polls) = run(&scene).await;
+    let error = outcome.unwrap_err();
+    assert!(error.to_string().contains(reason), "{error}");
+    assert!(error.fix().starts_with("begin again"), "{}", error.fix());
+    assert_eq!((polls, scene.kept_token().as_str()), (vec![5], "refresh-0"));
 }
 
 #[tokio::test(start_paused = true)]

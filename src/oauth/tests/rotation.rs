@@ -89,13 +89,26 @@ async fn shutdown_lets_no_request_begin_whose_turn_comes_then() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn shutdown_waits_fifteen_seconds_at_most() {
+async fn shutdown_waits_until_the_last_answer_in_time_is_written() {
+    let scene = Scene::person();
+    scene.latency(15 * SECOND);
+    let ending = async {
+        tokio::task::yield_now().await;
+        scene.tokens.settled().await;
+        scene.kept_token()
+    };
+    let (_, kept) = tokio::join!(scene.ask(), ending);
+    assert_eq!(kept, "refresh-1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_waits_seventeen_seconds_at_most() {
     let scene = Scene::person();
     scene.latency(HOUR);
     timeout(SECOND, scene.ask()).await.unwrap_err();
     let begun = Instant::now();
     scene.tokens.settled().await;
-    assert_eq!(begun.elapsed(), 15 * SECOND);
+    assert_eq!(begun.elapsed(), 17 * SECOND);
 }
 
 #[tokio::test(start_paused = true)]

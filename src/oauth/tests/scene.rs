@@ -125,7 +125,11 @@ impl Issuer for Script {
         let event = format!("revoke {:?}", refresh_token.expose_secret());
         self.events.lock().unwrap().push(event);
         let outcome = self.revocation.lock().unwrap().clone();
-        Box::pin(async move { outcome.map(|()| true) })
+        let latency = *self.latency.lock().unwrap();
+        Box::pin(async move {
+            sleep(latency).await;
+            outcome.map(|()| true)
+        })
     }
 }
 
@@ -150,6 +154,10 @@ impl Disk {
 impl GrantStore for Disk {
     fn load(&self, grant: &GrantId) -> Option<StoredGrant> {
         self.store.load(grant)
+    }
+
+    fn list(&self) -> Vec<StoredGrant> {
+        GrantStore::list(&self.store)
     }
 
     fn lease(&self, _grant: &GrantId) -> Result<(), StoreError> {
