@@ -92,7 +92,7 @@ impl Page {
         let desk = Arc::new(Desk {
             operator,
             sessions: Sessions::new()?,
-            turns: Semaphore::new(login::TURNS),
+            turns: Arc::new(Semaphore::new(login::TURNS)),
             shown: Shown::default(),
         });
         let front = watch::Sender::new(front(&desk, site));
@@ -129,7 +129,7 @@ struct Desk {
     operator: Operator,
     sessions: Sessions,
     /// How many admin tokens are looked at at once.
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
     /// What people were asked to do.
     shown: Shown,
 }

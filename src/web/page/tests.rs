@@ -247,6 +247,20 @@ async fn four_admin_tokens_are_looked_at_at_once_and_the_others_have_their_turn(
     assert!(began.elapsed() >= Duration::from_secs(3));
 }
 
+#[tokio::test(start_paused = true)]
+async fn guess_takes_its_second_when_the_browser_hangs_up() {
+    let mut scene = Scene::new(Some(ADMIN));
+    for _ in 0..login::TURNS {
+        let token = scene.form_token("/login").await;
+        let body = format!("form_token={token}&admin_token=wrong");
+        let gone = timeout(Duration::from_millis(100), scene.post("/login", &body)).await;
+        assert!(gone.is_err(), "a wrong token was answered at once");
+    }
+    let began = tokio::time::Instant::now();
+    assert_eq!(scene.show(ADMIN).await.status, 303);
+    assert!(began.elapsed() >= Duration::from_millis(500), "{:?}", began.elapsed());
+}
+
 #[tokio::test]
 async fn sessions_end_when_a_reload_brings_another_admin_token() {
     let mut scene = Scene::new(Some(ADMIN));
