@@ -50,6 +50,23 @@ impl Operator {
         Ok(if by_device { Method::Device } else { Method::Browser })
     }
 
+    /// In which ways a person can be asked on the page for the consent of the account `name`, as
+    /// far as that is known before its provider is asked.
+    ///
+    /// # Errors
+    /// When there is no such account, or its grant is no person's or another account's.
+    pub fn page_methods(&self, name: &Username) -> Result<Vec<Method>, OperatorError> {
+        let account = self.consenting(name)?;
+        let Grant { server, way, .. } = &*account.settings().grant;
+        let is_there = |endpoint: &Option<String>| server.is_discovered || endpoint.is_some();
+        let by_browser =
+            way.kind() == GrantKind::AuthorizationCode && is_there(&server.authorization_endpoint);
+        let by_device =
+            server.no_device_flow.is_none() && is_there(&server.device_authorization_endpoint);
+        let methods = [(Method::Browser, by_browser), (Method::Device, by_device)];
+        Ok(methods.into_iter().filter_map(|(method, is)| is.then_some(method)).collect())
+    }
+
     /// Asks for the consent of the account `name`; one of `users` may give it besides the account
     /// and its mailboxes. An answer to a listener of this process, or a code that is entered, ends
     /// it without more; see [`Self::consent_progress`].

@@ -116,6 +116,25 @@ impl ConsentError {
         }
         .to_owned()
     }
+
+    /// What to do for whoever reads it on the page.
+    pub(in crate::web) fn fix_on_page(&self) -> String {
+        match self {
+            Self::Flooded => "see which program of that machine sends them, and begin again",
+            Self::NoRelay { .. } | Self::NoPort(_) => {
+                "have the answer come to the page: write `web.public_url`"
+            }
+            Self::Unknown
+            | Self::TooMany
+            | Self::Replaced
+            | Self::BrokenOff
+            | Self::Outdated
+            | Self::Stopping
+            | Self::Expired
+            | Self::Pasted(_) => return self.fix(),
+        }
+        .to_owned()
+    }
 }
 
 impl From<PasteError> for OperatorError {

@@ -16,7 +16,7 @@ use axum::response::Response;
 use super::{Fields, Room, Visitor, carried_through, qr, see_other};
 use crate::names::Username;
 use crate::web::consents::{Begun, ConsentId, Method, Progress};
-use crate::web::html;
+use crate::web::html::{self, Place};
 use crate::web::operator::OperatorError;
 
 /// How soon a browser asks again how far a consent is.
@@ -168,7 +168,7 @@ pub(super) async fn show(
     };
     let unsaved = outcome.as_ref().ok().and_then(|kept| kept.unsaved.as_deref());
     let note = unsaved.map(|problem| html::rendered(&Unsaved { problem })).unwrap_or_default();
-    let (title, body) = html::ended(outcome.as_ref().map(|kept| &kept.it));
+    let (title, body) = html::ended(outcome.as_ref().map(|kept| &kept.it), Place::Page);
     let body = body + &note + "<p><a href=\"/\">Back to the accounts</a></p>";
     visitor.page(StatusCode::OK, title, &body)
 }

@@ -44,7 +44,7 @@ use self::consents::Shown;
 use self::door::{Door, Origins, Visit};
 use self::sessions::{Cookie, Sessions};
 use super::admin::AdminToken;
-use super::html::{self, Document, Referrer};
+use super::html::{self, Document, Place, Referrer};
 use super::http::{Ends, Front, serve_front};
 use super::operator::{Class, Operator, OperatorError};
 use crate::account::password::RandomError;
@@ -304,7 +304,8 @@ impl Visitor {
 
     /// A page that tells what went wrong.
     fn trouble(&self, title: &str, error: &OperatorError) -> Response {
-        let body = html::trouble(error) + "<p><a href=\"/\">Back to the accounts</a></p>";
+        let body =
+            html::trouble(error, Place::Page) + "<p><a href=\"/\">Back to the accounts</a></p>";
         self.page(status_of(error), title, &body)
     }
 }
