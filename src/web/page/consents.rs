@@ -222,3 +222,42 @@ fn asked(account: &Username, begun: &Begun) -> String {
 fn is_web(url: &str) -> bool {
     ["https://", "http://"].iter().any(|scheme| url.starts_with(scheme))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_but_a_web_address_is_a_link() {
+        let id = || ConsentId("0".repeat(32));
+        let begun = |url: &str| {
+            let by_browser = Begun::Browser {
+                id: id(),
+                authorize_url: url.to_owned(),
+                redirect_uri: "http://localhost:8587/oauth/callback".to_owned(),
+                register: String::new(),
+            };
+            let by_device = |complete: Option<&str>| Begun::Device {
+                id: id(),
+                verification_uri: url.to_owned(),
+                verification_uri_complete: complete.map(str::to_owned),
+                user_code: "ABCD".to_owned(),
+                expires_in: Duration::from_secs(900),
+            };
+            [by_browser, by_device(None), by_device(Some(url))]
+        };
+        let alice = Username::parse("alice@contoso.com").unwrap();
+        for (url, is_link) in [
+            ("https://login.example/a", true),
+            ("http://127.0.0.1:9/a", true),
+            ("javascript:alert(1)", false),
+            ("data:text/html,a", false),
+        ] {
+            for begun in begun(url) {
+                let shown = asked(&alice, &begun);
+                assert_eq!(shown.contains(&format!("href=\"{url}\"")), is_link, "{shown}");
+                assert!(shown.contains(url), "{shown}");
+            }
+        }
+    }
+}

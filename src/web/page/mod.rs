@@ -30,7 +30,7 @@ use axum::extract::{DefaultBodyLimit, FromRequest as _, Request, State};
 use axum::http::header::{ALLOW, LOCATION, SET_COOKIE};
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Form, Router};
 use ipnet::IpNet;
@@ -299,7 +299,7 @@ impl Visitor {
     ) -> Response {
         let signs_out = self.has_session.then_some(self.form_token.as_str());
         let document = Document { title, refresh, signs_out, has_home: self.is_signed_in, body };
-        html::answer(status, document.render(), Referrer::Own)
+        (status, Html(document.render())).into_response()
     }
 
     /// A page that tells what went wrong.
