@@ -260,6 +260,8 @@ impl App {
 
         self.serve_orders().await;
         self.sockets.close();
+        // While the control socket still tells whoever waits for them.
+        self.consents.stop();
         let page = self.page.take().map(|page| tokio::spawn(page.close()));
         self.drain().await;
         keeping.abort();

@@ -188,8 +188,8 @@ fn declined(grant: &Grant, said: &ProviderError) -> AuthorizeError {
     AuthorizeError::Denied {
         cause: format!("{host} says that the consent was declined ({said})"),
         fix: format!(
-            "agree when the provider asks; if its administrator blocks device codes, leave --device \
-             out or run {} with --paste",
+            "agree when the provider asks; if its administrator blocks device codes, consent by \
+             browser ({} with --paste, where there is none)",
             command(grant)
         ),
     }

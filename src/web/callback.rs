@@ -15,15 +15,16 @@ use std::time::Duration;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::html::{self, Referrer};
+use super::http;
 use super::operator::Operator;
-use super::{html, http};
 use crate::oauth::Redirected;
 use crate::provider::LoopbackRedirect;
 
@@ -123,15 +124,17 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     let outcome = shared.operator.answer_consent(query).await;
     let page = html::consent_ended(outcome.as_ref().map(|kept| &kept.it));
     let status = if outcome.is_ok() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
-    (status, headers("text/html; charset=utf-8"), page).into_response()
+    html::answer(status, page, Referrer::Nobody)
 }
 
 impl Shared {
     /// The query of the answer that is waited for, if `request` brings it.
     fn query_of<'r>(&self, request: &'r Request) -> Option<&'r str> {
-        // By another name it would be a page elsewhere whose name was led here (DNS rebinding).
+        // By another name it would be a page elsewhere whose name was led here (DNS rebinding). A
+        // target with a name of its own is for proxies.
         let hosts: Vec<_> = request.headers().get_all(header::HOST).iter().collect();
         let is_ours = matches!(hosts[..], [host] if host.as_bytes() == self.host.as_bytes());
+        let is_ours = is_ours && request.uri().authority().is_none();
         if !is_ours || request.method() != Method::GET || request.uri().path() != "/" {
             return None;
         }
@@ -143,22 +146,6 @@ impl Shared {
 }
 
 fn nothing_here() -> Response {
-    let headers = headers("text/plain; charset=utf-8");
-    (StatusCode::NOT_FOUND, headers, "nothing waits here for this\n").into_response()
-}
-
-/// No other site is told the address, which holds a code; nobody stores or frames the page.
-fn headers(content_type: &'static str) -> HeaderMap {
-    let headers: [(HeaderName, &'static str); 5] = [
-        (header::CONTENT_TYPE, content_type),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
-             frame-ancestors 'none'",
-        ),
-    ];
-    headers.into_iter().map(|(name, value)| (name, HeaderValue::from_static(value))).collect()
+    let nothing = (StatusCode::NOT_FOUND, "nothing waits here for this\n").into_response();
+    html::guarded(nothing, Referrer::Nobody)
 }

@@ -21,6 +21,7 @@ use aws_lc_rs::rand;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 pub use self::error::{ConsentError, PasteError};
 use super::operator::{Obtained, Operator, OperatorError};
@@ -47,6 +48,8 @@ pub struct Consents(Arc<Inner>);
 struct Inner {
     /// `web.public_url`, which a reload may change.
     public_url: Mutex<Option<String>>,
+    /// Whether the relay stops.
+    stop: CancellationToken,
     /// In the order in which they were begun.
     known: Mutex<Vec<Pending>>,
 }
@@ -169,13 +172,26 @@ struct Carried {
 impl Consents {
     /// None yet; the page is reached at `public_url`, if it is.
     pub fn new(public_url: Option<String>) -> Self {
-        Self(Arc::new(Inner { public_url: Mutex::new(public_url), known: Mutex::default() }))
+        Self(Arc::new(Inner {
+            public_url: Mutex::new(public_url),
+            stop: CancellationToken::new(),
+            known: Mutex::default(),
+        }))
     }
 
     /// Says that the page is reached at `public_url` from now on, if it is. Answers to what was
     /// asked before come to where they were asked to.
     pub fn move_to(&self, public_url: Option<String>) {
         *self.0.public_url.lock().unwrap_or_else(PoisonError::into_inner) = public_url;
+    }
+
+    /// Ends those that wait for a person, and begins no more.
+    pub fn stop(&self) {
+        self.0.stop.cancel();
+    }
+
+    async fn stopped(&self) {
+        self.0.stop.cancelled().await;
     }
 
     /// Where the page is reached.
@@ -194,6 +210,9 @@ impl Consents {
         account: Username,
         redirect: Option<Redirect>,
     ) -> Result<Carried, ConsentError> {
+        if self.0.stop.is_cancelled() {
+            return Err(ConsentError::Stopping);
+        }
         let mut known = self.lock();
         for before in known.iter_mut().filter(|pending| pending.account == account) {
             before.drop_by(ConsentError::Replaced);
@@ -218,14 +237,16 @@ impl Consents {
         known.iter_mut().find(|pending| pending.id == *id).map(what).ok_or(ConsentError::Unknown)
     }
 
-    /// Hands an answer to the one that it belongs to, and that has none yet.
+    /// Hands an answer to the one that it belongs to. One that has come to its end takes none: a
+    /// browser that loads the page again hears once more what came of it.
     fn deliver(&self, redirected: Redirected) -> Result<watch::Receiver<Stage>, RedirectError> {
         let state = redirected.state().ok_or(RedirectError::Foreign)?.to_owned();
         let mut known = self.lock();
         let pending = known.iter_mut().find(|pending| pending.has_state(&state));
         let pending = pending.ok_or(RedirectError::Foreign)?;
-        let end = pending.end.take().ok_or(RedirectError::Foreign)?;
-        end.send(End::Answer(redirected)).map_err(|_| RedirectError::Foreign)?;
+        if let Some(end) = pending.end.take() {
+            let _ = end.send(End::Answer(redirected)); // it may have ended just now
+        }
         Ok(pending.stage.clone())
     }
 }
@@ -293,7 +314,8 @@ impl Operator {
 
     /// Takes the answer of a provider: `query` is what stands behind the question mark of the
     /// address that the browser was sent to. Whatever comes of it is the end of the consent, and
-    /// told to whoever waits for that as well. An answer to nothing changes nothing.
+    /// told to whoever waits for that as well. The first one counts; an answer to nothing changes
+    /// nothing.
     ///
     /// # Errors
     /// When the answer belongs to no consent, or nothing was kept.
@@ -310,20 +332,14 @@ impl Operator {
     /// # Errors
     /// When there is no such consent, this is not its answer, or nothing was kept.
     pub async fn answer_by_paste(&self, id: &ConsentId, pasted: &str) -> Outcome {
-        let (redirect, mut stage) = self.consents.with(id, |pending| {
-            let stage = pending.end.is_none().then(|| pending.stage.clone());
-            (pending.redirect.clone(), stage)
-        })?;
+        let redirect = self.consents.with(id, |pending| pending.redirect.clone())?;
         let Redirect { uri, state } = redirect.ok_or(ConsentError::Unknown)?;
         let query = pasted::query(pasted, &uri)?;
         let redirected = Redirected::parse(&query).map_err(|_| PasteError::NoAnswer)?;
         if redirected.state() != Some(&state) {
             return Err(PasteError::Foreign.into());
         }
-        match &mut stage {
-            Some(stage) => outcome(stage).await,
-            None => self.answer_consent(&query).await,
-        }
+        self.answer_consent(&query).await
     }
 
     /// Ends the consent `id` if the person has not answered yet; gives what came of it.

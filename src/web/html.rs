@@ -143,9 +143,18 @@ pub(crate) fn guarded(mut response: Response, referrer: Referrer) -> Response {
     response
 }
 
-/// The page at the end of a consent, for whoever has no other page.
+/// Where somebody reads what came of a consent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// On the page, which has buttons.
+    Page,
+    /// Behind the redirect of a command, which has options.
+    Command,
+}
+
+/// The page at the end of a consent that a command waits for.
 pub(crate) fn consent_ended(outcome: Result<&Kept, &OperatorError>) -> String {
-    let (title, body) = ended(outcome);
+    let (title, body) = ended(outcome, Place::Command);
     Document { title, refresh: None, signs_out: None, has_home: false, body: &body }.render()
 }
 
@@ -158,7 +167,7 @@ pub(crate) fn consent_ended(outcome: Result<&Kept, &OperatorError>) -> String {
 <ul>{% for scope in missing %}<li><code>{{ scope }}</code></li>{% endfor %}</ul>
 <p>What needs it will be refused. Consent once more and leave every box ticked, or let an administrator grant it.</p></div>
 {% else %}<p>Nothing has to be started again: the mail client signs in with its local password.</p>
-{% endif %}<p>To see the account's state: <code>mailbearer accounts</code>. This window can be closed.</p>
+{% endif %}<p>{% if place == Place::Command %}To see the account's state: <code>mailbearer accounts</code>. {% endif %}This window can be closed.</p>
 </section>
 "#
 )]
@@ -166,6 +175,7 @@ struct Done<'a> {
     account: &'a str,
     user: Option<&'a str>,
     missing: &'a [String],
+    place: Place,
 }
 
 #[derive(Template)]
@@ -183,20 +193,27 @@ struct Trouble {
 }
 
 /// Title and body of the page at the end of a consent.
-pub(super) fn ended(outcome: Result<&Kept, &OperatorError>) -> (&'static str, String) {
+pub(super) fn ended(
+    outcome: Result<&Kept, &OperatorError>,
+    place: Place,
+) -> (&'static str, String) {
     match outcome {
         Ok(Kept { account, user, missing }) => {
             let user = user.as_ref().map(|user| user.as_str());
-            let done = Done { account: account.as_str(), user, missing };
+            let done = Done { account: account.as_str(), user, missing, place };
             ("Consent is given", rendered(&done))
         }
-        Err(error) => ("No consent was kept", trouble(error)),
+        Err(error) => ("No consent was kept", trouble(error, place)),
     }
 }
 
 /// What went wrong and what to do, in HTML.
-pub(super) fn trouble(error: &OperatorError) -> String {
-    rendered(&Trouble { cause: error.to_string(), fix: error.fix() })
+pub(super) fn trouble(error: &OperatorError, place: Place) -> String {
+    let fix = match place {
+        Place::Page => error.fix_on_page(),
+        Place::Command => error.fix(),
+    };
+    rendered(&Trouble { cause: error.to_string(), fix })
 }
 
 #[cfg(test)]
@@ -204,6 +221,7 @@ mod tests {
     use super::*;
     use crate::names::Username;
     use crate::oauth::AuthorizeError;
+    use crate::web::consents::ConsentError;
 
     fn user(name: &str) -> Username {
         Username::parse(name).unwrap()
@@ -241,6 +259,28 @@ mod tests {
         let page = consent_ended(Err(&error));
         assert!(page.contains("mallory@contoso.com consented, not alice@contoso.com"));
         assert!(page.contains(&format!("What to do: {}.", error.fix())));
+    }
+
+    #[test]
+    fn page_names_its_own_buttons_and_no_commands() {
+        let [alice, bob] = [user("alice@contoso.com"), user("bob@contoso.com")];
+        let as_bob = OperatorError::WrongUser { user: bob.clone(), expected: alice.to_string() };
+        let of_bob = OperatorError::ConsentOfAnother { account: alice.clone(), owner: bob };
+        let unknown = OperatorError::NoSuchAccount { name: alice, near: None };
+        for (error, told) in [
+            (as_bob, "enter bob@contoso.com under"),
+            (of_bob, "consent for bob@contoso.com instead"),
+            (unknown, "the accounts there are"),
+            (ConsentError::Flooded.into(), "begin again"),
+            (ConsentError::NoPort("none".to_owned()).into(), "web.public_url"),
+            (OperatorError::BrokenOff, "log"),
+        ] {
+            let (_, body) = ended(Err(&error), Place::Page);
+            assert!(body.contains(told), "{body}");
+            assert!(!body.contains("mailbearer a") && !body.contains("--"), "{body}");
+        }
+        let kept = Kept { account: user("alice@contoso.com"), user: None, missing: Vec::new() };
+        assert!(!ended(Ok(&kept), Place::Page).1.contains("mailbearer accounts"));
     }
 
     #[test]

@@ -193,6 +193,22 @@ async fn second_consent_of_an_account_ends_the_first() {
 }
 
 #[tokio::test]
+async fn relay_that_shuts_down_tells_whoever_waits_to_try_again() {
+    let rig = Rig::start().await;
+    let relay = rig.serve().await;
+    let mut running = rig.authorize(&[ALICE, "--json"]);
+    running.object().await;
+    let mut device = rig.authorize(&[BOB, "--json", "--device"]);
+    device.object().await;
+    relay.ended().await;
+    for running in [running, device] {
+        let end = running.end().await;
+        assert_eq!((end.code, end.stdout.len()), (Some(75), 0), "{end:?}");
+        assert!(end.stderr.contains("the relay is shutting down"), "{}", end.stderr);
+    }
+}
+
+#[tokio::test]
 async fn relay_that_ends_takes_its_consents_with_it_and_that_is_told() {
     let rig = Rig::start().await;
     let relay = rig.serve().await;

@@ -5,6 +5,7 @@
 mod browser;
 mod device;
 mod listener;
+mod page;
 mod paste;
 mod rig;
 #[path = "../support/mod.rs"]

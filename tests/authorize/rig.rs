@@ -90,6 +90,12 @@ impl Rig {
         command
     }
 
+    /// Rewrites the file.
+    pub(crate) fn rewrite(&self, change: impl FnOnce(String) -> String) {
+        let text = std::fs::read_to_string(&self.file).unwrap();
+        std::fs::write(&self.file, change(text)).unwrap();
+    }
+
     /// Starts `authorize`.
     pub(crate) fn authorize(&self, args: &[&str]) -> Running {
         Running::start(self.program().arg("authorize").args(args))

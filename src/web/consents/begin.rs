@@ -22,6 +22,8 @@ struct Wish {
     account: Username,
     grant: Arc<Grant>,
     scopes: Vec<String>,
+    /// Who may consent besides the account and its mailboxes.
+    users: Vec<Username>,
     /// Who may consent.
     expected: Vec<Username>,
     /// Who probably does.
@@ -46,6 +48,23 @@ impl Operator {
         let account = self.consenting(name)?;
         let by_device = account.settings().grant.kind() == GrantKind::DeviceCode;
         Ok(if by_device { Method::Device } else { Method::Browser })
+    }
+
+    /// In which ways a person can be asked on the page for the consent of the account `name`, as
+    /// far as that is known before its provider is asked.
+    ///
+    /// # Errors
+    /// When there is no such account, or its grant is no person's or another account's.
+    pub fn page_methods(&self, name: &Username) -> Result<Vec<Method>, OperatorError> {
+        let account = self.consenting(name)?;
+        let Grant { server, way, .. } = &*account.settings().grant;
+        let is_there = |endpoint: &Option<String>| server.is_discovered || endpoint.is_some();
+        let by_browser =
+            way.kind() == GrantKind::AuthorizationCode && is_there(&server.authorization_endpoint);
+        let by_device =
+            server.no_device_flow.is_none() && is_there(&server.device_authorization_endpoint);
+        let methods = [(Method::Browser, by_browser), (Method::Device, by_device)];
+        Ok(methods.into_iter().filter_map(|(method, is)| is.then_some(method)).collect())
     }
 
     /// Asks for the consent of the account `name`; one of `users` may give it besides the account
@@ -155,6 +174,8 @@ impl Operator {
         };
         let end = async {
             tokio::select! {
+                biased;
+                reason = self.called_off(&wish) => End::Drop(reason),
                 end = end => end.unwrap_or(End::Drop(ConsentError::BrokenOff)),
                 () = flooded => End::Drop(ConsentError::Flooded),
             }
@@ -185,6 +206,7 @@ impl Operator {
             authorized = self.tokens.await_device(grant, scopes, request, expected) => {
                 self.kept(&wish.account, authorized).await
             }
+            reason = self.called_off(&wish) => Err(reason.into()),
             end = end => Err(match end {
                 Ok(End::Drop(reason)) => reason,
                 // No answer belongs to it.
@@ -194,6 +216,34 @@ impl Operator {
         };
         tell(&wish.account, &outcome);
         stage.send_replace(Stage::Ended(outcome));
+    }
+
+    /// Waits until the relay stops, or a reload takes away what `wish` asks for; gives the reason.
+    async fn called_off(&self, wish: &Wish) -> ConsentError {
+        let outdated = async {
+            let mut directory = self.directory.clone();
+            while self.would_still_ask(wish) {
+                // Nobody changes the accounts of a command.
+                if directory.changed().await.is_err() {
+                    std::future::pending().await
+                }
+            }
+        };
+        tokio::select! {
+            () = self.consents.stopped() => ConsentError::Stopping,
+            () = outdated => ConsentError::Outdated,
+        }
+    }
+
+    /// Whether the same would be asked of the same people by the file as it is now.
+    fn would_still_ask(&self, wish: &Wish) -> bool {
+        self.consenting(&wish.account).is_ok_and(|account| {
+            let now = Wish::new(&account, wish.users.clone());
+            now.grant.way.is_same_as(&wish.grant.way)
+                && now.grant.server == wish.grant.server
+                && now.scopes == wish.scopes
+                && now.expected == wish.expected
+        })
     }
 
     /// What is told of `authorized`, which `account` has now.
@@ -218,12 +268,13 @@ impl Wish {
         // Whoever was named for this consent is more likely than the account, which may be a
         // shared mailbox or a short name.
         let hint = users.first().filter(is_address).cloned();
-        let expected = expected(account, users);
+        let expected = expected(account, users.clone());
         let hint = hint.or_else(|| expected.iter().find(is_address).cloned());
         Self {
             account: account.name().clone(),
             grant: Arc::clone(&settings.grant),
             scopes,
+            users,
             expected,
             hint: hint.unwrap_or_else(|| account.name().clone()),
         }

@@ -17,6 +17,12 @@ pub enum ConsentError {
     /// Whoever began it does not want it any more.
     #[error("the consent was broken off before it was answered")]
     BrokenOff,
+    /// A reload took the account away, or changed what its consent is for.
+    #[error("the account was changed or removed in the file while its consent was waited for")]
+    Outdated,
+    /// The relay ends.
+    #[error("the relay is shutting down")]
+    Stopping,
     /// No answer came in time.
     #[error("no answer came within 10 minutes: nothing is kept")]
     Expired,
@@ -67,11 +73,12 @@ impl ConsentError {
     /// How a command ends that meets it.
     pub(in crate::web) fn class(&self) -> Class {
         match self {
-            Self::TooMany => Class::TryLater,
+            Self::TooMany | Self::Stopping => Class::TryLater,
             Self::Pasted(_) => Class::Usage,
             Self::Unknown
             | Self::Replaced
             | Self::BrokenOff
+            | Self::Outdated
             | Self::Expired
             | Self::Flooded
             | Self::NoRelay { .. }
@@ -82,7 +89,8 @@ impl ConsentError {
     /// What to do, in a clause; empty where the error says it.
     pub(in crate::web) fn fix(&self) -> String {
         match self {
-            Self::Unknown | Self::Expired => "begin again",
+            Self::Unknown | Self::Outdated | Self::Expired => "begin again",
+            Self::Stopping => "begin again once it runs",
             Self::TooMany => "try again in some minutes",
             Self::Replaced => "finish that one, or begin again",
             Self::BrokenOff => "",
@@ -105,6 +113,25 @@ impl ConsentError {
             Self::Pasted(PasteError::Foreign) => {
                 "open the address that was printed last, sign in, and copy the address line then"
             }
+        }
+        .to_owned()
+    }
+
+    /// What to do for whoever reads it on the page.
+    pub(in crate::web) fn fix_on_page(&self) -> String {
+        match self {
+            Self::Flooded => "see which program of that machine sends them, and begin again",
+            Self::NoRelay { .. } | Self::NoPort(_) => {
+                "have the answer come to the page: write `web.public_url`"
+            }
+            Self::Unknown
+            | Self::TooMany
+            | Self::Replaced
+            | Self::BrokenOff
+            | Self::Outdated
+            | Self::Stopping
+            | Self::Expired
+            | Self::Pasted(_) => return self.fix(),
         }
         .to_owned()
     }

@@ -10,7 +10,7 @@ const LEN_MAX: usize = 32 * 1024;
 
 /// The query of `pasted`, which must be an address at `redirect_uri`.
 pub(super) fn query(pasted: &str, redirect_uri: &str) -> Result<String, PasteError> {
-    let pasted = pasted.trim();
+    let pasted = bare(pasted.trim());
     if pasted.len() > LEN_MAX {
         return Err(PasteError::TooLong);
     }
@@ -25,6 +25,14 @@ pub(super) fn query(pasted: &str, redirect_uri: &str) -> Result<String, PasteErr
     Ok(url.query().ok_or(PasteError::NoAnswer)?.to_owned())
 }
 
+/// What stands in the quotes or angle brackets that chats and shells put around an address, none
+/// of which begins with one of these.
+fn bare(pasted: &str) -> &str {
+    let pairs = [('"', '"'), ('\'', '\''), ('<', '>')];
+    let inner = |(open, close)| pasted.strip_prefix(open)?.strip_suffix(close);
+    pairs.into_iter().find_map(inner).unwrap_or(pasted)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,6 +44,8 @@ mod tests {
         for (pasted, uri) in [
             ("http://localhost:50123/?code=a%20b&state=c", LOCALHOST),
             ("  http://LOCALHOST:50123?code=a%20b&state=c#fragment\r\n", LOCALHOST),
+            ("\"http://localhost:50123/?code=a%20b&state=c\"", LOCALHOST),
+            (" <http://localhost:50123/?code=a%20b&state=c>\n", LOCALHOST),
             ("http://127.0.0.1:50123/?code=a%20b&state=c", "http://127.0.0.1:50123/"),
             (
                 "https://mail.example/oauth/callback?code=a%20b&state=c",
@@ -67,6 +77,8 @@ mod tests {
             "http://127.0.0.1:50123/?code=a&state=c",
             "http://localhost:50123/callback?code=a&state=c",
             "http://person@localhost:50123/?code=a&state=c",
+            "http://localhost:50123/%00?code=a&state=c",
+            "http://localhost:50123\\@evil.example/?code=a&state=c",
             "http://localhost:50123@evil.example/?code=a&state=c",
             "https://login.example/authorize?client_id=a&state=c",
         ] {

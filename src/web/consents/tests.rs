@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::account::AccountSettings;
+use crate::account::directory::Directory;
 use crate::provider::{Grant, GrantId, LoopbackRedirect};
 use crate::web::control::tests::{accounts, operator};
 use crate::web::operator::{Class, Serving};
@@ -80,7 +81,7 @@ async fn consent_ends_when_nobody_answers_for_ten_minutes() {
     tokio::time::advance(Duration::from_secs(1)).await;
     assert_eq!(ended(&operator, &asked.id).await, ConsentError::Expired.into());
     let late = operator.answer_consent(&format!("code=c&state={}", asked.state())).await;
-    assert_eq!(late, Err(AuthorizeError::Redirect(RedirectError::Foreign).into()));
+    assert_eq!(late, Err(ConsentError::Expired.into()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -123,6 +124,55 @@ async fn consent_is_refused_while_64_wait_and_has_room_once_one_has_ended() {
 }
 
 #[tokio::test]
+async fn consent_ends_when_a_reload_changes_or_removes_what_it_was_asked_for() {
+    let with_mailbox = |mailbox: &str| {
+        let mut account = of_person(ALICE);
+        account.mailbox.submission = Some(name(mailbox));
+        account
+    };
+    let of_client = |secret: &str| {
+        let mut account = of_person(ALICE);
+        let mut grant = Grant::of_person(ALICE).at(secret);
+        grant.server.authorization_endpoint = Some("https://login.example/authorize".to_owned());
+        account.grant = Arc::new(grant);
+        account
+    };
+    let bob = || of_person("bob@contoso.com");
+    for (changed, ends) in [
+        (vec![of_person(ALICE), bob()], false),
+        (vec![bob()], true),
+        (Vec::new(), true),
+        (vec![of_client("http://127.0.0.1:9/other")], true),
+        (vec![with_mailbox("shared@contoso.com")], true),
+    ] {
+        let (directory, accounts) =
+            watch::channel(Arc::new(Directory::new(vec![of_person(ALICE)])));
+        let operator = Operator { directory: accounts, ..alice() };
+        let asked = begin(&operator, ALICE, Method::Paste).await.unwrap();
+        directory.send_replace(Arc::new(Directory::new(changed)));
+        if ends {
+            assert_eq!(ended(&operator, &asked.id).await, ConsentError::Outdated.into());
+        } else {
+            assert!(waits(&operator, &asked.id).await);
+        }
+        let pasted = format!("{}?code=c&state={}", asked.redirect_uri, asked.state());
+        let error = operator.answer_by_paste(&asked.id, &pasted).await.unwrap_err();
+        assert_eq!(error == ConsentError::Outdated.into(), ends, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn consents_end_with_the_relay_and_none_is_begun_after_that() {
+    let operator = alice();
+    let asked = begin(&operator, ALICE, Method::Browser).await.unwrap();
+    operator.consents.stop();
+    let error = ended(&operator, &asked.id).await;
+    assert_eq!((&error, error.class()), (&ConsentError::Stopping.into(), Class::TryLater));
+    let refused = begin(&operator, ALICE, Method::Browser).await.map(|_| ()).unwrap_err();
+    assert_eq!(refused, error);
+}
+
+#[tokio::test]
 async fn answer_that_belongs_to_nothing_changes_nothing() {
     let operator = alice();
     let asked = begin(&operator, ALICE, Method::Browser).await.unwrap();
@@ -152,8 +202,13 @@ async fn answer_counts_once_whichever_way_it_comes() {
     let denied = operator.answer_consent(&query).await.unwrap_err();
     assert!(matches!(denied, OperatorError::Consent(AuthorizeError::Denied { .. })), "{denied:?}");
     assert_eq!(ended(&operator, &asked.id).await, denied, "whoever waits hears the same");
-    let again = operator.answer_consent(&query).await;
-    assert_eq!(again, Err(AuthorizeError::Redirect(RedirectError::Foreign).into()));
+    for again in [query.clone(), format!("code=another&state={}", asked.state())] {
+        assert_eq!(
+            operator.answer_consent(&again).await,
+            Err(denied.clone()),
+            "nothing is redeemed"
+        );
+    }
     let pasted = format!("{}?{query}", asked.redirect_uri);
     assert_eq!(operator.answer_by_paste(&asked.id, &pasted).await, Err(denied));
 }

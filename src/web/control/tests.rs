@@ -145,6 +145,10 @@ async fn accounts_are_objects_with_stable_names() {
             "user",
         ]
     );
+    let told = include_str!("../../../docs/operation.md");
+    for key in keys {
+        assert!(told.contains(&format!("`{key}`")), "docs/operation.md tells nothing of {key}");
+    }
     assert_eq!(rows[0]["grant"], "authorization-code");
     assert_eq!(rows[0]["credential_ends_at"], Value::Null);
 }

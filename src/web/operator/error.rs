@@ -174,6 +174,34 @@ impl OperatorError {
             }
         }
     }
+
+    /// What to do for whoever reads it on the page, in a clause; empty where the error says it.
+    pub fn fix_on_page(&self) -> String {
+        match self {
+            Self::NoSuchAccount { .. } => "go back to see the accounts there are".to_owned(),
+            Self::NoConsent { .. } => "its state stands among the accounts".to_owned(),
+            Self::ConsentOfAnother { owner, .. } => format!("consent for {owner} instead"),
+            Self::WrongUser { user, .. } => format!(
+                "have the right person sign in, or, if this is the one, consent again and enter \
+                 {user} under \"Somebody else signs in\""
+            ),
+            Self::Consenting(error) => error.fix_on_page(),
+            Self::BrokenOff => {
+                "see mailbearer's log and the account's state before repeating it".to_owned()
+            }
+            Self::Malformed(_)
+            | Self::Name(_)
+            | Self::NoSuchPassword { .. }
+            | Self::Token(_)
+            | Self::Consent(_)
+            | Self::NotKept { .. }
+            | Self::Password(_)
+            | Self::Random(_)
+            | Self::Store(_)
+            | Self::NotServing
+            | Self::Reload(_) => self.fix(),
+        }
+    }
 }
 
 impl From<AuthorizeError> for OperatorError {

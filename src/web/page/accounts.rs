@@ -7,10 +7,13 @@ use axum::http::StatusCode;
 use axum::response::Response;
 
 use super::{Room, Visitor};
-use crate::provider::GrantKind;
-use crate::web::accounts::AccountRow;
+use crate::names::Username;
+use crate::oauth::ErrorKind;
+use crate::web::accounts::{AccountRow, LastError};
+use crate::web::consents::Method;
 use crate::web::html;
 use crate::web::moment::Moment;
+use crate::web::operator::{Operator, OperatorError};
 
 #[derive(Template)]
 #[template(
@@ -20,12 +23,14 @@ use crate::web::moment::Moment;
 <dl>
 <dt>Provider</dt><dd>{{ account.row.provider }}</dd>
 <dt>Grant</dt><dd>{{ account.row.grant }}</dd>
-{% if let Some(user) = account.row.user %}<dt>Consent of</dt><dd>{{ user }}</dd>
+{% if let Some(owner) = account.owner %}<dt>Uses the consent of</dt><dd>{{ owner }}</dd>
+{% endif %}{% if let Some(user) = account.row.user %}<dt>Consent of</dt><dd>{{ user }}</dd>
 {% endif %}{% for (what, when) in account.moments() %}<dt>{{ what }}</dt><dd>{{ when }}</dd>
 {% endfor %}</dl>
-{% if let Some(error) = account.row.last_error %}<div class="trouble">
+{% if account.row.untried %}<p class="dim">Nobody has tried mailbearer's settings for this provider there.</p>
+{% endif %}{% if let Some(error) = account.row.last_error %}<div class="trouble">
 <p><strong>Last error:</strong> {{ error.cause }}</p>
-<p><strong>What to do:</strong> {{ error.fix }}</p>
+<p><strong>What to do:</strong> {{ account.fix(error) }}</p>
 {% if let Some(id) = error.trace_id %}<p class="dim">Trace id {{ id }}</p>
 {% endif %}{% if let Some(id) = error.correlation_id %}<p class="dim">Correlation id {{ id }}</p>
 {% endif %}</div>
@@ -33,7 +38,8 @@ use crate::web::moment::Moment;
 {% endif %}{% if account.takes_consent() %}<form method="post">
 <input type="hidden" name="form_token" value="{{ form_token }}">
 <div class="acts">{% if account.by_browser() %}<button formaction="{{ account.path }}/authorize">{{ account.verb() }} by browser</button>
-{% endif %}<button formaction="{{ account.path }}/device"{% if account.by_browser() %} class="plain"{% endif %}>{{ account.verb() }} by code on another device</button></div>
+{% endif %}{% if account.by_device() %}<button formaction="{{ account.path }}/device"{% if account.by_browser() %} class="plain"{% endif %}>{{ account.verb() }} by code on another device</button>
+{% endif %}</div>
 <details><summary>Somebody else signs in</summary>
 <label for="as-{{ loop.index }}">Who may sign in besides {{ account.row.account }}</label>
 <input id="as-{{ loop.index }}" name="as" autocomplete="off" spellcheck="false"></details>
@@ -51,12 +57,23 @@ struct Account {
     row: AccountRow,
     /// Where its forms lead.
     path: String,
+    /// How its person can be asked.
+    methods: Vec<Method>,
+    /// Whose consent it uses, if another account's.
+    owner: Option<Username>,
 }
 
 impl Account {
-    fn new(row: AccountRow) -> Self {
+    fn new(row: AccountRow, operator: &Operator) -> Self {
         let path = format!("/accounts/{}", encoded(&row.account));
-        Self { row, path }
+        // Nobody consents for a wildcard, which is no name.
+        let name = Username::parse(&row.account).ok();
+        let (methods, owner) = match name.map(|name| operator.page_methods(&name)) {
+            Some(Ok(methods)) => (methods, None),
+            Some(Err(OperatorError::ConsentOfAnother { owner, .. })) => (Vec::new(), Some(owner)),
+            Some(Err(_)) | None => (Vec::new(), None),
+        };
+        Self { row, path, methods, owner }
     }
 
     /// The class of the style that its token's state has.
@@ -69,11 +86,25 @@ impl Account {
     }
 
     fn by_browser(&self) -> bool {
-        self.row.grant == GrantKind::AuthorizationCode.name()
+        self.methods.contains(&Method::Browser)
+    }
+
+    fn by_device(&self) -> bool {
+        self.methods.contains(&Method::Device)
     }
 
     fn takes_consent(&self) -> bool {
-        self.by_browser() || self.row.grant == GrantKind::DeviceCode.name()
+        !self.methods.is_empty()
+    }
+
+    /// What to do about `error`, where the page may have a button for it.
+    fn fix(&self, error: &LastError) -> String {
+        match &self.owner {
+            _ if error.kind != ErrorKind::Consent.name() => error.fix.clone(),
+            Some(owner) => format!("consent again for {owner}"),
+            None if self.takes_consent() => "consent again".to_owned(),
+            None => error.fix.clone(),
+        }
     }
 
     fn verb(&self) -> &'static str {
@@ -83,12 +114,14 @@ impl Account {
     /// What is known of times.
     fn moments(&self) -> Vec<(&'static str, String)> {
         let row = &self.row;
+        let is_of_disuse = row.dies_of.as_deref() == Some("disuse");
+        let dies = if is_of_disuse { "Dies unused on" } else { "Dies on" };
         let day = |moment: Option<Moment>| moment.map(Moment::day);
         [
             ("Consented on", day(row.consented_at)),
             ("Last renewed on", day(row.refreshed_at)),
             ("Access token ends", row.access_token_ends_at.map(String::from)),
-            ("Dies unused on", day(row.dies_at)),
+            (dies, day(row.dies_at)),
             ("Credential ends on", day(row.credential_ends_at)),
         ]
         .into_iter()
@@ -102,9 +135,10 @@ pub(super) async fn show(
     State(room): State<Room>,
     Extension(visitor): Extension<Visitor>,
 ) -> Response {
-    match room.desk.operator.accounts().await {
+    let operator = &room.desk.operator;
+    match operator.accounts().await {
         Ok(rows) => {
-            let accounts = rows.into_iter().map(Account::new).collect();
+            let accounts = rows.into_iter().map(|row| Account::new(row, operator)).collect();
             let page = Accounts { accounts, form_token: &visitor.form_token };
             visitor.page(StatusCode::OK, "Accounts", &html::rendered(&page))
         }

@@ -16,7 +16,7 @@ use axum::response::Response;
 use super::{Fields, Room, Visitor, carried_through, qr, see_other};
 use crate::names::Username;
 use crate::web::consents::{Begun, ConsentId, Method, Progress};
-use crate::web::html;
+use crate::web::html::{self, Place};
 use crate::web::operator::OperatorError;
 
 /// How soon a browser asks again how far a consent is.
@@ -168,7 +168,7 @@ pub(super) async fn show(
     };
     let unsaved = outcome.as_ref().ok().and_then(|kept| kept.unsaved.as_deref());
     let note = unsaved.map(|problem| html::rendered(&Unsaved { problem })).unwrap_or_default();
-    let (title, body) = html::ended(outcome.as_ref().map(|kept| &kept.it));
+    let (title, body) = html::ended(outcome.as_ref().map(|kept| &kept.it), Place::Page);
     let body = body + &note + "<p><a href=\"/\">Back to the accounts</a></p>";
     visitor.page(StatusCode::OK, title, &body)
 }
@@ -221,4 +221,43 @@ fn asked(account: &Username, begun: &Begun) -> String {
 /// Whether a browser may be led there: a provider that says `javascript:` may not.
 fn is_web(url: &str) -> bool {
     ["https://", "http://"].iter().any(|scheme| url.starts_with(scheme))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_but_a_web_address_is_a_link() {
+        let id = || ConsentId("0".repeat(32));
+        let begun = |url: &str| {
+            let by_browser = Begun::Browser {
+                id: id(),
+                authorize_url: url.to_owned(),
+                redirect_uri: "http://localhost:8587/oauth/callback".to_owned(),
+                register: String::new(),
+            };
+            let by_device = |complete: Option<&str>| Begun::Device {
+                id: id(),
+                verification_uri: url.to_owned(),
+                verification_uri_complete: complete.map(str::to_owned),
+                user_code: "ABCD".to_owned(),
+                expires_in: Duration::from_secs(900),
+            };
+            [by_browser, by_device(None), by_device(Some(url))]
+        };
+        let alice = Username::parse("alice@contoso.com").unwrap();
+        for (url, is_link) in [
+            ("https://login.example/a", true),
+            ("http://127.0.0.1:9/a", true),
+            ("javascript:alert(1)", false),
+            ("data:text/html,a", false),
+        ] {
+            for begun in begun(url) {
+                let shown = asked(&alice, &begun);
+                assert_eq!(shown.contains(&format!("href=\"{url}\"")), is_link, "{shown}");
+                assert!(shown.contains(url), "{shown}");
+            }
+        }
+    }
 }

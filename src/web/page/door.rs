@@ -116,7 +116,8 @@ impl Door {
             && is_same_host(host, name, scheme == "https")
         {
             if !silent && is_https != (scheme == "https") {
-                let problem = "this page is reached by the scheme of web.public_url alone";
+                let problem = "this page is reached by the scheme of web.public_url alone; a proxy \
+                               that does https for it has to be in web.behind_proxy";
                 return Err(refused(StatusCode::FORBIDDEN, problem));
             }
             return Ok(format!("{scheme}://{name}"));

@@ -1,5 +1,7 @@
 //! Signing in by the admin token, and out.
 
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
@@ -8,11 +10,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::SET_COOKIE;
 use axum::response::Response;
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::{error, info, warn};
 
+use super::sessions::Cookie;
 use super::{Fields, Room, Visitor, plain, see_other};
 use crate::secret::SecretString;
-use crate::web::admin::Stamp;
+use crate::web::admin::{AdminToken, Stamp};
 use crate::web::html;
 
 /// How many admin tokens are looked at at once; others wait, each for its turn. With
@@ -64,34 +68,74 @@ pub(super) async fn begin(
 ) -> Response {
     let Some(admin_token) = room.admin_token.clone() else { return see_other("/") };
     let client = visitor.visit.client;
-    let Ok(_turn) = room.desk.turns.acquire().await else { return see_other("/") };
-    let shown = SecretString::from(fields.get(ADMIN_TOKEN));
-    let key = room.desk.sessions.key().clone();
-    let due = tokio::task::spawn_blocking(move || admin_token.stamp(&key)).await;
-    let due = match due {
-        Ok(Ok(due)) => due,
-        Ok(Err(problem)) => {
-            error!(problem = problem.to_string(), "nobody can sign in at the page");
-            let problem = "The admin token cannot be read: see mailbearer's log.";
-            return form(&visitor, StatusCode::SERVICE_UNAVAILABLE, Some(problem));
-        }
-        Err(_) => return plain(StatusCode::SERVICE_UNAVAILABLE, "mailbearer is shutting down"),
+    let Ok(turn) = Arc::clone(&room.desk.turns).acquire_owned().await else {
+        return see_other("/");
     };
-    if due != Stamp::of(&shown, room.desk.sessions.key()) {
-        tokio::time::sleep(WRONG_DELAY).await;
-        warn!(%client, "a wrong admin token was shown at the page");
-        return form(&visitor, StatusCode::FORBIDDEN, Some("That is not the admin token."));
-    }
-    match room.desk.sessions.begin(due) {
-        Ok(cookie) => {
-            info!(%client, "signed in at the page");
+    let shown = SecretString::from(fields.get(ADMIN_TOKEN));
+    // Whoever hangs up has guessed all the same, so the turn ends when the guess does.
+    let guessed = tokio::spawn(guess(room, admin_token, shown, client, turn)).await;
+    match guessed {
+        Ok(Guess::Right(cookie)) => {
             let mut response = see_other("/");
             if let Some(cookie) = cookie.header(visitor.visit.is_https) {
                 response.headers_mut().insert(SET_COOKIE, cookie);
             }
             response
         }
-        Err(problem) => plain(StatusCode::SERVICE_UNAVAILABLE, problem.to_string()),
+        Ok(Guess::Wrong) => {
+            form(&visitor, StatusCode::FORBIDDEN, Some("That is not the admin token."))
+        }
+        Ok(Guess::Undecided(problem)) => {
+            form(&visitor, StatusCode::SERVICE_UNAVAILABLE, Some(problem))
+        }
+        Err(_) => plain(StatusCode::SERVICE_UNAVAILABLE, "mailbearer is shutting down"),
+    }
+}
+
+/// What came of an admin token that was shown.
+enum Guess {
+    /// It is the one; this is the cookie of the session.
+    Right(Cookie),
+    /// It is not.
+    Wrong,
+    /// Nobody can tell, in a sentence.
+    Undecided(&'static str),
+}
+
+/// Compares what was `shown` with the admin token as it is now. A wrong one holds its `turn` for
+/// [`WRONG_DELAY`].
+async fn guess(
+    room: Room,
+    admin_token: AdminToken,
+    shown: SecretString,
+    client: IpAddr,
+    turn: OwnedSemaphorePermit,
+) -> Guess {
+    let sessions = &room.desk.sessions;
+    let key = sessions.key().clone();
+    let due = match tokio::task::spawn_blocking(move || admin_token.stamp(&key)).await {
+        Ok(Ok(due)) => due,
+        Ok(Err(problem)) => {
+            error!(problem = problem.to_string(), "nobody can sign in at the page");
+            return Guess::Undecided("The admin token cannot be read: see mailbearer's log.");
+        }
+        Err(_) => return Guess::Undecided("mailbearer is shutting down."),
+    };
+    if due != Stamp::of(&shown, sessions.key()) {
+        warn!(%client, "a wrong admin token was shown at the page");
+        tokio::time::sleep(WRONG_DELAY).await;
+        drop(turn);
+        return Guess::Wrong;
+    }
+    match sessions.begin(due) {
+        Ok(cookie) => {
+            info!(%client, "signed in at the page");
+            Guess::Right(cookie)
+        }
+        Err(problem) => {
+            error!(problem = problem.to_string(), "nobody can sign in at the page");
+            Guess::Undecided("The system yields no random numbers.")
+        }
     }
 }
 

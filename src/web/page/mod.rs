@@ -30,7 +30,7 @@ use axum::extract::{DefaultBodyLimit, FromRequest as _, Request, State};
 use axum::http::header::{ALLOW, LOCATION, SET_COOKIE};
 use axum::http::{HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{Html, IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Form, Router};
 use ipnet::IpNet;
@@ -44,7 +44,7 @@ use self::consents::Shown;
 use self::door::{Door, Origins, Visit};
 use self::sessions::{Cookie, Sessions};
 use super::admin::AdminToken;
-use super::html::{self, Document, Referrer};
+use super::html::{self, Document, Place, Referrer};
 use super::http::{Ends, Front, serve_front};
 use super::operator::{Class, Operator, OperatorError};
 use crate::account::password::RandomError;
@@ -92,7 +92,7 @@ impl Page {
         let desk = Arc::new(Desk {
             operator,
             sessions: Sessions::new()?,
-            turns: Semaphore::new(login::TURNS),
+            turns: Arc::new(Semaphore::new(login::TURNS)),
             shown: Shown::default(),
         });
         let front = watch::Sender::new(front(&desk, site));
@@ -129,7 +129,7 @@ struct Desk {
     operator: Operator,
     sessions: Sessions,
     /// How many admin tokens are looked at at once.
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
     /// What people were asked to do.
     shown: Shown,
 }
@@ -299,12 +299,13 @@ impl Visitor {
     ) -> Response {
         let signs_out = self.has_session.then_some(self.form_token.as_str());
         let document = Document { title, refresh, signs_out, has_home: self.is_signed_in, body };
-        html::answer(status, document.render(), Referrer::Own)
+        (status, Html(document.render())).into_response()
     }
 
     /// A page that tells what went wrong.
     fn trouble(&self, title: &str, error: &OperatorError) -> Response {
-        let body = html::trouble(error) + "<p><a href=\"/\">Back to the accounts</a></p>";
+        let body =
+            html::trouble(error, Place::Page) + "<p><a href=\"/\">Back to the accounts</a></p>";
         self.page(status_of(error), title, &body)
     }
 }

@@ -6,6 +6,9 @@ use axum::http::header::{CONTENT_TYPE, HOST};
 use tower::ServiceExt as _;
 
 use super::*;
+use crate::account::AccountSettings;
+use crate::names::{AccountPattern, Username};
+use crate::provider::{Grant, GrantId};
 use crate::secret::{SecretSource, SecretString};
 use crate::web::control::tests::{accounts, operator};
 
@@ -25,7 +28,7 @@ struct Answer {
 
 impl Scene {
     fn new(admin_token: Option<&str>) -> Self {
-        let operator = operator(accounts("http://127.0.0.1:9/token"), None);
+        let operator = operator(people(), None);
         Self { page: Page::new(operator, site(admin_token)).unwrap(), cookie: None }
     }
 
@@ -83,6 +86,35 @@ impl Answer {
     }
 }
 
+/// Accounts of people: who can be asked in both ways, in none but a browser, and whose consent is
+/// another's. And an application's.
+fn people() -> Vec<AccountSettings> {
+    let mut accounts = accounts("http://127.0.0.1:9/token");
+    let alice = accounts.remove(0);
+    let like_alice = |name: &str, change: fn(&mut Grant)| {
+        let mut account = alice.clone();
+        let name = Username::parse(name).unwrap();
+        account.name = AccountPattern::Exact(name.clone());
+        let grant = Arc::make_mut(&mut account.grant);
+        grant.id = GrantId::Account(name);
+        grant.server.authorization_endpoint = Some("https://login.example/authorize".to_owned());
+        grant.server.device_authorization_endpoint = Some("https://login.example/code".to_owned());
+        change(grant);
+        account
+    };
+    accounts.extend([
+        like_alice("alice@contoso.com", |_| {}),
+        like_alice("bob@gmail.example", |grant| {
+            grant.server.no_device_flow = Some("it has none");
+        }),
+        like_alice("carol@contoso.com", |grant| grant.server.device_authorization_endpoint = None),
+        like_alice("shared@contoso.com", |grant| {
+            grant.id = GrantId::Account(Username::parse("alice@contoso.com").unwrap());
+        }),
+    ]);
+    accounts
+}
+
 fn site(admin_token: Option<&str>) -> Site {
     let token = admin_token.map(|token| SecretSource::Value(SecretString::from(token)));
     Site { admin_token: token.map(|token| AdminToken::new(token).unwrap()), ..Site::default() }
@@ -97,7 +129,15 @@ async fn accounts_are_shown_with_their_state_and_what_can_be_done() {
     assert!(answer.text.contains("consent needed"));
     assert!(answer.text.contains("formaction=\"/accounts/alice@contoso.com/authorize\""));
     assert!(answer.text.contains("formaction=\"/accounts/alice@contoso.com/device\""));
-    assert!(!answer.text.contains("/accounts/app@contoso.com"), "nobody consents for it");
+    for by_browser_alone in ["bob@gmail.example", "carol@contoso.com"] {
+        assert!(answer.text.contains(&format!("/accounts/{by_browser_alone}/authorize")));
+        assert!(!answer.text.contains(&format!("/accounts/{by_browser_alone}/device")));
+    }
+    for none in ["app@contoso.com", "shared@contoso.com", "*@fabrikam.com"] {
+        assert!(!answer.text.contains(&format!("/accounts/{none}")), "nobody consents for {none}");
+    }
+    assert!(answer.text.contains("<dt>Uses the consent of</dt><dd>alice@contoso.com</dd>"));
+    assert!(!answer.text.contains("mailbearer authorize"), "there are buttons: {}", answer.text);
     assert!(!answer.text.contains("<script"));
 }
 
@@ -245,6 +285,20 @@ async fn four_admin_tokens_are_looked_at_at_once_and_the_others_have_their_turn(
     let statuses = guesses.join_all().await;
     assert!(statuses.iter().all(|status| *status == 403), "{statuses:?}");
     assert!(began.elapsed() >= Duration::from_secs(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn guess_takes_its_second_when_the_browser_hangs_up() {
+    let mut scene = Scene::new(Some(ADMIN));
+    for _ in 0..login::TURNS {
+        let token = scene.form_token("/login").await;
+        let body = format!("form_token={token}&admin_token=wrong");
+        let gone = timeout(Duration::from_millis(100), scene.post("/login", &body)).await;
+        assert!(gone.is_err(), "a wrong token was answered at once");
+    }
+    let began = tokio::time::Instant::now();
+    assert_eq!(scene.show(ADMIN).await.status, 303);
+    assert!(began.elapsed() >= Duration::from_millis(500), "{:?}", began.elapsed());
 }
 
 #[tokio::test]
