@@ -155,7 +155,7 @@ def _mail_by(scene, name, lines):
     endpoints = f'token_endpoint = "{scene.oidc.token_endpoint}"\n'
     # RFC 8707: where the token is for; here it is the default, and has to be said all the same.
     endpoints += f'resource = "{scene.oidc.resource}"\n'
-    scopes = ["mail", "mail.send"]
+    scopes = ["mail.read", "mail.send"]
     with tenant.relay_before(
         scene, f"app-{name}", accounts, endpoints=endpoints, scopes=scopes
     ) as relay:
