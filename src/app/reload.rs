@@ -44,6 +44,7 @@ impl App {
         self.tokens.want(wanted(&config));
         let listeners = listeners_of(&self.relay, &service, config.listeners);
         self.directory.send_replace(Arc::clone(service.directory()));
+        self.consents.follow(service.directory());
         self.relay.change(service);
         self.sockets.follow(plan, &listeners);
         self.sockets.serve();

@@ -24,6 +24,7 @@ use tokio::time::timeout;
 
 pub use self::error::{ConsentError, PasteError};
 use super::operator::{Obtained, Operator, OperatorError};
+use crate::account::directory::Directory;
 use crate::account::password::RandomError;
 use crate::names::Username;
 use crate::oauth::{AuthorizeError, RedirectError, Redirected};
@@ -176,6 +177,15 @@ impl Consents {
     /// asked before come to where they were asked to.
     pub fn move_to(&self, public_url: Option<String>) {
         *self.0.public_url.lock().unwrap_or_else(PoisonError::into_inner) = public_url;
+    }
+
+    /// Ends those of accounts that `directory` does not have: a reload has removed them.
+    pub fn follow(&self, directory: &Directory) {
+        for pending in self.lock().iter_mut() {
+            if directory.find(&pending.account, None).is_none() {
+                pending.drop_by(ConsentError::AccountGone);
+            }
+        }
     }
 
     /// Where the page is reached.

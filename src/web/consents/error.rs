@@ -17,6 +17,9 @@ pub enum ConsentError {
     /// Whoever began it does not want it any more.
     #[error("the consent was broken off before it was answered")]
     BrokenOff,
+    /// Its account is not in the file any more.
+    #[error("a reload has taken this account away while its consent was waited for")]
+    AccountGone,
     /// No answer came in time.
     #[error("no answer came within 10 minutes: nothing is kept")]
     Expired,
@@ -72,6 +75,7 @@ impl ConsentError {
             Self::Unknown
             | Self::Replaced
             | Self::BrokenOff
+            | Self::AccountGone
             | Self::Expired
             | Self::Flooded
             | Self::NoRelay { .. }
@@ -86,6 +90,7 @@ impl ConsentError {
             Self::TooMany => "try again in some minutes",
             Self::Replaced => "finish that one, or begin again",
             Self::BrokenOff => "",
+            Self::AccountGone => "see the file, and begin again once the account is back",
             Self::Flooded => {
                 "see which program of this machine sends them, or paste the answer: \
                  `mailbearer authorize ACCOUNT --paste`"

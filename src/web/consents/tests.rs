@@ -104,6 +104,18 @@ async fn consent_takes_the_place_of_the_one_before_of_the_same_account() {
 }
 
 #[tokio::test]
+async fn consent_ends_when_a_reload_removes_its_account_and_goes_on_when_it_does_not() {
+    let operator = with(vec![of_person(ALICE), of_person("bob@contoso.com")], None);
+    let alice = begin(&operator, ALICE, Method::Browser).await.unwrap();
+    let bob = begin(&operator, "bob@contoso.com", Method::Browser).await.unwrap();
+    operator.consents.follow(&Directory::new(vec![of_person("Bob@contoso.com")]));
+    assert_eq!(ended(&operator, &alice.id).await, ConsentError::AccountGone.into());
+    assert!(waits(&operator, &bob.id).await);
+    let late = operator.answer_consent(&format!("code=c&state={}", alice.state())).await;
+    assert_eq!(late, Err(AuthorizeError::Redirect(RedirectError::Foreign).into()));
+}
+
+#[tokio::test]
 async fn consent_is_refused_while_64_wait_and_has_room_once_one_has_ended() {
     let people = |count| (0..count).map(|it| format!("user{it}@contoso.com"));
     let operator = with(people(65).map(|it| of_person(&it)).collect(), None);
