@@ -12,6 +12,7 @@ import expect
 import kept
 import tenant
 from processes import PATIENCE_S, free_port, listens, wait_for
+from proxy import SOURCE, TlsProxy
 
 USER, OTHER = "alice@page.test", "bob@page.test"
 ADMIN_TOKEN = "interop-admin-token-of-the-page"
@@ -22,6 +23,14 @@ address = "127.0.0.1:{port}"
 public_url = "{url}"
 certificate = "{certificates}/server.pem"
 private_key = "{certificates}/server.key"
+admin_token = {{ file = "admin-token" }}
+"""
+
+BEHIND_PROXY = """
+[web]
+address = "127.0.0.1:{port}"
+public_url = "{url}"
+behind_proxy = ["{source}"]
 admin_token = {{ file = "admin-token" }}
 """
 
@@ -55,6 +64,30 @@ def consent_through_the_page(scene):
         relay.stop()
         relay.start()
         tenant.mail_goes_round(scene, relay, USER, "page-again")
+
+
+def consent_through_a_proxy_that_ends_tls(scene):
+    """`behind_proxy`: it is believed that the browser speaks https; nobody else is."""
+    with contextlib.ExitStack() as stack:
+        proxy = stack.enter_context(TlsProxy(scene.ca_file.parent))
+        relay, url = stack.enter_context(relay_with_page(scene, "page-proxy", proxy=proxy))
+        to_callback = f"^{re.escape(url)}/oauth/callback\\?"
+        steps = [*signs_in(), *asks_by_browser(USER), *browser.consents(USER)]
+        seen = scene.browser.visit(f"{url}/", steps, to_callback)
+        expect.that(seen.status == 200 and USER in seen.text, f"the page says {seen.text!r}")
+        expect.that(proxy.cookies, "nobody was given a cookie")
+        for cookie in proxy.cookies:
+            expect.that("; secure" in cookie.lower(), "a cookie may go out in clear")
+        tenant.mail_goes_round(scene, relay, USER, "page-proxy")
+
+        # The same words of somebody who is no proxy.
+        name = urllib.parse.urlsplit(url).netloc
+        claims = {"X-Forwarded-Host": name, "X-Forwarded-Proto": "https", "Host": name}
+        page = http.client.HTTPConnection("127.0.0.1", proxy.page_port, timeout=PATIENCE_S)
+        with contextlib.closing(page):
+            page.request("GET", "/", None, claims)
+            status = page.getresponse().status
+        expect.that(status == 403, f"a stranger who says https was answered with {status}")
 
 
 def consent_by_device_code_through_the_page(scene):
@@ -124,6 +157,7 @@ def strangers_get_nothing_of_the_page(scene):
 
 CHECKS = [
     consent_through_the_page,
+    consent_through_a_proxy_that_ends_tls,
     consent_by_device_code_through_the_page,
     the_page_keeps_no_consent_of_somebody_else,
     strangers_get_nothing_of_the_page,
@@ -131,10 +165,10 @@ CHECKS = [
 
 
 @contextlib.contextmanager
-def relay_with_page(scene, name, more=""):
+def relay_with_page(scene, name, more="", proxy=None):
     """A relay that serves its page, and where; the provider knows the page as a client."""
     port = free_port()
-    url = f"https://localhost:{port}"
+    url = f"https://localhost:{port}" if proxy is None else proxy.url
     client_id = f"interop-{name}"
     scene.oidc.register(
         client_id,
@@ -148,7 +182,11 @@ def relay_with_page(scene, name, more=""):
         redirect_uris=[f"{url}/oauth/callback"],
     )
     lines = tenant.PERSON.format(client_id=client_id)
-    web = WEB.format(port=port, url=url, certificates=scene.ca_file.parent)
+    if proxy is None:
+        web = WEB.format(port=port, url=url, certificates=scene.ca_file.parent)
+    else:
+        proxy.page_port = port
+        web = BEHIND_PROXY.format(port=port, url=url, source=SOURCE)
     with tenant.relay_before(
         scene, name, {USER: lines, OTHER: lines}, more=web + more, starts=False
     ) as relay:
