@@ -11,6 +11,7 @@ import browser
 import expect
 import kept
 import tenant
+from asking import asking
 from processes import PATIENCE_S, free_port, listens, wait_for
 from proxy import SOURCE, TlsProxy
 
@@ -131,6 +132,30 @@ def the_page_keeps_no_consent_of_somebody_else(scene):
         tenant.is_accepted(scene, relay, USER)
 
 
+def forged_answers_to_the_page_end_no_consent(scene):
+    """Asked for by `authorize`, answered at `public_url`: whoever forges needs the `state`."""
+    with relay_with_page(scene, "page-forged") as (relay, url):
+        with asking(relay, USER, "--json") as ask:
+            authorize_url = ask.line()["authorize_url"]
+            state = browser.query_of(authorize_url)["state"]
+            for query in (
+                {"code": "forged", "state": "0" * len(state)},
+                {"code": "forged", "state": state[:-1]},
+                {"code": "forged"},
+                {"error": "access_denied", "state": "other"},
+            ):
+                status, _ = _get(scene, url, f"/oauth/callback?{urllib.parse.urlencode(query)}")
+                expect.that(status >= 400, f"{query} was answered with {status}")
+                expect.that(ask.runs(), f"{query} ended it")
+            to_callback = f"^{re.escape(url)}/oauth/callback\\?"
+            scene.browser.visit(authorize_url, browser.consents(USER), to_callback)
+            done = ask.finish()
+        expect.that(done.code == 0, f"it ended with {done.code}: {done.stderr}")
+        codes = [it["form"].get("code") for it in scene.oidc.requests("interop-page-forged")]
+        expect.that("forged" not in codes, "a forged code was sent to the token endpoint")
+        tenant.mail_goes_round(scene, relay, USER, "page-forged")
+
+
 def strangers_get_nothing_of_the_page(scene):
     """No token, a guessed one, a foreign Host, a foreign Origin, a form of nobody's."""
     with relay_with_page(scene, "page-strangers") as (relay, url):
@@ -160,6 +185,7 @@ CHECKS = [
     consent_through_a_proxy_that_ends_tls,
     consent_by_device_code_through_the_page,
     the_page_keeps_no_consent_of_somebody_else,
+    forged_answers_to_the_page_end_no_consent,
     strangers_get_nothing_of_the_page,
 ]
 
