@@ -38,7 +38,7 @@ admin_token = {{ file = "admin-token" }}
 
 def consent_through_the_page(scene):
     """Admin token, account, provider and back: the page says who signed in, and mail goes round."""
-    with relay_with_page(scene, "page") as (relay, url):
+    with relay_with_page(scene, "page-consent") as (relay, url):
         tenant.is_refused_for_lack_of_consent(scene, relay, USER)
         to_callback = f"^{re.escape(url)}/oauth/callback\\?"
         seen = scene.browser.visit(
