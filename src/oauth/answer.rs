@@ -188,7 +188,7 @@ pub(super) struct TokenAnswer {
     refresh_token: Option<RefreshToken>,
     #[serde(default, deserialize_with = "id_token")]
     id_token: Option<IdToken>,
-    #[serde(default, deserialize_with = "text")]
+    #[serde(default, deserialize_with = "scope")]
     scope: Option<String>,
     #[serde(default, deserialize_with = "seconds")]
     refresh_token_expires_in: Option<u64>,
@@ -225,8 +225,14 @@ impl TokenAnswer {
 /// Longest life of a refresh token that is believed, in seconds: ten years. A longer one need not be
 /// foreseen.
 const REFRESH_TOKEN_LIFE_MAX: u64 = 10 * 365 * 24 * 60 * 60;
-/// Whether a provider that tells what it granted tells of `scope`.
-pub(super) fn is_told(scope: &str) -> bool {
+
+/// Of how many of `scopes` a provider tells that tells what it granted.
+pub(super) fn tellable(scopes: &[String]) -> usize {
+    scopes.iter().filter(|scope| is_told(scope)).count()
+}
+
+/// Whether such a provider tells of `scope`.
+fn is_told(scope: &str) -> bool {
     !SCOPES_NOT_TOLD.contains(&permission(scope))
 }
 
@@ -324,14 +330,17 @@ fn id_token<'de, D: Deserializer<'de>>(value: D) -> Result<Option<IdToken>, D::E
 
 /// Reads a member that may be missing; what is no text, or an empty one, counts as missing.
 fn text<'de, D: Deserializer<'de>>(value: D) -> Result<Option<String>, D::Error> {
+    Ok(scope(value)?.filter(|text| !text.is_empty()))
+}
+
+/// Reads `scope`, which may be missing where it is what was asked for (RFC 6749 section 5.1). An
+/// empty one is another: nothing was granted.
+fn scope<'de, D: Deserializer<'de>>(value: D) -> Result<Option<String>, D::Error> {
     Ok(match Value::deserialize(value)? {
-        Value::String(text) if !text.is_empty() => Some(text),
-        Value::String(_)
-        | Value::Null
-        | Value::Bool(_)
-        | Value::Number(_)
-        | Value::Array(_)
-        | Value::Object(_) => None,
+        Value::String(text) => Some(text),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            None
+        }
     })
 }
 
@@ -433,6 +442,14 @@ mod tests {
         ] {
             assert_eq!(answer.not_granted(&[asked.to_owned()]), [asked][..usize::from(missed)]);
         }
+    }
+
+    #[test]
+    fn every_scope_is_missed_when_the_answer_tells_none() {
+        let answer = r#"{"access_token":"t","token_type":"Bearer","scope":""}"#;
+        let answer: TokenAnswer = serde_json::from_str(answer).unwrap();
+        let asked = ["openid", "imap", "smtp"].map(str::to_owned);
+        assert_eq!(answer.not_granted(&asked), ["imap", "smtp"]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tracing::{error, info};
 
-use super::answer::is_told;
+use super::answer::tellable;
 use super::desk::{Desk, foreign};
 use super::endpoint::host_of;
 use super::error::{ErrorKind, TokenError};
@@ -152,8 +152,7 @@ impl Desk {
             Shown::Code(_) | Shown::DeviceCode(_) => None,
         };
         let refresh_token = refresh_token.or(used).ok_or(AuthorizeError::NoRefreshToken)?;
-        let tellable = scopes.iter().filter(|scope| is_told(scope)).count();
-        if is_new && !missing.is_empty() && missing.len() == tellable {
+        if is_new && !missing.is_empty() && missing.len() == tellable(scopes) {
             return Err(AuthorizeError::NotGranted { missing: missing.join(", ") });
         }
         let now = asked_at.unix_time;

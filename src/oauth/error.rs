@@ -106,11 +106,18 @@ impl TokenError {
         }
     }
 
-    /// What a client that signs in as `account` hears of it.
-    pub fn refusal(&self, account: &Username) -> Refusal {
+    /// What a client that signs in as `account` hears of it, for which `grant` is used. A consent
+    /// has to be given for the account that has it.
+    pub fn refusal(&self, account: &Username, grant: &GrantId) -> Refusal {
         match self.kind {
             ErrorKind::Temporary => Refusal::Unavailable(Unavailable::TokenEndpoint),
-            ErrorKind::Consent => Refusal::ConsentNeeded { account: account.clone() },
+            ErrorKind::Consent => {
+                let account = match grant {
+                    GrantId::Account(owner) => owner,
+                    GrantId::Application { .. } | GrantId::ServiceAccount { .. } => account,
+                };
+                Refusal::ConsentNeeded { account: account.clone() }
+            }
             ErrorKind::Admin | ErrorKind::Configuration => {
                 Refusal::GrantRefused { account: account.clone() }
             }
@@ -154,12 +161,22 @@ mod tests {
         let alice = Username::parse("alice@contoso.com").unwrap();
         let error =
             |kind| TokenError { kind, ..TokenError::temporary("login.example", "HTTP 503") };
-        let refusal = |kind| error(kind).refusal(&alice);
+        let own = GrantId::Account(alice.clone());
+        let refusal = |kind| error(kind).refusal(&alice, &own);
         assert_eq!(refusal(ErrorKind::Temporary), Refusal::Unavailable(Unavailable::TokenEndpoint));
         let account = alice.clone();
         assert_eq!(refusal(ErrorKind::Consent), Refusal::ConsentNeeded { account });
         for kind in [ErrorKind::Admin, ErrorKind::Configuration] {
             assert_eq!(refusal(kind), Refusal::GrantRefused { account: alice.clone() });
         }
+    }
+
+    #[test]
+    fn refusal_names_the_account_that_has_the_grant_when_another_uses_it() {
+        let name = |name| Username::parse(name).unwrap();
+        let (alice, info) = (name("alice@contoso.com"), name("info@contoso.com"));
+        let lent = GrantId::Account(alice.clone());
+        let error = TokenError::consent(&lent, "nobody has consented".to_owned());
+        assert_eq!(error.refusal(&info, &lent), Refusal::ConsentNeeded { account: alice });
     }
 }

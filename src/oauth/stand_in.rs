@@ -20,6 +20,8 @@ pub(super) const TOKEN: &str = "t0ken-for-the-mailbox";
 pub(super) enum Answer {
     /// Sends these bytes and closes.
     Bytes(Vec<u8>),
+    /// The first if a scope is named, and the second if none is.
+    ByScope(Vec<u8>, Vec<u8>),
     /// Reads on and never answers.
     Hang,
 }
@@ -68,11 +70,16 @@ impl StandIn {
                 tokio::spawn(async move {
                     let request = read_request(&mut stream).await;
                     requests.fetch_add(1, Ordering::SeqCst);
+                    let names_scope = request.contains("&scope=");
                     *last.lock().unwrap() = request;
                     let answer = answer.lock().unwrap().clone();
                     match answer {
                         // The client may have closed already, having read enough.
                         Answer::Bytes(bytes) => drop(stream.write_all(&bytes).await),
+                        Answer::ByScope(named, none) => {
+                            let bytes = if names_scope { named } else { none };
+                            drop(stream.write_all(&bytes).await);
+                        }
                         Answer::Hang => std::future::pending().await,
                     }
                 });

@@ -24,7 +24,7 @@ use crate::proto::{
     AwaitTls as _, AwaitToken, Input, Lasting, Output, Upstream, UpstreamFault, UpstreamRefusal,
     UpstreamStep,
 };
-use crate::provider::{MailHost, Mechanism, UpstreamTls};
+use crate::provider::{GrantId, MailHost, Mechanism, UpstreamTls};
 use crate::refusal::{Refusal, Unavailable};
 use crate::secret::AccessToken;
 
@@ -103,9 +103,9 @@ fn diagnosis(refusal: &UpstreamRefusal) -> Option<&'static Diagnosis> {
 
 impl SignInError {
     /// What the client hears.
-    pub(crate) fn refusal(&self, account: &Username) -> Refusal {
+    pub(crate) fn refusal(&self, account: &Username, grant: &GrantId) -> Refusal {
         match (self, self.diagnosis()) {
-            (Self::Token(error), _) => error.refusal(account),
+            (Self::Token(error), _) => error.refusal(account, grant),
             (Self::Refused { refusal, .. }, Some(diagnosis))
                 if diagnosis.remedy != Remedy::Time =>
             {

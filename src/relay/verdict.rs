@@ -73,7 +73,7 @@ pub(crate) async fn verdict<P: MailProtocol>(
             Ok(Accepted { access, upstream })
         }
         Err(error) => {
-            let refusal = error.refusal(account.name());
+            let refusal = error.refusal(account.name(), &account.settings().grant.id);
             let (account, cause, fix) = (account.name().as_str(), error.to_string(), error.fix());
             warn!(account, refusal = refusal.kind(), cause, fix, "refused");
             Err(refusal)

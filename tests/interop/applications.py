@@ -5,18 +5,24 @@ Each has a relay of its own, through which a message goes out and comes back.
 """
 
 import base64
+import json
 import time
 import urllib.parse
 import uuid
 
+import direct
+import endpoint
 import expect
+import kept
 import tenant
+from endpoint import TokenEndpoint
 from keys import Key, has_life
 
 USER = "erp@applications.test"
 # Characters that form and header encode each in its own way (RFC 6749 section 2.3.1, appendix B).
 SECRET = "pl+an%ted: &se=cret/~"
-# RFC 7523 section 2.2.
+# RFC 7523 sections 2.1 and 2.2.
+JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 # Microsoft's page on certificate credentials says 5 to 10 minutes, and we keep to it everywhere.
 LIFE_S = (300, 600)
@@ -112,6 +118,42 @@ def a_person_with_a_confidential_client_that_signs(scene):
     expect.that(len(set(ids)) == len(ids), "a jti came twice")
 
 
+def a_service_account_in_the_name_of_each_mailbox_of_a_domain(scene):
+    """`service-account`: PyJWT judges each assertion before a token is given that Dovecot takes."""
+    key = Key(scene.directory, "domain")
+    issuer, scope = "relay@applications.test", "https://mail.google.com/"
+    subjects = []
+    tokens = TokenEndpoint(scene.provider)
+    token = direct.access_token(scene.provider)
+
+    def judge(handler, form):
+        fields = dict(urllib.parse.parse_qsl(form.decode(), strict_parsing=True))
+        header, claims = key.header_and_claims(fields["assertion"], "RS256", tokens.url)
+        is_known = header.get("kid") == "domain-1" and claims["iss"] == issuer
+        if not is_known or claims["scope"] != scope or fields["grant_type"] != JWT_BEARER:
+            return endpoint.send(handler, 400, "application/json", b'{"error":"invalid_grant"}')
+        subjects.append(claims["sub"])
+        answer = {"access_token": token, "token_type": "Bearer", "expires_in": 3599}
+        return endpoint.send(handler, 200, "application/json", json.dumps(answer).encode())
+
+    tokens.answer = judge
+    tokens.start()
+    lines = f'grant = "service-account"\nclient_email = "{issuer}"\n'
+    lines += f'private_key_id = "domain-1"\nprivate_key = "{key.private_key}"\n'
+    found = f'token_endpoint = "{tokens.url}"\n'
+    try:
+        with tenant.relay_before(
+            scene, "app-domain", {"*@workspace.test": lines}, endpoints=found, scopes=[scope]
+        ) as relay:
+            for user in ("ann@workspace.test", "ben@workspace.test"):
+                tenant.mail_goes_round(scene, relay, user, user.partition("@")[0])
+            heard = kept.by_smtp(kept.at(scene, relay, "ann@elsewhere.test"))
+            expect.that(heard.is_wrong_password, f"a foreign mailbox heard {heard.reply}")
+    finally:
+        tokens.stop()
+    expect.that(set(subjects) == {"ann@workspace.test", "ben@workspace.test"}, f"{subjects}")
+
+
 CHECKS = [
     a_secret_in_the_form,
     a_secret_in_the_header,
@@ -120,6 +162,7 @@ CHECKS = [
     an_assertion_with_the_name_of_a_bare_key,
     an_assertion_that_another_program_keeps_in_a_file,
     a_person_with_a_confidential_client_that_signs,
+    a_service_account_in_the_name_of_each_mailbox_of_a_domain,
 ]
 
 
@@ -155,7 +198,7 @@ def _mail_by(scene, name, lines):
     endpoints = f'token_endpoint = "{scene.oidc.token_endpoint}"\n'
     # RFC 8707: where the token is for; here it is the default, and has to be said all the same.
     endpoints += f'resource = "{scene.oidc.resource}"\n'
-    scopes = ["mail", "mail.send"]
+    scopes = ["mail.read", "mail.send"]
     with tenant.relay_before(
         scene, f"app-{name}", accounts, endpoints=endpoints, scopes=scopes
     ) as relay:

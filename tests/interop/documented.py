@@ -31,6 +31,7 @@ GMAIL_SCOPE = "https://mail.google.com/"
 CERTIFICATE_LIFE_S = (300, 600)
 # developers.google.com, "Using OAuth 2.0 for server to server applications": "a maximum of 1 hour".
 SERVICE_ACCOUNT_LIFE_S = (60, 3600)
+SERVICE_ACCOUNT = "mailbearer@interop.iam.gserviceaccount.com"
 
 ACCOUNT = """
 [accounts."{mailbox}"]
@@ -230,14 +231,13 @@ def _google(scene, name, lines_of):
     expect.that(
         header == {"alg": "RS256", "typ": "JWT", "kid": "interop-key-id"}, f"the header is {header}"
     )
-    fixed = {"iss": _SERVICE_ACCOUNT, "sub": MAILBOX, "scope": GMAIL_SCOPE, "aud": token_uri}
+    fixed = {"iss": SERVICE_ACCOUNT, "sub": MAILBOX, "scope": GMAIL_SCOPE, "aud": token_uri}
     said = {name: claims.get(name) for name in fixed}
     expect.that(said == fixed, f"it claims {claims}")
     expect.that(claims.keys() <= {*fixed, "iat", "exp"}, f"it claims {claims}")
     has_life(claims, *SERVICE_ACCOUNT_LIFE_S)
 
 
-_SERVICE_ACCOUNT = "mailbearer@interop.iam.gserviceaccount.com"
 def _key_file(scene, key, token_uri):
     file = scene.directory / "service-account.json"
     told = {
@@ -245,7 +245,7 @@ def _key_file(scene, key, token_uri):
         "project_id": "interop",
         "private_key_id": "interop-key-id",
         "private_key": key.private_key.read_text(),
-        "client_email": _SERVICE_ACCOUNT,
+        "client_email": SERVICE_ACCOUNT,
         "client_id": "104857600000000000000",
         "token_uri": token_uri,
     }
@@ -256,7 +256,7 @@ def _key_file(scene, key, token_uri):
 
 def _separate_keys(_scene, key, _token_uri):
     return (
-        f'client_email = "{_SERVICE_ACCOUNT}"\n'
+        f'client_email = "{SERVICE_ACCOUNT}"\n'
         'private_key_id = "interop-key-id"\n'
         f'private_key = "{key.private_key}"\n'
     )

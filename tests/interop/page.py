@@ -11,7 +11,9 @@ import browser
 import expect
 import kept
 import tenant
+from asking import asking
 from processes import PATIENCE_S, free_port, listens, wait_for
+from proxy import SOURCE, TlsProxy
 
 USER, OTHER = "alice@page.test", "bob@page.test"
 ADMIN_TOKEN = "interop-admin-token-of-the-page"
@@ -25,10 +27,18 @@ private_key = "{certificates}/server.key"
 admin_token = {{ file = "admin-token" }}
 """
 
+BEHIND_PROXY = """
+[web]
+address = "127.0.0.1:{port}"
+public_url = "{url}"
+behind_proxy = ["{source}"]
+admin_token = {{ file = "admin-token" }}
+"""
+
 
 def consent_through_the_page(scene):
     """Admin token, account, provider and back: the page says who signed in, and mail goes round."""
-    with relay_with_page(scene, "page") as (relay, url):
+    with relay_with_page(scene, "page-consent") as (relay, url):
         tenant.is_refused_for_lack_of_consent(scene, relay, USER)
         to_callback = f"^{re.escape(url)}/oauth/callback\\?"
         seen = scene.browser.visit(
@@ -55,6 +65,30 @@ def consent_through_the_page(scene):
         relay.stop()
         relay.start()
         tenant.mail_goes_round(scene, relay, USER, "page-again")
+
+
+def consent_through_a_proxy_that_ends_tls(scene):
+    """`behind_proxy`: it is believed that the browser speaks https; nobody else is."""
+    with contextlib.ExitStack() as stack:
+        proxy = stack.enter_context(TlsProxy(scene.ca_file.parent))
+        relay, url = stack.enter_context(relay_with_page(scene, "page-proxy", proxy=proxy))
+        to_callback = f"^{re.escape(url)}/oauth/callback\\?"
+        steps = [*signs_in(), *asks_by_browser(USER), *browser.consents(USER)]
+        seen = scene.browser.visit(f"{url}/", steps, to_callback)
+        expect.that(seen.status == 200 and USER in seen.text, f"the page says {seen.text!r}")
+        expect.that(proxy.cookies, "nobody was given a cookie")
+        for cookie in proxy.cookies:
+            expect.that("; secure" in cookie.lower(), "a cookie may go out in clear")
+        tenant.mail_goes_round(scene, relay, USER, "page-proxy")
+
+        # The same words of somebody who is no proxy.
+        name = urllib.parse.urlsplit(url).netloc
+        claims = {"X-Forwarded-Host": name, "X-Forwarded-Proto": "https", "Host": name}
+        page = http.client.HTTPConnection("127.0.0.1", proxy.page_port, timeout=PATIENCE_S)
+        with contextlib.closing(page):
+            page.request("GET", "/", None, claims)
+            status = page.getresponse().status
+        expect.that(status == 403, f"a stranger who says https was answered with {status}")
 
 
 def consent_by_device_code_through_the_page(scene):
@@ -92,8 +126,34 @@ def the_page_keeps_no_consent_of_somebody_else(scene):
         expect.that(USER in told or "denied" in told or "refused" in told, f"it says {told!r}")
         tenant.is_refused_for_lack_of_consent(scene, relay, USER)
         told = answered(browser.consents(USER, untick=("mail.send",)))
-        expect.that("mail.send" in told, f"what lacks is not named: {told!r}")
+        expect.that(
+            "mail.send" in told and "mail.read" not in told, f"what lacks is not named: {told!r}"
+        )
         tenant.is_accepted(scene, relay, USER)
+
+
+def forged_answers_to_the_page_end_no_consent(scene):
+    """Asked for by `authorize`, answered at `public_url`: whoever forges needs the `state`."""
+    with relay_with_page(scene, "page-forged") as (relay, url):
+        with asking(relay, USER, "--json") as ask:
+            authorize_url = ask.line()["authorize_url"]
+            state = browser.query_of(authorize_url)["state"]
+            for query in (
+                {"code": "forged", "state": "0" * len(state)},
+                {"code": "forged", "state": state[:-1]},
+                {"code": "forged"},
+                {"error": "access_denied", "state": "other"},
+            ):
+                status, _ = _get(scene, url, f"/oauth/callback?{urllib.parse.urlencode(query)}")
+                expect.that(status >= 400, f"{query} was answered with {status}")
+                expect.that(ask.runs(), f"{query} ended it")
+            to_callback = f"^{re.escape(url)}/oauth/callback\\?"
+            scene.browser.visit(authorize_url, browser.consents(USER), to_callback)
+            done = ask.finish()
+        expect.that(done.code == 0, f"it ended with {done.code}: {done.stderr}")
+        codes = [it["form"].get("code") for it in scene.oidc.requests("interop-page-forged")]
+        expect.that("forged" not in codes, "a forged code was sent to the token endpoint")
+        tenant.mail_goes_round(scene, relay, USER, "page-forged")
 
 
 def strangers_get_nothing_of_the_page(scene):
@@ -122,17 +182,19 @@ def strangers_get_nothing_of_the_page(scene):
 
 CHECKS = [
     consent_through_the_page,
+    consent_through_a_proxy_that_ends_tls,
     consent_by_device_code_through_the_page,
     the_page_keeps_no_consent_of_somebody_else,
+    forged_answers_to_the_page_end_no_consent,
     strangers_get_nothing_of_the_page,
 ]
 
 
 @contextlib.contextmanager
-def relay_with_page(scene, name, more=""):
+def relay_with_page(scene, name, more="", proxy=None):
     """A relay that serves its page, and where; the provider knows the page as a client."""
     port = free_port()
-    url = f"https://localhost:{port}"
+    url = f"https://localhost:{port}" if proxy is None else proxy.url
     client_id = f"interop-{name}"
     scene.oidc.register(
         client_id,
@@ -146,7 +208,11 @@ def relay_with_page(scene, name, more=""):
         redirect_uris=[f"{url}/oauth/callback"],
     )
     lines = tenant.PERSON.format(client_id=client_id)
-    web = WEB.format(port=port, url=url, certificates=scene.ca_file.parent)
+    if proxy is None:
+        web = WEB.format(port=port, url=url, certificates=scene.ca_file.parent)
+    else:
+        proxy.page_port = port
+        web = BEHIND_PROXY.format(port=port, url=url, source=SOURCE)
     with tenant.relay_before(
         scene, name, {USER: lines, OTHER: lines}, more=web + more, starts=False
     ) as relay:

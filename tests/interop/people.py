@@ -17,8 +17,8 @@ from browser import query_of
 from oidc import OidcProvider
 from processes import wait_for
 
-# Who consents.
-ALICE = "alice@people.test"
+# Who consents, and a mailbox that she may open besides hers.
+ALICE, SHARED = "alice@people.test", "info@people.test"
 # Exit codes of the interface.
 FAILED, USAGE = 1, 64
 
@@ -179,6 +179,30 @@ def metadata_of_another_issuer_is_refused(scene):
         expect.that("issuer" in told, f"it said {told!r}")
 
 
+def a_shared_mailbox_uses_the_grant_of_the_person_who_may_open_it(scene):
+    """`grant_of`: one consent for both, its own password and mailbox, and the end of both."""
+    accounts = {**_person(scene.oidc), SHARED: f'grant_of = "{ALICE}"\n'}
+    with tenant.relay_before(scene, "shared", accounts) as relay:
+        for sign_in in (kept.by_smtp, kept.by_imap):
+            reply = sign_in(kept.at(scene, relay, SHARED)).reply
+            expect.that(f"{kept.CONSENT_NEEDED} {ALICE}" in reply, f"it heard {reply}")
+        done = relay.command("authorize", SHARED, "--json")
+        told = done.stdout + done.stderr
+        expect.that(done.code != 0 and ALICE in told, f"it ended with {done.code}: {told}")
+        expect.that("authorize_url" not in told, "it asks for a consent of its own")
+
+        asked = len(scene.oidc.requests(scene.oidc.public_client))
+        tenant.consented(scene, relay, ALICE)
+        tenant.mail_goes_round(scene, relay, SHARED, "shared")
+        tenant.mail_goes_round(scene, relay, ALICE, "own")
+        forms = [it["form"] for it in scene.oidc.requests(scene.oidc.public_client)[asked:]]
+        grants = [form["grant_type"] for form in forms]
+        expect.that(grants.count("authorization_code") == 1, f"it asked by {grants}")
+        relay.do("authorize", ALICE, "--revoke")
+        for account in (ALICE, SHARED):
+            tenant.is_refused_for_lack_of_consent(scene, relay, account)
+
+
 CHECKS = [
     consent_in_the_browser_that_authorize_opens,
     consent_in_a_browser_that_a_program_drives,
@@ -190,6 +214,7 @@ CHECKS = [
     a_consent_given_back_is_dead_at_the_provider,
     endpoints_are_discovered_by_the_issuer_alone,
     metadata_of_another_issuer_is_refused,
+    a_shared_mailbox_uses_the_grant_of_the_person_who_may_open_it,
 ]
 
 
@@ -209,9 +234,9 @@ def _at(scene, relay):
 def _consent_by_device(scene, relay, *arguments):
     with asking(relay, ALICE, "--json", *arguments) as ask:
         line = ask.line()
-        # RFC 8628 section 3.2.
-        keys = ["verification_uri", "verification_uri_complete", "user_code", "expires_in"]
-        expect.that(list(line) == keys, f"the first line is {line}")
+        # RFC 8628 section 3.2. The members of an object have no order (RFC 8259 section 1).
+        keys = {"verification_uri", "verification_uri_complete", "user_code", "expires_in"}
+        expect.that(line.keys() == keys, f"the first line is {line}")
         scene.browser.visit(line["verification_uri"], browser.enters(line["user_code"], ALICE))
         done = ask.finish()
     expect.that(done.code == 0, f"it ended with {done.code}: {done.stdout}{done.stderr}")

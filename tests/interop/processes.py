@@ -23,7 +23,7 @@ def program(name):
     """The path of an installed program; daemons live in /usr/sbin, which not every PATH names."""
     path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/bin")
     if path is None:
-        raise Failed(f"{name} is not installed: ./tests/run interop installs it")
+        raise Failed(f"{name} is not installed: ./tests/run packages installs it")
     return path
 
 

@@ -25,6 +25,7 @@ import crash
 import demo
 import documented
 import faults
+import interrupted
 import minute
 import page
 import people
@@ -199,7 +200,7 @@ def run_checks(module, scene, table):
 
 
 MODULES = (
-    *(faults, tokens, store, commands, people, answers),
+    *(faults, tokens, store, commands, people, answers, interrupted),
     *(applications, documented, page, planted, minute, crash, demo),
 )
 GROUPS = {

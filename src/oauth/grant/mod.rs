@@ -35,6 +35,7 @@ use zeroize::Zeroizing;
 use self::client::{Asker, Proof};
 pub(super) use self::code::Redemption;
 pub(super) use self::device::DeviceAnswer;
+use self::refresh_token::Naming;
 use super::answer::{ProviderError, Remains, TokenAnswer};
 use super::discovery::{Discovery, Located};
 use super::endpoint::{DEADLINE, Endpoint, Endpoints, host_of};
@@ -237,13 +238,35 @@ impl Network {
         by: By<'_>,
         ends_at: Instant,
     ) -> Result<Answer, TokenError> {
+        let refused = match self.ask_once(grant, scopes, Naming::Scopes, by, ends_at).await {
+            Err(error)
+                if matches!(by, By::RefreshToken(_))
+                    && refresh_token::may_be_granted_in_part(scopes, &error) =>
+            {
+                error
+            }
+            asked => return asked,
+        };
+        let answer = self.ask_once(grant, scopes, Naming::Nothing, by, ends_at).await?;
+        Ok(refresh_token::of_what_was_granted(answer, scopes, refused))
+    }
+
+    /// The same, once.
+    async fn ask_once(
+        &self,
+        grant: &Arc<Grant>,
+        scopes: &[String],
+        naming: Naming,
+        by: By<'_>,
+        ends_at: Instant,
+    ) -> Result<Answer, TokenError> {
         let server = &grant.server;
         let token = &self.discovery.token_endpoint(&self.endpoints, server, ends_at).await?;
         let asker = self.prepare(grant, "token_endpoint", token, token, ends_at).await?;
         let asking = async {
             match (by, &grant.way) {
                 (By::RefreshToken(token), _) => {
-                    refresh_token::ask(&asker, grant, scopes, token).await
+                    refresh_token::ask(&asker, grant, scopes, naming, token).await
                 }
                 (By::Code(redemption), _) => code::ask(&asker, grant, scopes, redemption).await,
                 (By::DeviceCode(code), _) => device::ask(&asker, grant, scopes, code).await,

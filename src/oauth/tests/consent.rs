@@ -35,7 +35,7 @@ async fn consent_is_kept_when_the_right_person_signed_in() {
 #[tokio::test(start_paused = true)]
 async fn consent_of_somebody_else_changes_nothing() {
     let scene = Scene::person();
-    let user = Some(super::scene::alice());
+    let user = Some(alice());
     scene.put(&crate::store::StoredGrant { user, ..scene.kept().unwrap() });
     scene.ask().await.unwrap();
     signs_in(&scene, "mallory@contoso.com");

@@ -39,6 +39,62 @@ async fn ask_as_alice(answer: Answer) -> (Result<Token, TokenError>, Store) {
     (tokens.access_token(&grant, &scopes()).await, store)
 }
 
+/// What a refresh for `scopes` gives where IMAP was granted and submission was not; what is kept
+/// then, and how many requests it took.
+async fn refresh_in_part(
+    scopes: &[&str],
+    refusal: &str,
+) -> (Result<Token, TokenError>, String, usize) {
+    let granted = r#"{"access_token":"t0ken-for-the-mailbox","token_type":"Bearer",
+        "expires_in":3599,"scope":"imap","refresh_token":"n3xt"}"#;
+    let bytes = |answer| match answer {
+        Answer::Bytes(bytes) => bytes,
+        Answer::ByScope(..) | Answer::Hang => panic!("it is an answer"),
+    };
+    let answer = Answer::ByScope(
+        bytes(Answer::json("400 Bad Request", refusal)),
+        bytes(Answer::json("200 OK", granted)),
+    );
+    let stand_in = StandIn::start(answer).await;
+    let grant = stand_in.person();
+    let (tokens, store) = consented(&grant);
+    let scopes: Vec<_> = scopes.iter().map(|&scope| scope.to_owned()).collect();
+    let outcome = tokens.access_token(&grant, &scopes).await;
+    (outcome, kept(&store), stand_in.requests())
+}
+
+#[tokio::test]
+async fn refresh_asks_for_what_was_granted_when_that_is_less_than_is_wanted() {
+    let refusal = r#"{"error":"invalid_scope"}"#;
+    let (token, kept, requests) = refresh_in_part(&["openid", "imap", "submission"], refusal).await;
+    assert_eq!(token.unwrap().access_token.expose_secret(), TOKEN);
+    assert_eq!((kept.as_str(), requests), ("n3xt", 2));
+}
+
+#[tokio::test]
+async fn refresh_fails_but_keeps_the_successor_when_nothing_wanted_was_granted() {
+    let refusal = r#"{"error":"invalid_scope"}"#;
+    let (token, kept, requests) = refresh_in_part(&["submission", "pop3"], refusal).await;
+    let error = token.unwrap_err();
+    assert!(error.cause.contains("invalid_scope"), "{error}");
+    assert_eq!((kept.as_str(), requests), ("n3xt", 2));
+}
+
+#[tokio::test]
+async fn refresh_is_not_asked_for_less_when_the_refusal_cannot_mean_that() {
+    let one = ["offline_access", "submission"];
+    let two = ["imap", "submission"];
+    for (scopes, refusal) in [
+        (&one, r#"{"error":"invalid_scope"}"#),
+        (&two, r#"{"error":"invalid_scope","error_codes":[70011]}"#),
+        (&two, r#"{"error":"invalid_client"}"#),
+    ] {
+        let (token, kept, requests) = refresh_in_part(scopes, refusal).await;
+        token.unwrap_err();
+        assert_eq!((kept.as_str(), requests), (REFRESH, 1), "{refusal}");
+    }
+}
+
 #[tokio::test]
 async fn refresh_token_is_used_as_rfc_6749_section_6_says() {
     let stand_in = StandIn::start(Answer::token()).await;

@@ -88,15 +88,18 @@ async function drive({ steps = [], until }) {
   }
 }
 
+// A step that may mean two things on a page is a mistake.
+const strict = { strict: true };
+
 // One step; gives what its page showed.
 async function take(page, { wait, fill = {}, untick = [], click }, addresses) {
   try {
     if (wait) await page.waitForSelector(wait);
     const text = await page.innerText('body');
-    for (const [selector, text] of Object.entries(fill)) await page.fill(selector, text);
-    for (const selector of untick) await page.uncheck(selector);
+    for (const [selector, text] of Object.entries(fill)) await page.fill(selector, text, strict);
+    for (const selector of untick) await page.uncheck(selector, strict);
     // The click is done once the page behind it has begun to come.
-    if (click) await page.click(click);
+    if (click) await page.click(click, strict);
     return text;
   } catch (error) {
     const seen = await page.innerText('body').catch(() => '(nothing)');

@@ -37,8 +37,9 @@ const { default: MemoryAdapter } = await import(adapter);
 
 const KEY_ID = randomUUID();
 const RESOURCE = 'https://mail.interop.test';
-const RESOURCE_SCOPES = ['mail', 'mail.send'];
-const SCOPES = ['openid', 'offline_access', ...RESOURCE_SCOPES];
+const RESOURCE_SCOPES = ['mail.read', 'mail.send'];
+const OWN_SCOPES = ['openid', 'offline_access'];
+const SCOPES = [...OWN_SCOPES, ...RESOURCE_SCOPES];
 const DEVICE_CODE = 'urn:ietf:params:oauth:grant-type:device_code';
 const PUBLIC_CLIENT = 'public-client';
 const CONFIDENTIAL_CLIENT = { id: 'confidential-client', secret: 'interop-secret-of-oidc' };
@@ -75,7 +76,8 @@ const provider = new Provider(issuer, {
     keys: [{ ...privateKey.export({ format: 'jwk' }), kid: KEY_ID, alg: 'RS256', use: 'sig' }],
   },
   cookies: { keys: [randomUUID()] },
-  scopes: SCOPES,
+  // Those of the resource are its own: named here as well, they would have a second box.
+  scopes: OWN_SCOPES,
   pkce: { required: () => true, methods: ['S256'] },
   clientAuthMethods: ['none', 'client_secret_post', 'client_secret_basic', 'private_key_jwt'],
   enabledJWA: { clientAuthSigningAlgValues: ['PS256', 'RS256'] },
