@@ -2,7 +2,7 @@
 
 use tokio::time::{advance, timeout};
 
-use super::scene::{HOUR, SECOND, Scene, given, outage, refusal};
+use super::scene::{HOUR, SECOND, Scene, alice, given, outage, refusal};
 use super::*;
 
 async fn authorize(scene: &Scene, expected: &[&str]) -> Result<Authorized, AuthorizeError> {
@@ -35,6 +35,8 @@ async fn consent_is_kept_when_the_right_person_signed_in() {
 #[tokio::test(start_paused = true)]
 async fn consent_of_somebody_else_changes_nothing() {
     let scene = Scene::person();
+    let user = Some(alice());
+    scene.put(&crate::store::StoredGrant { user, ..scene.kept().unwrap() });
     scene.ask().await.unwrap();
     signs_in(&scene, "mallory@contoso.com");
     scene.events();
