@@ -2,7 +2,7 @@
 
 use tokio::time::{advance, timeout};
 
-use super::scene::{HOUR, SECOND, Scene, given, outage, refusal};
+use super::scene::{HOUR, SECOND, Scene, alice, given, outage, refusal};
 use super::*;
 
 async fn authorize(scene: &Scene, expected: &[&str]) -> Result<Authorized, AuthorizeError> {
