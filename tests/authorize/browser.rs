@@ -204,7 +204,9 @@ async fn relay_that_shuts_down_tells_whoever_waits_to_try_again() {
     for running in [running, device] {
         let end = running.end().await;
         assert_eq!((end.code, end.stdout.len()), (Some(75), 0), "{end:?}");
-        assert!(end.stderr.contains("the relay is shutting down"), "{}", end.stderr);
+        // Who asks a moment later finds the socket gone.
+        let told = ["the relay is shutting down", "the running relay answers no more"];
+        assert!(told.iter().any(|told| end.stderr.contains(told)), "{}", end.stderr);
     }
 }
 
@@ -216,7 +218,8 @@ async fn relay_that_ends_takes_its_consents_with_it_and_that_is_told() {
     running.object().await;
     relay.kill().await;
     let end = running.end().await;
-    assert_eq!((end.code, end.stdout.len()), (Some(1), 0), "{end:?}");
+    // 75 where its next question found nobody.
+    assert!(matches!(end.code, Some(1 | 75)) && end.stdout.is_empty(), "{end:?}");
     assert!(end.stderr.contains("the running relay "), "{}", end.stderr);
 }
 

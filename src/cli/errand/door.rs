@@ -139,7 +139,8 @@ impl Relay {
                 self.socket.display()
             ),
             fix: "see its log, and begin again".to_owned(),
-            exit: Class::Failed,
+            // Nothing of this request was sent.
+            exit: Class::TryLater,
         };
         let stream = knock(&self.socket).await.map_err(|error| gone(&error))?;
         stream.ok_or_else(|| gone(&"nobody listens there"))
