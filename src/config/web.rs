@@ -141,7 +141,9 @@ impl Page<'_> {
             ));
         }
         let is_public = public_url.is_some_and(|url| !url.is_loopback);
-        if self.admin_token.is_none() && (outside.is_some() || is_public) {
+        // A proxy lets others in, whatever name of ours it passes on.
+        let is_proxied = !self.behind_proxy.is_empty();
+        if self.admin_token.is_none() && (outside.is_some() || is_public || is_proxied) {
             checked = Err(self.field.lacks(
                 "admin_token",
                 "others than this machine reach the page: write admin_token = { env = \

@@ -67,6 +67,9 @@ fn page_that_others_reach_needs_tls_and_an_admin_token() {
                   public_url = \"https://mail.example\"";
     assert_eq!(told(public), [lacks]);
     assert!(web(&format!("{public}\n{TOKEN}")).page.is_some());
+
+    // A proxy lets others in whatever name it passes on.
+    assert_eq!(told("address = \"127.0.0.1:8587\"\nbehind_proxy = \"127.0.0.1\""), [lacks]);
 }
 
 #[test]
@@ -175,7 +178,7 @@ fn addresses_of_the_page_are_its_own() {
         "#,
     );
     let proxies = |networks: &str| {
-        told(&format!("address = \"127.0.0.1:8587\"\nbehind_proxy = [{networks}]"))
+        told(&format!("address = \"127.0.0.1:8587\"\n{TOKEN}\nbehind_proxy = [{networks}]"))
     };
     assert_eq!(
         proxies("\"0.0.0.0/0\""),
