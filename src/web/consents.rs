@@ -4,7 +4,7 @@
 //! is found by its `state`, whichever way it comes: to a listener of this process, to the page's
 //! callback, or pasted.
 //!
-//! Limits: [`CONSENTS_MAX`] at once. Each ends within [`PATIENCE`], or with its device code.
+//! Limits: `CONSENTS_MAX` at once. Each ends within `PATIENCE`, or with its device code.
 //! Secret: verifier and device code stay in the request, which the task has that carries it.
 
 mod begin;

@@ -1,7 +1,7 @@
 //! Yahoo Mail (also of AT&T) and AOL Mail, which are one service by two names.
 //!
 //! Sources: Yahoo's "OAuth 2.0 Authorization Code Flow" and the metadata of
-//! https://api.login.yahoo.com (endpoints), what Thunderbird asks for (scope: `mail-w` covers reading
+//! <https://api.login.yahoo.com> (endpoints), what Thunderbird asks for (scope: `mail-w` covers reading
 //! too), Yahoo's and AOL's "IMAP server settings" (hosts). A client has to be approved for mail.
 //! Not told: after how long without use a refresh token dies; whether the id_token, for which
 //! `openid` asks elsewhere, is given for a client of mail, so it is not asked for.

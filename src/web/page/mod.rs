@@ -1,11 +1,11 @@
 //! The page: the accounts with their state, and consent by browser and by device code.
 //!
-//! In:     requests of browsers. Who asks is looked at by [`door`], who is signed in by
-//!         [`sessions`]; every POST carries the token of a form that was shown to its browser.
+//! In:     requests of browsers. Who asks is looked at by `door`, who is signed in by
+//!         `sessions`; every POST carries the token of a form that was shown to its browser.
 //! Out:    pages without scripts; nothing that is secret. What gives tokens, passwords or the
 //!         configuration away is asked of the control socket alone.
-//! Limits: those of [`http`](super::http); a body of [`BODY_LEN_MAX`] bytes within
-//!         [`BODY_TIMEOUT`].
+//! Limits: those of `http`; a body of `BODY_LEN_MAX` bytes within
+//!         `BODY_TIMEOUT`.
 //!
 //! `GET /oauth/callback` is the one path that needs no session: a provider's answer is known by its
 //! `state`.
