@@ -139,8 +139,10 @@ async fn outage_is_asked_about_ever_more_rarely_and_told_at_once_between() {
         advance(SECOND).await;
     }
     assert!(longest <= Duration::from_secs(4), "{longest:?}");
+    // The first, one after each pause of 2, 4, 8 and 16 s, and one after each of 30 s; each pause
+    // may be a fifth shorter, and the last is waited for up to 4 s beyond the ten minutes.
     let requests = scene.request_count();
-    assert!((18..=26).contains(&requests), "{requests} requests in ten minutes");
+    assert!((18..=29).contains(&requests), "{requests} requests in ten minutes");
 }
 
 #[tokio::test(start_paused = true)]
