@@ -14,17 +14,17 @@ use crate::config::endpoint::{Endpoint, Endpoints};
 const SCOPE: &str = "mail-w";
 
 pub(super) fn yahoo() -> Preset {
-    preset("yahoo", "yahoo.com")
+    preset("yahoo", "yahoo.com", "mail.yahoo.com")
 }
 
 pub(super) fn aol() -> Preset {
-    preset("aol", "aol.com")
+    preset("aol", "aol.com", "aol.com")
 }
 
-fn preset(name: &str, domain: &str) -> Preset {
+/// The service `name`, whose login is below `domain` and whose hosts are below `mail`.
+fn preset(name: &str, domain: &str, mail: &str) -> Preset {
     let endpoint =
         |path| Some(Endpoint::preset(format!("https://api.login.{domain}/oauth2/{path}")));
-    let mail = if name == "aol" { "aol.com" } else { "mail.yahoo.com" };
     let (smtp, imap) = (format!("smtp.{mail}"), format!("imap.{mail}"));
     Preset {
         provider: provider(name, (&smtp, SUBMISSIONS), Some(&imap)),
