@@ -21,14 +21,20 @@ pub enum Protocol {
     Submission,
     /// IMAP (RFC 3501, RFC 9051).
     Imap,
+    /// POP3 (RFC 1939).
+    Pop3,
 }
 
 impl Protocol {
+    /// Every protocol.
+    pub const ALL: [Self; 3] = [Self::Submission, Self::Imap, Self::Pop3];
+
     /// The name that configuration and logs use.
     pub fn name(self) -> &'static str {
         match self {
             Self::Submission => "submission",
             Self::Imap => "imap",
+            Self::Pop3 => "pop3",
         }
     }
 }
@@ -46,6 +52,8 @@ pub struct PerProtocol<T> {
     pub submission: T,
     /// For [`Protocol::Imap`].
     pub imap: T,
+    /// For [`Protocol::Pop3`].
+    pub pop3: T,
 }
 
 impl<T> PerProtocol<T> {
@@ -54,7 +62,15 @@ impl<T> PerProtocol<T> {
         match protocol {
             Protocol::Submission => &self.submission,
             Protocol::Imap => &self.imap,
+            Protocol::Pop3 => &self.pop3,
         }
+    }
+}
+
+impl<T: Clone> PerProtocol<T> {
+    /// The same value for each.
+    pub fn of_each(value: T) -> Self {
+        Self { submission: value.clone(), imap: value.clone(), pop3: value }
     }
 }
 

@@ -48,6 +48,8 @@ mod tests {
             allow: Vec::new(),
             accounts: (!accounts.is_empty()).then_some(accounts),
             upstream: None,
+            tls: crate::relay::ListenerTls::None,
+            require_tls: None,
         }
     }
 

@@ -184,13 +184,13 @@ fn mailbox(
     }
     if !field.is_table() {
         let user = Some(username(field)?);
-        return Ok(PerProtocol { submission: user.clone(), imap: user });
+        return Ok(PerProtocol::of_each(user));
     }
     let mut table = field.table()?;
     let submission = table.read("submission", |field| username(&field));
     let imap = table.read("imap", |field| username(&field));
     table.finish(later::PER_PROTOCOL)?;
-    Ok(PerProtocol { submission: submission?, imap: imap? })
+    Ok(PerProtocol { submission: submission?, imap: imap?, pop3: None })
 }
 
 fn username(field: &Field<'_>) -> Result<Username, Reported> {

@@ -7,7 +7,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use crate::names::AccountPattern;
 use crate::net::listen::ListenAddress;
 use crate::provider::{MailHost, Protocol};
-use crate::relay::ListenerSettings;
+use crate::relay::{ListenerSettings, ListenerTls};
 
 use super::field::Field;
 use super::file::Reported;
@@ -51,6 +51,8 @@ impl<'t> Listener<'t> {
             protocol: self.protocol?,
             addresses: bare(self.addresses),
             allow: self.allow,
+            tls: ListenerTls::None,
+            require_tls: None,
             accounts: self.accounts.map(bare),
             upstream: self.upstream.map(|(_, host)| host),
         })

@@ -155,6 +155,7 @@ impl<'t> Providers<'t> {
             hosts: PerProtocol {
                 submission: submission.or(of_preset.hosts.submission),
                 imap: imap?.or(of_preset.hosts.imap),
+                pop3: of_preset.hosts.pop3,
             },
         };
         let of_preset = preset.as_ref();

@@ -57,13 +57,13 @@ impl<'t> Scopes<'t> {
     pub(super) fn read(field: &Field<'t>) -> Result<Written<'t>, Reported> {
         if !field.is_table() {
             let scopes = Some(field.each(scope)?);
-            return Ok(PerProtocol { submission: scopes.clone(), imap: scopes });
+            return Ok(PerProtocol::of_each(scopes));
         }
         let mut table = field.table()?;
         let submission = table.read("submission", |field| field.each(scope));
         let imap = table.read("imap", |field| field.each(scope));
         table.finish(later::PER_PROTOCOL)?;
-        Ok(PerProtocol { submission: submission?, imap: imap? })
+        Ok(PerProtocol { submission: submission?, imap: imap?, pop3: None })
     }
 
     /// Those that a grant of `kind` asks for.
@@ -72,10 +72,11 @@ impl<'t> Scopes<'t> {
             scopes.iter().map(|(_, scope)| scope.clone()).collect()
         };
         let preset = self.preset.as_ref().map(|preset| preset.of(kind)).unwrap_or_default();
-        let PerProtocol { submission, imap } = &self.written;
+        let PerProtocol { submission, imap, pop3 } = &self.written;
         PerProtocol {
             submission: submission.as_ref().map_or(preset.submission, bare),
             imap: imap.as_ref().map_or(preset.imap, bare),
+            pop3: pop3.as_ref().map_or(preset.pop3, bare),
         }
     }
 
@@ -92,8 +93,8 @@ impl<'t> Scopes<'t> {
         }
         let right = Right { kind, help: written(&of_entra.of(kind)) };
         let mut checked = Ok(());
-        let PerProtocol { submission, imap } = &self.written;
-        for scopes in [submission, imap].into_iter().flatten() {
+        let PerProtocol { submission, imap, pop3 } = &self.written;
+        for scopes in [submission, imap, pop3].into_iter().flatten() {
             checked = checked.and(right.refuse_graph(scopes, is_entra));
             if is_entra && checked.is_ok() {
                 checked = right.check(scopes);
@@ -191,7 +192,7 @@ impl Right {
 
 /// What to write, as the file would have it.
 fn written(scopes: &PerProtocol<Vec<String>>) -> String {
-    let PerProtocol { submission, imap } = scopes;
+    let PerProtocol { submission, imap, .. } = scopes;
     if submission == imap {
         format!("write scopes = {submission:?}")
     } else {

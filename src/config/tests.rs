@@ -22,6 +22,7 @@ use crate::account::LocalPassword;
 use crate::names::Username;
 use crate::net::listen::ListenAddress;
 use crate::provider::{MailHost, Mechanism, PerProtocol, Protocol, Provider, UpstreamTls};
+use crate::relay::ListenerTls;
 use crate::secret::SecretSource;
 
 /// A file without problems, on which the tests below make changes.
@@ -142,6 +143,8 @@ fn a_file_means_what_the_documentation_says() {
             allow: loopback.to_vec(),
             accounts: None,
             upstream: None,
+            tls: ListenerTls::None,
+            require_tls: None,
         }
     );
     let [account] = config.accounts.try_into().unwrap();
@@ -308,14 +311,15 @@ fn a_provider_of_ones_own_is_just_what_the_file_says() {
     let host = MailHost { host: "smtp.corp.example".into(), port: 465, tls: UpstreamTls::Implicit };
     let expected = Provider {
         name: "corp".into(),
-        hosts: PerProtocol { submission: Some(host), imap: None },
+        hosts: PerProtocol { submission: Some(host), ..PerProtocol::default() },
         mechanism: Mechanism::OauthBearer,
         ca_file: None,
         declared_ehlo: &[],
         is_untried: false,
     };
     assert_eq!(*account.provider, expected);
-    let scopes = PerProtocol { submission: vec!["smtp".into(), "mail".into()], imap: vec![] };
+    let scopes =
+        PerProtocol { submission: vec!["smtp".into(), "mail".into()], ..PerProtocol::default() };
     assert_eq!(account.scopes, scopes);
 }
 

@@ -8,6 +8,7 @@
 //! [`sasl`].
 
 pub mod imap;
+pub mod pop3;
 pub mod preauth;
 pub mod sasl;
 pub mod smtp;
@@ -22,10 +23,31 @@ pub use preauth::{Input, Line, Output};
 /// How many refused sign-ins and bad commands one session is answered; the last one closes it.
 pub const FAILURES_MAX: u8 = 5;
 
+/// How many commands one session is answered before it has signed in; the last one closes it.
+///
+/// Clients need five to ten. Without a bound one that says NOOP as fast as it can would have the
+/// whole of `limits.sign_in_timeout` for it.
+pub const COMMANDS_MAX: u16 = 200;
+
+/// What a machine knows of TLS towards its client: what it shows, and whether credentials may come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Privacy {
+    /// The connection is in clear and stays so. Credentials are taken.
+    Clear,
+    /// The connection is in clear, and STARTTLS is shown. Credentials are taken.
+    Offered,
+    /// The connection is in clear, STARTTLS is shown, and no credentials are taken before it.
+    Required,
+    /// The connection is under TLS.
+    Tls,
+}
+
 /// The client's side of a protocol, before the sign-in.
 pub trait Downstream: Sized + Send {
     /// The machine while a claim awaits its verdict.
     type Awaiting: AwaitVerdict<Machine = Self>;
+    /// The machine when the client is about to begin a TLS handshake.
+    type AwaitTls: AwaitClientTls<Machine = Self>;
 
     /// Writes the greeting. Called once, first.
     fn greet(&self, output: &mut Output);
@@ -46,8 +68,25 @@ pub enum Step<M: Downstream> {
     /// A verdict on what the client claims. Whatever is left in the input stays there: it is
     /// streamed after an acceptance, and parsed as commands after a refusal.
     Verify(Claim, M::Awaiting),
+    /// A TLS handshake, once the output is written.
+    StartTls(M::AwaitTls),
     /// The connection is to be closed once the output is written.
     Close(CloseReason),
+}
+
+/// A downstream machine whose client was told to begin a TLS handshake.
+pub trait AwaitClientTls: Sized + Send {
+    /// The machine that goes on under TLS. It remembers nothing that was said in clear but how many
+    /// failures and commands there were, so that TLS brings no new tries.
+    type Machine: Downstream<AwaitTls = Self>;
+
+    /// Goes on under TLS; said before the handshake. `input` is what was received in clear and not
+    /// consumed.
+    ///
+    /// # Errors
+    /// [`CloseReason::CleartextBehindStartTls`] when that is not empty: somebody on the path may
+    /// have put it there, for it to be taken as said under TLS (CVE-2011-0411).
+    fn started(self, input: &Input) -> Result<Self::Machine, CloseReason>;
 }
 
 /// A downstream machine that awaits the verdict on a claim.
@@ -85,6 +124,12 @@ pub enum CloseReason {
     TooManyFailures,
     /// A line went on past every bound.
     EndlessLine,
+    /// The session's [`COMMANDS_MAX`] commands are used up.
+    TooManyCommands,
+    /// The client begins a TLS handshake where none is expected.
+    ClientHello,
+    /// Bytes came in clear behind STARTTLS.
+    CleartextBehindStartTls,
 }
 
 /// Why this side ends a session that has not signed in.

@@ -4,7 +4,7 @@
 //! Downstream script, one item a line (`\r \n \0 \\ \xNN` are escapes):
 //! `S: line` we say · `C: line` the client sends, with CRLF · `C| bytes` without ·
 //! `?: user password` it claims · `!: accept` or `!: refuse KIND` the verdict ·
-//! `X: Reason` we close · `L| bytes` what is left to stream.
+//! `X: Reason` we close · `L| bytes` what is left to stream · `TLS` a handshake takes place.
 //!
 //! Upstream script: `S: line` and `S| bytes` the provider sends · `C: line` we say ·
 //! `TLS` a handshake takes place · `TOKEN` the token is there.
@@ -14,8 +14,8 @@ use std::fmt::Debug;
 
 use super::sasl::Credentials;
 use super::{
-    AwaitTls as _, AwaitToken as _, AwaitVerdict, CloseReason, Downstream, Input, Output, Step,
-    Upstream, UpstreamFault, UpstreamRefusal, UpstreamStep,
+    AwaitClientTls as _, AwaitTls as _, AwaitToken as _, AwaitVerdict, CloseReason, Downstream,
+    Input, Output, Step, Upstream, UpstreamFault, UpstreamRefusal, UpstreamStep,
 };
 use crate::names::Username;
 use crate::provider::{MailHost, Mechanism, UpstreamTls};
@@ -54,25 +54,22 @@ pub(crate) fn play<M: Downstream>(
         closed: items.iter().find(|item| item.0 == "X:").map(|item| trimmed(&item.1)),
     };
     converse(&machine, welcome, &items);
-    let sent: Vec<u8> = items
-        .iter()
-        .filter(|item| item.0.starts_with('C'))
-        .flat_map(|item| item.1.clone())
-        .collect();
-    let replay = |pieces: &[&[u8]]| {
+    let segments = segments(&items, 'C');
+    let replay = |split: &Split<'_>| {
         let mut player = Player::new(machine(), verdicts(&items), welcome);
-        for piece in pieces {
-            player.feed(piece);
+        let mut before = 0;
+        for (nth, segment) in segments.iter().enumerate() {
+            if nth > 0 {
+                player.start_tls();
+            }
+            split(before, segment).iter().for_each(|piece| player.feed(piece));
+            before += segment.len();
         }
         player.heard()
     };
-    assert_eq!(replay(&[&sent]), expected, "whole");
-    for at in 1..sent.len() {
-        let (left, right) = sent.split_at(at);
-        assert_eq!(replay(&[left, right]), expected, "split at byte {at}");
+    for (how, split) in splits(&segments) {
+        assert_eq!(replay(&*split), expected, "{how}");
     }
-    let bytes: Vec<&[u8]> = sent.chunks(1).collect();
-    assert_eq!(replay(&bytes), expected, "byte by byte");
 }
 
 /// Plays the script as a conversation: whatever is due is said before the next line is sent.
@@ -106,6 +103,10 @@ fn converse<M: Downstream>(
             }
             "X:" => assert_eq!(player.heard().closed, Some(trimmed(bytes))),
             "L|" => {}
+            "TLS" => {
+                assert!(matches!(player.state, State::AwaitsTls(_)), "no handshake is due");
+                player.start_tls();
+            }
             other => panic!("{other} is no mark of a downstream script"),
         }
         previous = mark;
@@ -134,6 +135,7 @@ struct Player<'a, M: Downstream> {
 
 enum State<M: Downstream> {
     Running(M),
+    AwaitsTls(M::AwaitTls),
     Awaiting(M::Awaiting),
     Accepted,
     Closed(CloseReason),
@@ -157,6 +159,19 @@ impl<'a, M: Downstream> Player<'a, M> {
         self.turn();
     }
 
+    /// A handshake takes place, if one is due.
+    fn start_tls(&mut self) {
+        let state = std::mem::replace(&mut self.state, State::Accepted);
+        self.state = match state {
+            State::AwaitsTls(awaiting) => match awaiting.started(&self.input) {
+                Ok(machine) => State::Running(machine),
+                Err(reason) => State::Closed(reason),
+            },
+            state => state,
+        };
+        self.turn();
+    }
+
     fn turn(&mut self) {
         loop {
             let mut output = Output::default();
@@ -170,6 +185,7 @@ impl<'a, M: Downstream> Player<'a, M> {
                         self.claims.push(format!("{} {password}", claim.username));
                         (State::Awaiting(awaiting), true)
                     }
+                    Step::StartTls(awaiting) => (State::AwaitsTls(awaiting), false),
                     Step::Close(reason) => (State::Closed(reason), false),
                 },
                 State::Awaiting(awaiting) => match self.verdicts.pop_front().as_deref() {
@@ -183,11 +199,15 @@ impl<'a, M: Downstream> Player<'a, M> {
                         match awaiting.refuse(&refusal(kind), &mut output) {
                             Step::Read(machine) => (State::Running(machine), true),
                             Step::Close(reason) => (State::Closed(reason), false),
-                            Step::Verify(..) => panic!("a refusal makes no claim"),
+                            Step::Verify(..) | Step::StartTls(_) => {
+                                panic!("a refusal asks for nothing")
+                            }
                         }
                     }
                 },
-                ended @ (State::Accepted | State::Closed(_)) => (ended, false),
+                ended @ (State::AwaitsTls(_) | State::Accepted | State::Closed(_)) => {
+                    (ended, false)
+                }
             };
             self.state = state;
             self.said.extend_from_slice(&output.take());
@@ -200,11 +220,13 @@ impl<'a, M: Downstream> Player<'a, M> {
     fn heard(&mut self) -> Heard {
         let closed = match &self.state {
             State::Closed(reason) => Some(format!("{reason:?}")),
-            State::Running(_) | State::Awaiting(_) | State::Accepted => None,
+            State::Running(_) | State::AwaitsTls(_) | State::Awaiting(_) | State::Accepted => None,
         };
         let leftover = match self.state {
             State::Accepted => std::mem::take(&mut self.input).into_leftover().to_vec(),
-            State::Running(_) | State::Awaiting(_) | State::Closed(_) => Vec::new(),
+            State::Running(_) | State::AwaitsTls(_) | State::Awaiting(_) | State::Closed(_) => {
+                Vec::new()
+            }
         };
         Heard { said: self.said.clone(), claims: self.claims.clone(), leftover, closed }
     }
@@ -230,6 +252,39 @@ pub(crate) enum Ended<W> {
 /// How a segment that begins at an offset is cut into pieces.
 type Split<'a> = dyn Fn(usize, &[u8]) -> Vec<Vec<u8>> + 'a;
 
+/// What the side whose marks begin with `mark` sends, cut at each handshake.
+fn segments(items: &[Item], mark: char) -> Vec<Vec<u8>> {
+    let mut segments: Vec<Vec<u8>> = vec![Vec::new()];
+    for (item, bytes) in items {
+        if *item == "TLS" {
+            segments.push(Vec::new());
+        } else if item.starts_with(mark) {
+            segments.last_mut().unwrap().extend_from_slice(bytes);
+        }
+    }
+    segments
+}
+
+/// Every way to cut `segments`: whole, byte by byte, and in two at each byte.
+fn splits(segments: &[Vec<u8>]) -> Vec<(String, Box<Split<'static>>)> {
+    let len = segments.iter().map(Vec::len).sum();
+    let mut splits: Vec<(String, Box<Split<'static>>)> = vec![
+        ("whole".to_owned(), Box::new(|_, segment: &[u8]| vec![segment.to_vec()])),
+        (
+            "byte by byte".to_owned(),
+            Box::new(|_, segment: &[u8]| segment.iter().map(|&byte| vec![byte]).collect()),
+        ),
+    ];
+    for at in 1..len {
+        let split = move |before: usize, segment: &[u8]| {
+            let (left, right) = segment.split_at(at.saturating_sub(before).min(segment.len()));
+            vec![left.to_vec(), right.to_vec()]
+        };
+        splits.push((format!("split at byte {at}"), Box::new(split)));
+    }
+    splits
+}
+
 /// Plays `script` against the machines that `machine` makes and gives the end that all replays
 /// share. The mailbox is `alice@example.com`, the token `secret-token`.
 pub(crate) fn play_upstream<M: Upstream>(
@@ -241,14 +296,7 @@ where
     M::Welcome: Debug,
 {
     let items = items(script);
-    let mut segments: Vec<Vec<u8>> = vec![Vec::new()];
-    for (mark, bytes) in &items {
-        match *mark {
-            "S:" | "S|" => segments.last_mut().unwrap().extend_from_slice(bytes),
-            "TLS" => segments.push(Vec::new()),
-            _ => {}
-        }
-    }
+    let segments = segments(&items, 'S');
     let expected = String::from_utf8(join(&items, "C:")).unwrap();
     let replay = |split: &Split<'_>| {
         let mut player = UpstreamPlayer::new(machine(), mechanism);
@@ -266,18 +314,8 @@ where
             assert_eq!(format!("{end:?}"), format!("{ended:?}"), "{how}");
         };
     let ended = converse_upstream(UpstreamPlayer::new(machine(), mechanism), &items);
-    check(replay(&|_, segment| vec![segment.to_vec()]), &ended, "whole");
-    check(
-        replay(&|_, segment| segment.iter().map(|&byte| vec![byte]).collect()),
-        &ended,
-        "byte by byte",
-    );
-    for at in 1..segments.iter().map(Vec::len).sum() {
-        let split = |before: usize, segment: &[u8]| {
-            let (left, right) = segment.split_at(at.saturating_sub(before).min(segment.len()));
-            vec![left.to_vec(), right.to_vec()]
-        };
-        check(replay(&split), &ended, &format!("split at byte {at}"));
+    for (how, split) in splits(&segments) {
+        check(replay(&*split), &ended, &how);
     }
     ended
 }

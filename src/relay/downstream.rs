@@ -70,6 +70,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                     self.send().await?;
                     return Ok((claim, awaiting));
                 }
+                Step::StartTls(_) => return Err(Ended::Over(Reason::NoTls)),
                 Step::Close(reason) => return Err(Ended::Over(reason.into())),
             };
             step = machine.receive(&mut self.input, &mut self.output);

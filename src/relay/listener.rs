@@ -11,13 +11,13 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, error_span, field, warn};
 
-use super::protocol::{Imap, MailProtocol, Submission};
-use super::{ListenerSettings, Relay, Service, session};
-use crate::account::password::{AccessEnd, SignedIn};
+use super::protocol::{Imap, MailProtocol, Pop3, Submission};
+use super::{ListenerSettings, ListenerTls, Relay, Service, session};
+use crate::account::password::{AccessEnd, Peer, SignedIn};
 use crate::names::AccountPattern;
 use crate::proto::imap::NonSyncLiterals;
 use crate::proto::smtp::Extensions;
-use crate::proto::{Downstream as _, Farewell, Output};
+use crate::proto::{Downstream as _, Farewell, Output, Privacy};
 use crate::provider::{MailHost, Protocol};
 
 /// How long accepting rests after it failed: the usual cause is that no descriptor is left, and
@@ -62,6 +62,7 @@ impl Listener {
         match self.settings.protocol {
             Protocol::Submission => self.start_session::<Submission>(stream, peer),
             Protocol::Imap => self.start_session::<Imap>(stream, peer),
+            Protocol::Pop3 => self.start_session::<Pop3>(stream, peer),
         }
     }
 
@@ -127,6 +128,15 @@ impl Listener {
 
     pub(crate) fn upstream(&self) -> Option<&MailHost> {
         self.settings.upstream.as_ref()
+    }
+
+    /// What TLS is to a session that was just accepted from `peer`.
+    pub(crate) fn privacy(&self, _peer: Peer) -> Privacy {
+        match self.settings.tls {
+            ListenerTls::None => Privacy::Clear,
+            ListenerTls::StartTls(_) => Privacy::Required,
+            ListenerTls::Implicit(_) => Privacy::Tls,
+        }
     }
 
     /// What EHLO shows here now.

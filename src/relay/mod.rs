@@ -27,6 +27,7 @@ use tokio_util::task::TaskTracker;
 use crate::account::password::Passwords;
 use crate::names::AccountPattern;
 use crate::net::listen::ListenAddress;
+use crate::net::tls::server::CertificateFiles;
 use crate::oauth::Tokens;
 use crate::proto::Farewell;
 use crate::provider::{MailHost, Protocol};
@@ -45,10 +46,26 @@ pub struct ListenerSettings {
     pub addresses: Vec<ListenAddress>,
     /// Networks that may connect.
     pub allow: Vec<IpNet>,
+    /// How TLS begins towards its clients.
+    pub tls: ListenerTls,
+    /// Whether credentials are taken under TLS alone. Left out, they are from this machine in
+    /// clear, too.
+    pub require_tls: Option<bool>,
     /// Which accounts may sign in; `None` is all.
     pub accounts: Option<Vec<AccountPattern>>,
     /// The server to use instead of the provider's.
     pub upstream: Option<MailHost>,
+}
+
+/// How TLS begins towards a listener's clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListenerTls {
+    /// It does not.
+    None,
+    /// By STARTTLS, or STLS as POP3 calls it.
+    StartTls(CertificateFiles),
+    /// With the first byte (RFC 8314).
+    Implicit(CertificateFiles),
 }
 
 /// The `[limits]` table.

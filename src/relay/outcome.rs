@@ -33,6 +33,14 @@ pub(crate) enum Reason {
     TooManyFailures,
     /// A line without an end.
     EndlessLine,
+    /// Too many commands before the sign-in.
+    TooManyCommands,
+    /// The client speaks TLS where it is not spoken.
+    ClientHello,
+    /// Bytes came in clear behind STARTTLS.
+    CleartextBehindStartTls,
+    /// No TLS came about with the client.
+    NoTls,
     /// `limits.sign_in_timeout` passed.
     SignInTimeout,
     /// One side closed after the sign-in: the ordinary end.
@@ -57,6 +65,10 @@ impl Reason {
             Self::Browser => "browser",
             Self::TooManyFailures => "too-many-failures",
             Self::EndlessLine => "endless-line",
+            Self::TooManyCommands => "too-many-commands",
+            Self::ClientHello => "client-hello",
+            Self::CleartextBehindStartTls => "cleartext-behind-starttls",
+            Self::NoTls => "no-tls",
             Self::SignInTimeout => "sign-in-timeout",
             Self::Closed => "closed",
             Self::Broke => "broke",
@@ -91,6 +103,9 @@ impl From<CloseReason> for Reason {
             CloseReason::Browser => Self::Browser,
             CloseReason::TooManyFailures => Self::TooManyFailures,
             CloseReason::EndlessLine => Self::EndlessLine,
+            CloseReason::TooManyCommands => Self::TooManyCommands,
+            CloseReason::ClientHello => Self::ClientHello,
+            CloseReason::CleartextBehindStartTls => Self::CleartextBehindStartTls,
         }
     }
 }
@@ -125,6 +140,10 @@ impl Outcome {
             Reason::Browser
             | Reason::TooManyFailures
             | Reason::EndlessLine
+            | Reason::TooManyCommands
+            | Reason::ClientHello
+            | Reason::CleartextBehindStartTls
+            | Reason::NoTls
             | Reason::SignInTimeout
             | Reason::Closed
             | Reason::Broke

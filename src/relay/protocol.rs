@@ -3,8 +3,9 @@
 use super::listener::Listener;
 use super::records::Records;
 use crate::proto::imap::{ImapDownstream, ImapUpstream};
+use crate::proto::pop3::{Pop3Downstream, Pop3Upstream};
 use crate::proto::smtp::{SmtpDownstream, SmtpUpstream};
-use crate::proto::{AwaitVerdict, Downstream, Upstream};
+use crate::proto::{AwaitVerdict, Downstream, Privacy, Upstream};
 use crate::provider::{MailHost, Mechanism, Protocol, UpstreamTls};
 
 /// A protocol's two machines.
@@ -17,8 +18,8 @@ pub(crate) trait MailProtocol: Send + 'static {
     /// Its name.
     const PROTOCOL: Protocol;
 
-    /// A machine for a client of `listener`.
-    fn downstream(listener: &Listener) -> Self::Downstream;
+    /// A machine for a client of `listener`, whose connection is private so far.
+    fn downstream(listener: &Listener, privacy: Privacy) -> Self::Downstream;
 
     /// A machine for a provider's server.
     fn upstream(tls: UpstreamTls, mechanism: Mechanism) -> Self::Upstream;
@@ -39,8 +40,8 @@ impl MailProtocol for Submission {
 
     const PROTOCOL: Protocol = Protocol::Submission;
 
-    fn downstream(listener: &Listener) -> SmtpDownstream {
-        SmtpDownstream::new(listener.ehlo())
+    fn downstream(listener: &Listener, privacy: Privacy) -> SmtpDownstream {
+        SmtpDownstream::new(listener.ehlo(), privacy)
     }
 
     fn upstream(tls: UpstreamTls, mechanism: Mechanism) -> SmtpUpstream {
@@ -61,8 +62,8 @@ impl MailProtocol for Imap {
 
     const PROTOCOL: Protocol = Protocol::Imap;
 
-    fn downstream(listener: &Listener) -> ImapDownstream {
-        ImapDownstream::new(listener.literals())
+    fn downstream(listener: &Listener, privacy: Privacy) -> ImapDownstream {
+        ImapDownstream::new(listener.literals(), privacy)
     }
 
     fn upstream(tls: UpstreamTls, mechanism: Mechanism) -> ImapUpstream {
@@ -72,4 +73,25 @@ impl MailProtocol for Imap {
     fn learn(records: &Records, host: &MailHost, welcome: &Welcome<Self>) {
         records.learn_literals(host, welcome.literals());
     }
+}
+
+/// POP3.
+pub(crate) struct Pop3;
+
+impl MailProtocol for Pop3 {
+    type Downstream = Pop3Downstream;
+    type Upstream = Pop3Upstream;
+
+    const PROTOCOL: Protocol = Protocol::Pop3;
+
+    fn downstream(_: &Listener, privacy: Privacy) -> Pop3Downstream {
+        Pop3Downstream::new(privacy)
+    }
+
+    fn upstream(tls: UpstreamTls, mechanism: Mechanism) -> Pop3Upstream {
+        Pop3Upstream::new(tls, mechanism)
+    }
+
+    // What CAPA shows is fixed.
+    fn learn(_: &Records, _: &MailHost, _: &Welcome<Self>) {}
 }

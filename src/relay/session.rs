@@ -81,7 +81,7 @@ where
     P: MailProtocol,
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let machine = P::downstream(listener);
+    let machine = P::downstream(listener, listener.privacy(peer));
     machine.greet(client.output());
     let mut step = Step::Read(machine);
     let ended = loop {

@@ -303,6 +303,7 @@ impl Conversation {
         self.say(match self.protocol {
             Protocol::Submission => "500 5.5.2 Lines end in CRLF and have a limit",
             Protocol::Imap => "* BYE Lines end in CRLF and have a limit.",
+            Protocol::Pop3 => "-ERR Lines end in CRLF and have a limit.",
         });
         Err(End::Orderly)
     }
@@ -319,6 +320,7 @@ fn with_tag(reply: &Bytes, tag: &str) -> Bytes {
 fn is_positive(protocol: Protocol, reply: &[u8]) -> bool {
     match protocol {
         Protocol::Submission => matches!(reply.first(), Some(b'2' | b'3')),
+        Protocol::Pop3 => reply.first() == Some(&b'+'),
         Protocol::Imap => {
             let last = reply.trim_ascii_end().rsplit(|&byte| byte == b'\n').next();
             let mut words = last.unwrap_or_default().split(|&byte| byte == b' ');

@@ -197,7 +197,7 @@ pub(super) fn scope(protocol: Protocol) -> String {
 
 /// The protocols that a token request's `scope` asks for; `None` if it asks for anything else.
 pub(super) fn protocols_of(scopes: &str) -> Option<Vec<Protocol>> {
-    let all = [Protocol::Submission, Protocol::Imap];
+    let all = Protocol::ALL;
     let mut asked = Vec::new();
     for wanted in scopes.split_ascii_whitespace() {
         let before = asked.len();
@@ -225,6 +225,7 @@ fn role(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Submission => "SMTP.SendAsApp",
         Protocol::Imap => "IMAP.AccessAsApp",
+        Protocol::Pop3 => "POP.AccessAsApp",
     }
 }
 
@@ -269,11 +270,11 @@ mod tests {
 
     #[test]
     fn a_scope_is_one_role_or_all_and_nothing_unknown() {
-        let both = Some(vec![Protocol::Submission, Protocol::Imap]);
-        assert_eq!(protocols_of(DEFAULT_SCOPE), both);
+        let all = Some(Protocol::ALL.to_vec());
+        assert_eq!(protocols_of(DEFAULT_SCOPE), all);
         assert_eq!(protocols_of(&scope(Protocol::Imap)), Some(vec![Protocol::Imap]));
         let listed = format!("{} {}", scope(Protocol::Imap), scope(Protocol::Submission));
-        assert_eq!(protocols_of(&listed), both);
+        assert_eq!(protocols_of(&listed), all);
         for wrong in ["", " ", "openid", &format!("{DEFAULT_SCOPE} openid")] {
             assert_eq!(protocols_of(wrong), None, "{wrong:?}");
         }

@@ -109,7 +109,11 @@ impl SandboxSettings {
     pub fn new(mailboxes: Vec<AccountPattern>) -> Self {
         Self {
             mailboxes,
-            tls: PerProtocol { submission: UpstreamTls::StartTls, imap: UpstreamTls::Implicit },
+            tls: PerProtocol {
+                submission: UpstreamTls::StartTls,
+                imap: UpstreamTls::Implicit,
+                pop3: UpstreamTls::Implicit,
+            },
             token_life: Duration::from_secs(3600),
             subject: None,
             rotation: Rotation::Lenient,
@@ -144,11 +148,13 @@ impl Sandbox {
     /// When no port can be had, or no key.
     pub async fn start(settings: SandboxSettings) -> io::Result<Self> {
         let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-        let (submission, imap, token) = (bind().await?, bind().await?, bind().await?);
+        let (submission, imap, pop3, token) =
+            (bind().await?, bind().await?, bind().await?, bind().await?);
         let token_address = token.local_addr()?;
         let hosts = PerProtocol {
             submission: mail_host(&submission, settings.tls.submission)?,
             imap: mail_host(&imap, settings.tls.imap)?,
+            pop3: mail_host(&pop3, settings.tls.pop3)?,
         };
 
         let keys = tokio::task::spawn_blocking(move || {
@@ -191,6 +197,7 @@ impl Sandbox {
         let mut servers = JoinSet::new();
         servers.spawn(server::serve(submission, Protocol::Submission, Arc::clone(&shared)));
         servers.spawn(server::serve(imap, Protocol::Imap, Arc::clone(&shared)));
+        servers.spawn(server::serve(pop3, Protocol::Pop3, Arc::clone(&shared)));
         // It ends by itself when `stop` is dropped, so that what hangs there ends, too.
         tokio::spawn(Arc::clone(&endpoint).serve(token));
         let ca_pem = certificates.ca_pem;
@@ -248,7 +255,11 @@ impl Sandbox {
     pub fn provider(&self, ca_file: &Path) -> Provider {
         Provider {
             name: "sandbox".to_owned(),
-            hosts: PerProtocol { submission: Some(self.smtp()), imap: Some(self.imap()) },
+            hosts: PerProtocol {
+                submission: Some(self.smtp()),
+                imap: Some(self.imap()),
+                pop3: None,
+            },
             mechanism: Mechanism::Xoauth2,
             ca_file: Some(ca_file.to_owned()),
             declared_ehlo: &[],
@@ -281,7 +292,7 @@ impl Sandbox {
 
     /// `user` consents that the client uses the mailboxes: gives the first refresh token.
     pub fn issue_refresh_token(&self, user: &Username) -> String {
-        let everything = vec![Protocol::Submission, Protocol::Imap];
+        let everything = Protocol::ALL.to_vec();
         self.endpoint.consents().give(user.clone(), everything)
     }
 
@@ -293,7 +304,7 @@ impl Sandbox {
     /// The scopes that ask for tokens good for everything.
     pub fn scopes(&self) -> PerProtocol<Vec<String>> {
         let scopes = vec![DEFAULT_SCOPE.to_owned()];
-        PerProtocol { submission: scopes.clone(), imap: scopes }
+        PerProtocol::of_each(scopes)
     }
 
     /// The scope that asks for tokens good for `protocol` alone; [`DEFAULT_SCOPE`] asks for both.

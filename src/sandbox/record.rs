@@ -104,6 +104,7 @@ impl Record {
         let count = match protocol {
             Protocol::Submission => &mut kept.connections.submission,
             Protocol::Imap => &mut kept.connections.imap,
+            Protocol::Pop3 => &mut kept.connections.pop3,
         };
         *count += 1;
         let transcript = Arc::new(Mutex::new(Transcript {

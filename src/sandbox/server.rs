@@ -78,6 +78,7 @@ async fn converse(tcp: TcpStream, protocol: Protocol, shared: &Shared) {
     match protocol {
         Protocol::Submission => smtp::converse(talk, shared).await,
         Protocol::Imap => imap::converse(talk, shared).await,
+        Protocol::Pop3 => talk.close(End::Orderly).await,
     }
 }
 

@@ -68,9 +68,9 @@ pub struct LastError {
 /// one account's is that of its mailbox, for the first protocol that has one.
 pub(super) fn grant_of(account: &AccountSettings) -> Arc<Grant> {
     let AccountPattern::Exact(name) = &account.name else { return Arc::clone(&account.grant) };
-    let PerProtocol { submission, imap } = &account.mailbox;
+    let PerProtocol { submission, imap, .. } = &account.mailbox;
     let first = match account.provider.hosts {
-        PerProtocol { submission: None, imap: Some(_) } => imap,
+        PerProtocol { submission: None, imap: Some(_), .. } => imap,
         PerProtocol { .. } => submission,
     };
     account.grant.for_mailbox(first.as_ref().unwrap_or(name))

@@ -313,7 +313,7 @@ impl Operator {
 /// The first protocol that the account's provider has a server for.
 fn first_protocol(account: &Account) -> Protocol {
     match account.settings().provider.hosts {
-        PerProtocol { submission: None, imap: Some(_) } => Protocol::Imap,
+        PerProtocol { submission: None, imap: Some(_), .. } => Protocol::Imap,
         PerProtocol { .. } => Protocol::Submission,
     }
 }

@@ -21,7 +21,7 @@ const ALICE: &str = "alice@contoso.com";
 /// A provider of hers, and config/person.toml with that in place of Microsoft.
 async fn scene() -> (Sandbox, Scene) {
     let provider = Sandbox::start(SandboxSettings {
-        tls: PerProtocol { submission: UpstreamTls::StartTls, imap: UpstreamTls::StartTls },
+        tls: PerProtocol::of_each(UpstreamTls::StartTls),
         ..SandboxSettings::new(vec![AccountPattern::parse(ALICE).unwrap()])
     });
     let provider = provider.await.unwrap();

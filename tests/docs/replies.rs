@@ -3,7 +3,7 @@
 use mailbearer::names::Username;
 use mailbearer::proto::imap::{ImapDownstream, NonSyncLiterals};
 use mailbearer::proto::smtp::{Extensions, SmtpDownstream};
-use mailbearer::proto::{AwaitVerdict as _, Downstream, Farewell, Input, Output, Step};
+use mailbearer::proto::{AwaitVerdict as _, Downstream, Farewell, Input, Output, Privacy, Step};
 use mailbearer::refusal::{Refusal, Unavailable};
 
 use super::pages::pages;
@@ -69,11 +69,11 @@ fn every_reply_to_a_sign_in_has_one_row_in_the_readme_and_every_row_a_reply() {
         Farewell::TooManyFromPeer,
     ];
     let smtp = |refusal: &Refusal| {
-        let machine = SmtpDownstream::new(Extensions::default());
+        let machine = SmtpDownstream::new(Extensions::default(), Privacy::Clear);
         refused(machine, b"EHLO me\r\nAUTH PLAIN AGEAYg==\r\n", refusal)
     };
     let imap = |refusal: &Refusal| {
-        let machine = ImapDownstream::new(NonSyncLiterals::NotOffered);
+        let machine = ImapDownstream::new(NonSyncLiterals::NotOffered, Privacy::Clear);
         refused(machine, b"a1 LOGIN a b\r\n", refusal)
     };
     let heard = refusals.iter().map(|refusal| [smtp(refusal), imap(refusal)]);

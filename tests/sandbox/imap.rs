@@ -39,7 +39,7 @@ async fn selected(messages: &[&'static str]) -> (Sandbox, Client) {
 
 #[tokio::test]
 async fn nothing_but_tls_is_possible_before_tls() {
-    let tls = PerProtocol { submission: UpstreamTls::StartTls, imap: UpstreamTls::StartTls };
+    let tls = PerProtocol::of_each(UpstreamTls::StartTls);
     let sandbox = Sandbox::start(SandboxSettings { tls, ..settings() }).await.unwrap();
     let mut client = Client::connect(&sandbox, &sandbox.imap()).await;
     let greeting = client.line().await.unwrap();

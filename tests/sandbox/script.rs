@@ -78,6 +78,7 @@ async fn a_token_is_refused_by_order_as_a_bad_one_is() {
         let (mut client, refusal) = match protocol {
             Protocol::Submission => (smtp::greeted(&sandbox).await, "535 5.7.3 "),
             Protocol::Imap => (imap::greeted(&sandbox).await, "a NO AUTHENTICATE failed."),
+            Protocol::Pop3 => unreachable!("it is not in the list"),
         };
         let line = format!("{line} {}", xoauth2("alice@example.com", &token));
         for _ in 0..2 {

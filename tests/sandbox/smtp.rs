@@ -75,7 +75,7 @@ async fn bytes_in_clear_behind_starttls_are_thrown_away() {
 
 #[tokio::test]
 async fn ehlo_under_tls_shows_what_exchange_shows_and_no_password_mechanism() {
-    let tls = PerProtocol { submission: UpstreamTls::Implicit, imap: UpstreamTls::Implicit };
+    let tls = PerProtocol::of_each(UpstreamTls::Implicit);
     let sandbox = Sandbox::start(SandboxSettings { tls, ..settings() }).await.unwrap();
     let mut client = greeted(&sandbox).await;
     let shown = client.ask_all("EHLO test").await;

@@ -52,7 +52,7 @@ impl Kept {
         let settings = SandboxSettings {
             rotation,
             tells_user: true,
-            tls: PerProtocol { submission: UpstreamTls::StartTls, imap: UpstreamTls::StartTls },
+            tls: PerProtocol::of_each(UpstreamTls::StartTls),
             ..SandboxSettings::new(vec![AccountPattern::parse("*@example.com").unwrap()])
         };
         let provider = Sandbox::start(settings).await.unwrap();

@@ -166,7 +166,7 @@ impl Rig {
 /// A provider with every mailbox of example.com, whose servers begin TLS so.
 pub async fn provider(tls: UpstreamTls) -> Sandbox {
     let mailboxes = vec![AccountPattern::parse("*@example.com").unwrap()];
-    let tls = PerProtocol { submission: tls, imap: tls };
+    let tls = PerProtocol::of_each(tls);
     let settings = SandboxSettings { tls, ..SandboxSettings::new(mailboxes) };
     Sandbox::start(settings).await.unwrap()
 }

@@ -22,7 +22,7 @@ use crate::logging;
 use crate::names::{AccountPattern, Username};
 use crate::net::listen::ListenAddress;
 use crate::provider::{PerProtocol, Protocol};
-use crate::relay::{Limits, ListenerSettings};
+use crate::relay::{Limits, ListenerSettings, ListenerTls};
 use crate::sandbox::{Sandbox, SandboxSettings};
 use crate::secret::{SecretSource, SecretString};
 use crate::store::{KeySource, StoreSettings};
@@ -145,6 +145,8 @@ fn config(provider: &Sandbox, ca_file: &NamedTempFile) -> Result<Config> {
         allow: vec![loopback.ip().into()],
         accounts: None,
         upstream: None,
+        tls: ListenerTls::None,
+        require_tls: None,
     };
     Ok(Config {
         web: WebSettings::default(),

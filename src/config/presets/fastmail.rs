@@ -28,7 +28,11 @@ pub(super) fn fastmail() -> Preset {
             ..Endpoints::default()
         },
         scopes: PresetScopes {
-            person: PerProtocol { submission: scope("smtp"), imap: scope("imap") },
+            person: PerProtocol {
+                submission: scope("smtp"),
+                imap: scope("imap"),
+                pop3: scope("pop"),
+            },
             consent: &[],
             application: String::new(),
         },

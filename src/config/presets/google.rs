@@ -13,7 +13,7 @@ use crate::provider::{GrantKind, LoopbackRedirect, PerProtocol};
 use super::{DAY, NoGrant, Preset, PresetScopes, SUBMISSIONS, provider};
 use crate::config::endpoint::{Endpoint, Endpoints};
 
-/// Good for SMTP and IMAP alike.
+/// Good for every protocol.
 const SCOPE: &str = "https://mail.google.com/";
 
 /// Six months.
@@ -31,7 +31,7 @@ pub(super) fn google() -> Preset {
             ..Endpoints::default()
         },
         scopes: PresetScopes {
-            person: PerProtocol { submission: SCOPE.to_owned(), imap: SCOPE.to_owned() },
+            person: PerProtocol::of_each(SCOPE.to_owned()),
             consent: &["openid", "email"],
             application: SCOPE.to_owned(),
         },

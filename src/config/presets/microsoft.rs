@@ -161,6 +161,7 @@ fn scopes(cloud: &Cloud) -> PresetScopes {
         person: PerProtocol {
             submission: scope("SMTP.Send"),
             imap: scope("IMAP.AccessAsUser.All"),
+            pop3: scope("POP.AccessAsUser.All"),
         },
         consent: CONSENT,
         application: format!("https://{}/.default", cloud.application_resource),

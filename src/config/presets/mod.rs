@@ -63,15 +63,13 @@ impl PresetScopes {
                 PerProtocol {
                     submission: person(&self.person.submission),
                     imap: person(&self.person.imap),
+                    pop3: person(&self.person.pop3),
                 }
             }
             GrantKind::ClientCredentials
             | GrantKind::WorkloadIdentity
             | GrantKind::ServiceAccount
-            | GrantKind::ManagedIdentity => {
-                let scopes = vec![self.application.clone()];
-                PerProtocol { submission: scopes.clone(), imap: scopes }
-            }
+            | GrantKind::ManagedIdentity => PerProtocol::of_each(vec![self.application.clone()]),
             GrantKind::Command => PerProtocol::default(),
         }
     }
@@ -129,6 +127,7 @@ fn provider(name: &str, submission: (&str, u16), imap: Option<&str>) -> Provider
         hosts: PerProtocol {
             submission: host(submission, port, tls),
             imap: imap.and_then(|imap| host(imap, IMAPS, UpstreamTls::Implicit)),
+            pop3: None,
         },
         is_untried: true,
         ..unknown(name)

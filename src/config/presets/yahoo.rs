@@ -35,7 +35,7 @@ fn preset(name: &str, domain: &str, mail: &str) -> Preset {
             ..Endpoints::default()
         },
         scopes: PresetScopes {
-            person: PerProtocol { submission: SCOPE.to_owned(), imap: SCOPE.to_owned() },
+            person: PerProtocol::of_each(SCOPE.to_owned()),
             consent: &[],
             application: String::new(),
         },

@@ -107,7 +107,7 @@ fn exchange_online_is_as_microsoft_documents_it_in_each_cloud() {
             let scope = format!("https://{resource}/{permission}");
             [&scope, "offline_access", "openid", "profile"].map(str::to_owned)
         });
-        let PerProtocol { submission, imap } = &person.scopes;
+        let PerProtocol { submission, imap, .. } = &person.scopes;
         assert_eq!([&submission[..], &imap[..]], [&scopes[0][..], &scopes[1][..]], "{name}");
 
         let application = account(name, APPLICATION);

@@ -16,6 +16,15 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{PemError, is_encrypted, read_pem};
 
+/// The files that a certificate and its key are read from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CertificateFiles {
+    /// The certificate and those between it and the authority.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub private_key: PathBuf,
+}
+
 /// Makes the acceptor that shows the certificate in the file `certificate`, whose key is in the
 /// file `private_key`.
 ///

@@ -14,7 +14,8 @@ use super::response::{self, NonSyncLiterals};
 use crate::proto::sasl::login::{self, AwaitPassword, PASSWORD_PROMPT, USERNAME_PROMPT};
 use crate::proto::sasl::{self, plain};
 use crate::proto::{
-    AwaitVerdict, CloseReason, Downstream, FAILURES_MAX, Farewell, Input, Line, Output, Step,
+    AwaitClientTls, AwaitVerdict, CloseReason, Downstream, FAILURES_MAX, Farewell, Input, Line,
+    Output, Privacy, Step,
 };
 use crate::refusal::Refusal;
 
@@ -30,6 +31,10 @@ pub struct ImapDownstream {
     phase: Phase,
 }
 
+/// An IMAP client that was told to begin a TLS handshake.
+#[derive(Debug)]
+pub struct ImapAwaitClientTls(Standing);
+
 /// An IMAP client's sign-in that awaits the verdict.
 #[derive(Debug)]
 pub struct ImapAwaitVerdict {
@@ -41,6 +46,7 @@ pub struct ImapAwaitVerdict {
 #[derive(Debug, Clone, Copy)]
 struct Standing {
     literals: NonSyncLiterals,
+    privacy: Privacy,
     failures: u8,
 }
 
@@ -79,8 +85,8 @@ type Turn = ControlFlow<Step<ImapDownstream>, ImapDownstream>;
 
 impl ImapDownstream {
     /// A server for one session.
-    pub fn new(literals: NonSyncLiterals) -> Self {
-        Standing { literals, failures: 0 }.await_command()
+    pub fn new(literals: NonSyncLiterals, privacy: Privacy) -> Self {
+        Standing { literals, privacy, failures: 0 }.await_command()
     }
 
     /// Consumes one line, or one literal.
@@ -118,6 +124,7 @@ impl ImapDownstream {
 
 impl Downstream for ImapDownstream {
     type Awaiting = ImapAwaitVerdict;
+    type AwaitTls = ImapAwaitClientTls;
 
     fn greet(&self, output: &mut Output) {
         let capabilities = self.standing.literals.capabilities();
@@ -136,6 +143,18 @@ impl Downstream for ImapDownstream {
 
     fn farewell(farewell: Farewell, output: &mut Output) {
         output.line(&response::bye(farewell.text()));
+    }
+}
+
+impl AwaitClientTls for ImapAwaitClientTls {
+    type Machine = ImapDownstream;
+
+    fn started(self, input: &Input) -> Result<ImapDownstream, CloseReason> {
+        if input.is_empty() {
+            Ok(Standing { privacy: Privacy::Tls, ..self.0 }.await_command())
+        } else {
+            Err(CloseReason::CleartextBehindStartTls)
+        }
     }
 }
 

@@ -12,7 +12,7 @@ mod status;
 mod tests;
 mod upstream;
 
-pub use downstream::{ImapAwaitVerdict, ImapDownstream};
+pub use downstream::{ImapAwaitClientTls, ImapAwaitVerdict, ImapDownstream};
 pub use response::NonSyncLiterals;
 use status::Response;
 pub use upstream::{ImapAwaitTls, ImapAwaitToken, ImapUpstream};

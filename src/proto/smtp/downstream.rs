@@ -10,7 +10,8 @@ use super::command::{Auth, Command, is_http};
 use super::{Extensions, Welcome, reply};
 use crate::proto::sasl::{self, SaslError, login, plain};
 use crate::proto::{
-    AwaitVerdict, Claim, CloseReason, Downstream, FAILURES_MAX, Farewell, Input, Line, Output, Step,
+    AwaitClientTls, AwaitVerdict, Claim, CloseReason, Downstream, FAILURES_MAX, Farewell, Input,
+    Line, Output, Privacy, Step,
 };
 use crate::refusal::Refusal;
 
@@ -18,6 +19,7 @@ use crate::refusal::Refusal;
 #[derive(Debug)]
 pub struct SmtpDownstream {
     extensions: Extensions,
+    privacy: Privacy,
     /// Refused sign-ins and 5xx replies so far.
     failures: u8,
     phase: Phase,
@@ -54,8 +56,8 @@ enum Answer {
 
 impl SmtpDownstream {
     /// A new session, which shows `extensions` and AUTH.
-    pub fn new(extensions: Extensions) -> Self {
-        Self { extensions, failures: 0, phase: Phase::Command }
+    pub fn new(extensions: Extensions, privacy: Privacy) -> Self {
+        Self { extensions, privacy, failures: 0, phase: Phase::Command }
     }
 
     /// Answers one line, which ends the phase that it belongs to.
@@ -98,6 +100,7 @@ impl SmtpDownstream {
 
 impl Downstream for SmtpDownstream {
     type Awaiting = SmtpAwaitVerdict;
+    type AwaitTls = SmtpAwaitClientTls;
 
     fn greet(&self, output: &mut Output) {
         output.line(reply::GREETING);
@@ -142,6 +145,22 @@ impl Downstream for SmtpDownstream {
 
     fn farewell(farewell: Farewell, output: &mut Output) {
         output.line(&reply::farewell(farewell));
+    }
+}
+
+/// A session whose client was told to begin a TLS handshake.
+#[derive(Debug)]
+pub struct SmtpAwaitClientTls(SmtpDownstream);
+
+impl AwaitClientTls for SmtpAwaitClientTls {
+    type Machine = SmtpDownstream;
+
+    fn started(self, input: &Input) -> Result<SmtpDownstream, CloseReason> {
+        if input.is_empty() {
+            Ok(SmtpDownstream { privacy: Privacy::Tls, ..self.0 })
+        } else {
+            Err(CloseReason::CleartextBehindStartTls)
+        }
     }
 }
 

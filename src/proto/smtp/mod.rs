@@ -19,6 +19,6 @@ mod tests_upstream;
 mod tests_upstream_ehlo;
 mod upstream;
 
-pub use downstream::{SmtpAwaitVerdict, SmtpDownstream};
+pub use downstream::{SmtpAwaitClientTls, SmtpAwaitVerdict, SmtpDownstream};
 pub use extensions::Extensions;
 pub use upstream::{SmtpAwaitTls, SmtpAwaitToken, SmtpUpstream, Welcome};

@@ -5,7 +5,9 @@ use bytes::Bytes;
 use super::*;
 use crate::proto::preauth::SKIP_MAX;
 use crate::proto::sasl::LINE_LEN_MAX;
-use crate::proto::{CloseReason, Downstream as _, Farewell, Input, Output, Step, transcript};
+use crate::proto::{
+    CloseReason, Downstream as _, Farewell, Input, Output, Privacy, Step, transcript,
+};
 
 /// Plays a script after the greeting; an acceptance brings a 235 of two lines.
 pub(super) fn play(script: &str) {
@@ -20,7 +22,7 @@ fn play_with(extensions: &Extensions, script: &str) {
         ],
         extensions: Extensions::default(),
     };
-    let machine = || SmtpDownstream::new(extensions.clone());
+    let machine = || SmtpDownstream::new(extensions.clone(), Privacy::Clear);
     transcript::play(machine, &welcome, &format!("S: 220 mailbearer ESMTP ready\n{script}"));
 }
 
@@ -28,9 +30,11 @@ fn play_with(extensions: &Extensions, script: &str) {
 pub(super) fn hear(sent: &[u8]) -> (String, Option<CloseReason>) {
     let (mut input, mut output) = (Input::default(), Output::default());
     input.extend(sent);
-    let closed = match SmtpDownstream::new(Extensions::default()).receive(&mut input, &mut output) {
+    let closed = match SmtpDownstream::new(Extensions::default(), Privacy::Clear)
+        .receive(&mut input, &mut output)
+    {
         Step::Close(reason) => Some(reason),
-        Step::Read(_) | Step::Verify(..) => None,
+        Step::Read(_) | Step::Verify(..) | Step::StartTls(_) => None,
     };
     (String::from_utf8(output.take().to_vec()).unwrap(), closed)
 }
@@ -196,7 +200,7 @@ fn a_farewell_is_one_421_with_its_reason() {
 fn a_flood_of_commands_is_answered_in_portions() {
     let (mut input, mut output) = (Input::default(), Output::default());
     input.extend("EHLO\r\n".repeat(10_000).as_bytes());
-    let mut machine = SmtpDownstream::new(Extensions::default());
+    let mut machine = SmtpDownstream::new(Extensions::default(), Privacy::Clear);
     let mut answered = 0;
     while !input.is_empty() {
         let Step::Read(next) = machine.receive(&mut input, &mut output) else { panic!("it ends") };

@@ -3,7 +3,7 @@
 use super::tests_downstream::{hear, play};
 use super::*;
 use crate::proto::sasl::LINE_LEN_MAX;
-use crate::proto::{Downstream as _, Input, Output, Step};
+use crate::proto::{Downstream as _, Input, Output, Privacy, Step};
 
 #[test]
 fn plain_signs_in_with_an_initial_response() {
@@ -250,6 +250,7 @@ fn an_initial_response_of_12_000_bytes_is_taken() {
     let sent = format!("AUTH PLAIN AGEA{}\r\n", "/".repeat(11_996));
     let (mut input, mut output) = (Input::default(), Output::default());
     input.extend(sent.as_bytes());
-    let step = SmtpDownstream::new(Extensions::default()).receive(&mut input, &mut output);
+    let step =
+        SmtpDownstream::new(Extensions::default(), Privacy::Clear).receive(&mut input, &mut output);
     assert!(matches!(step, Step::Verify(claim, _) if claim.username.as_str() == "a"));
 }

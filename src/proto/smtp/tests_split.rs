@@ -11,7 +11,7 @@ use crate::names::Username;
 use crate::proto::sasl::Credentials;
 use crate::proto::{
     AwaitToken as _, AwaitVerdict as _, CloseReason, Downstream as _, FAILURES_MAX, Input, Output,
-    Step, Upstream as _, UpstreamStep,
+    Privacy, Step, Upstream as _, UpstreamStep,
 };
 use crate::provider::{MailHost, Mechanism, UpstreamTls};
 use crate::refusal::Refusal;
@@ -117,7 +117,8 @@ struct Heard {
 fn downstream(pieces: &[&[u8]], accepted: usize) -> Heard {
     let mut heard = Heard::default();
     let (mut input, mut output) = (Input::default(), Output::default());
-    let mut running = Some(SmtpDownstream::new(Extensions::declared(&["SIZE 10", "DSN"])));
+    let mut running =
+        Some(SmtpDownstream::new(Extensions::declared(&["SIZE 10", "DSN"]), Privacy::Clear));
     for piece in pieces {
         input.extend(piece);
         while let Some(machine) = running.take() {
@@ -127,6 +128,7 @@ fn downstream(pieces: &[&[u8]], accepted: usize) -> Heard {
                     break;
                 }
                 Step::Close(reason) => heard.events.push(format!("{reason:?}")),
+                Step::StartTls(_) => panic!("no TLS is offered"),
                 Step::Verify(claim, awaiting) => {
                     heard.events.push(claim.username.as_str().to_owned());
                     if heard.events.len() == accepted {
@@ -138,7 +140,9 @@ fn downstream(pieces: &[&[u8]], accepted: usize) -> Heard {
                         match awaiting.refuse(&Refusal::WrongPassword, &mut output) {
                             Step::Read(machine) => running = Some(machine),
                             Step::Close(reason) => heard.events.push(format!("{reason:?}")),
-                            Step::Verify(..) => panic!("a refusal makes no claim"),
+                            Step::Verify(..) | Step::StartTls(_) => {
+                                panic!("a refusal asks for nothing")
+                            }
                         }
                     }
                 }

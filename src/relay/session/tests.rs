@@ -17,7 +17,7 @@ use crate::oauth::Tokens;
 use crate::proto::Claim;
 use crate::provider::{Grant, Mechanism, PerProtocol, Protocol, Provider};
 use crate::relay::protocol::{Imap, Submission};
-use crate::relay::{Limits, ListenerSettings, Relay, Service, Shutdown};
+use crate::relay::{Limits, ListenerSettings, ListenerTls, Relay, Service, Shutdown};
 use crate::secret::{ExposeSecret as _, SecretSource, SecretString};
 use crate::store::Store;
 
@@ -82,6 +82,8 @@ fn listener(
         allow: Vec::new(),
         accounts: None,
         upstream: None,
+        tls: ListenerTls::None,
+        require_tls: None,
     };
     let accounts = vec![alice(local_password)];
     let service = Service::new(accounts, slice::from_ref(&settings), Limits::default()).unwrap();

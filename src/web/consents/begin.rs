@@ -261,7 +261,7 @@ impl Operator {
 impl Wish {
     fn new(account: &Account, users: Vec<Username>) -> Self {
         let settings = account.settings();
-        let PerProtocol { submission, imap } = &settings.scopes;
+        let PerProtocol { submission, imap, .. } = &settings.scopes;
         let mut scopes = submission.clone();
         scopes.extend(imap.iter().filter(|scope| !submission.contains(scope)).cloned());
         let is_address = |name: &&Username| name.domain().is_some();

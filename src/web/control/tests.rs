@@ -34,14 +34,18 @@ fn account(name: &str, kind: GrantKind, token_endpoint: &str) -> AccountSettings
         name: AccountPattern::parse(name).unwrap(),
         provider: Arc::new(Provider {
             name: "corp".to_owned(),
-            hosts: PerProtocol { submission: host(465), imap: host(993) },
+            hosts: PerProtocol { submission: host(465), imap: host(993), pop3: None },
             mechanism: Mechanism::Xoauth2,
             ca_file: None,
             declared_ehlo: &[],
             is_untried: false,
         }),
         grant: Arc::new(grant),
-        scopes: PerProtocol { submission: vec!["send".to_owned()], imap: vec!["read".to_owned()] },
+        scopes: PerProtocol {
+            submission: vec!["send".to_owned()],
+            imap: vec!["read".to_owned()],
+            pop3: Vec::new(),
+        },
         local_password: LocalPassword::None,
         mailbox: PerProtocol::default(),
     }

@@ -4,12 +4,12 @@ use super::{GREETING, welcome};
 use crate::proto::Downstream as _;
 use crate::proto::imap::{ImapDownstream, NonSyncLiterals, Welcome};
 use crate::proto::transcript::play;
-use crate::proto::{Farewell, Input, Output, Step};
+use crate::proto::{Farewell, Input, Output, Privacy, Step};
 
 /// Plays `script` behind the greeting.
 fn session(script: &str) {
     let script = format!("S: {GREETING}\n{script}");
-    play(|| ImapDownstream::new(NonSyncLiterals::Offered), &welcome(), &script);
+    play(|| ImapDownstream::new(NonSyncLiterals::Offered, Privacy::Clear), &welcome(), &script);
 }
 
 /// Plays a session in which `sent` (a script of its own) claims `claim`.
@@ -41,7 +41,7 @@ fn greeting_capability_id_noop_and_logout_are_answered() {
 #[test]
 fn literal_plus_is_not_shown_but_taken_when_it_is_not_offered() {
     play(
-        || ImapDownstream::new(NonSyncLiterals::NotOffered),
+        || ImapDownstream::new(NonSyncLiterals::NotOffered, Privacy::Clear),
         &welcome(),
         &format!(
             "S: {}
@@ -318,7 +318,7 @@ fn an_acceptance_keeps_what_the_upstream_said_under_the_clients_tag() {
         tagged: b"[READ-WRITE] AUTHENTICATE completed.".to_vec(),
     };
     play(
-        || ImapDownstream::new(NonSyncLiterals::Offered),
+        || ImapDownstream::new(NonSyncLiterals::Offered, Privacy::Clear),
         &welcome,
         &format!(
             "S: {GREETING}
@@ -463,7 +463,7 @@ fn a_farewell_is_a_bye() {
 fn a_password_is_not_printed_while_its_command_is_gathered() {
     let (mut input, mut output) = (Input::default(), Output::default());
     input.extend(b"a1 LOGIN {5+}\r\nalice {6+}\r\nsecret");
-    let machine = ImapDownstream::new(NonSyncLiterals::Offered);
+    let machine = ImapDownstream::new(NonSyncLiterals::Offered, Privacy::Clear);
     let Step::Read(machine) = machine.receive(&mut input, &mut output) else {
         panic!("the end of the line is awaited");
     };

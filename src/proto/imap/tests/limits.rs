@@ -2,7 +2,7 @@
 
 use super::{GREETING, Heard, hear};
 use crate::proto::imap::{ImapDownstream, NonSyncLiterals};
-use crate::proto::{CloseReason, Downstream as _, Input, Output, Step};
+use crate::proto::{CloseReason, Downstream as _, Input, Output, Privacy, Step};
 
 /// Hears `sent` whole, split at some places, and in pieces as a slow client sends them.
 fn hear_all_ways(sent: &[u8]) -> Heard {
@@ -144,7 +144,7 @@ fn a_tag_is_echoed_up_to_64_bytes() {
 fn a_flood_of_commands_is_answered_in_portions() {
     let (mut input, mut output) = (Input::default(), Output::default());
     input.extend("a CAPABILITY\r\n".repeat(5_000).as_bytes());
-    let mut machine = ImapDownstream::new(NonSyncLiterals::NotOffered);
+    let mut machine = ImapDownstream::new(NonSyncLiterals::NotOffered, Privacy::Clear);
     let mut answered = 0;
     while !input.is_empty() {
         let Step::Read(next) = machine.receive(&mut input, &mut output) else { panic!("it ends") };

@@ -7,7 +7,7 @@ mod upstream;
 
 use super::{ImapDownstream, NonSyncLiterals, Welcome};
 use crate::proto::{
-    AwaitVerdict as _, CloseReason, Downstream as _, FAILURES_MAX, Input, Output, Step,
+    AwaitVerdict as _, CloseReason, Downstream as _, FAILURES_MAX, Input, Output, Privacy, Step,
 };
 use crate::refusal::Refusal;
 use crate::secret::ExposeSecret as _;
@@ -36,7 +36,7 @@ struct Heard {
 fn hear<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Heard {
     const HELD_BACK_MAX: usize = crate::proto::sasl::LINE_LEN_MAX + 1;
     let (mut input, mut output) = (Input::default(), Output::default());
-    let mut machine = ImapDownstream::new(NonSyncLiterals::Offered);
+    let mut machine = ImapDownstream::new(NonSyncLiterals::Offered, Privacy::Clear);
     let mut heard = Heard::default();
     machine.greet(&mut output);
     'pieces: for piece in pieces {
@@ -54,6 +54,7 @@ fn hear<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Heard {
                     continue 'pieces;
                 }
                 close @ Step::Close(_) => close,
+                Step::StartTls(_) => panic!("no TLS is offered"),
             };
             match step {
                 Step::Read(waiting) => machine = waiting,
@@ -61,7 +62,7 @@ fn hear<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Heard {
                     heard.closed = Some(reason);
                     break 'pieces;
                 }
-                Step::Verify(..) => panic!("a refusal makes no claim"),
+                Step::Verify(..) | Step::StartTls(_) => panic!("a refusal asks for nothing"),
             }
         }
     }
