@@ -221,6 +221,9 @@ fn a_managed_identity_is_asked_where_azure_says() {
     for variables in [&[][..], &app_service] {
         assert_eq!(grant(&text(MANAGED, own), variables).server, server("http://192.0.2.1/token"));
     }
+    // RFC 8707's word names what IMDS calls `resource`.
+    let named = grant(&text(MANAGED, "[providers.microsoft]\nresource = \"api://mail\""), &[]);
+    assert_eq!(named.server.resource.as_deref(), Some("api://mail"));
     assert_eq!(
         told(&text(MANAGED, ""), &app_service[..1]),
         [
