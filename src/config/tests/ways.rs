@@ -244,6 +244,24 @@ fn a_token_endpoint_in_clear_is_for_managed_identities_alone() {
 }
 
 #[test]
+fn a_token_endpoint_in_clear_is_taken_on_this_machine_by_whatever_name() {
+    let by_secret = "grant = \"client-credentials\"\nclient_id = \"a\"\nclient_secret = \"s\"";
+    let own = |host: &str| format!("[providers.microsoft]\ntoken_endpoint = \"http://{host}/t\"");
+    for host in ["127.9.9.9", "localhost", "LOCALHOST.", "[::1]", "[::ffff:127.0.0.1]"] {
+        let server = grant(&text(by_secret, &own(host)), &[]).server.clone();
+        assert_eq!(server.token_endpoint, Some(format!("http://{host}/t")));
+    }
+    for host in ["10.0.0.1", "localhost.example", "[::ffff:10.0.0.1]"] {
+        let told = told(&text(by_secret, &own(host)), &[]);
+        assert_eq!(
+            told,
+            ["is not https, and would show secret and token to the network"],
+            "{host}"
+        );
+    }
+}
+
+#[test]
 fn a_service_account_has_one_key_in_one_of_two_forms() {
     let google = |keys: &str, end: &str| {
         let text = text(&format!("grant = \"service-account\"\n{keys}"), end);
