@@ -57,7 +57,9 @@ pub(super) async fn begin(
     scopes: &[String],
 ) -> Result<DeviceAnswer, TokenError> {
     let scope = scopes.join(" ");
-    let mut form = vec![("scope", scope.as_str())];
+    let mut form = Vec::new();
+    // It has one token at least (RFC 6749 appendix A.4).
+    form.extend(Some(("scope", scope.as_str())).filter(|_| !scopes.is_empty()));
     form.extend(grant.server.resource.iter().map(|resource| ("resource", resource.as_str())));
     let body = asker.post(&form).await;
     let body = body.map_err(|error| error_of(asker.endpoint(), &grant.id, error))?;
