@@ -146,6 +146,9 @@ fn a_workload_identity_is_what_the_pod_is_told_unless_the_file_says_otherwise() 
     assert_eq!(written.id, id);
     let own = "[providers.microsoft]\ntoken_endpoint = \"https://id.example/{tenant}\"";
     assert_eq!(grant(&text(&keys, own), &AKS).source(), "https://id.example/contoso.com");
+    let own = format!("[providers.microsoft]\ntoken_endpoint = {endpoint:?}");
+    let keys = format!("{WORKLOAD}\nassertion_file = \"token\"\nclient_id = \"own\"");
+    assert_eq!(grant(&text(&keys, &own), &AKS).source(), endpoint, "the file comes first");
 }
 
 #[test]
@@ -345,12 +348,15 @@ fn a_grant_of_one_person_is_refused_at_a_wildcard() {
 
 #[test]
 fn equal_commands_of_a_provider_are_one_grant_and_others_are_not() {
-    let second = |command: &str| {
-        let second = format!("[accounts.\"*@contoso.com\"]\nprovider = \"microsoft\"\n{command}");
+    let second_at = |provider: &str, command: &str| {
+        let second = format!("[accounts.\"*@contoso.com\"]\nprovider = {provider:?}\n{command}");
         let [one, other] =
             parse_with(&text(COMMAND, &second), &[]).unwrap().accounts.try_into().unwrap();
         (one.grant, other.grant)
     };
+    let second = |command: &str| second_at("microsoft", command);
+    let (one, other) = second_at("google", COMMAND);
+    assert_ne!(one.id, other.id, "each provider has its own");
     let (one, same) = second(COMMAND);
     assert!(Arc::ptr_eq(&one, &same));
     assert!(matches!(&one.way, Way::Command(command) if command.program() == Path::new("sh")));
@@ -377,6 +383,20 @@ fn one_application_by_two_grants_is_refused() {
         ["is of an application that `accounts.\"alice@contoso.com\"` names with grant = \
           \"workload-identity\""]
     );
+}
+
+#[test]
+fn one_application_with_two_names_of_its_key_is_refused() {
+    let keys = "grant = \"client-credentials\"\ntenant = \"contoso.com\"\nclient_id = \"app\"\n\
+                certificate = \"app.pem\"\nprivate_key = \"app.key\"\n";
+    let with = |id: &str| {
+        let other =
+            format!("[accounts.bob]\nprovider = \"microsoft\"\n{keys}private_key_id = {id:?}");
+        parse_with(&text(&format!("{keys}private_key_id = \"one\""), &other), &[])
+    };
+    assert!(with("one").is_ok());
+    let problems = with("two").unwrap_err();
+    assert!(problems[0].message.starts_with("is not that of"), "{problems:?}");
 }
 
 #[test]
