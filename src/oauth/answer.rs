@@ -64,6 +64,7 @@ impl ProviderError {
         let members = ErrorMembers {
             error: error.to_owned(),
             suberror: text(subcode),
+            error_subtype: Value::Null,
             error_description: text(description),
             error_codes: Value::Null,
             trace_id: Value::Null,
@@ -130,8 +131,10 @@ impl ErrorResponse for ProviderError {}
 #[derive(Deserialize)]
 struct ErrorMembers {
     error: String,
-    #[serde(default, alias = "error_subtype")]
+    #[serde(default)]
     suberror: Value,
+    #[serde(default)]
+    error_subtype: Value,
     #[serde(default)]
     error_description: Value,
     #[serde(default)]
@@ -153,7 +156,7 @@ impl TryFrom<ErrorMembers> for ProviderError {
         let listed = members.error_codes.get(0).and_then(Value::as_u64);
         Ok(Self {
             error: word(&members.error).ok_or("`error` is empty")?,
-            suberror: members.suberror.as_str().and_then(word),
+            suberror: members.suberror.as_str().or(members.error_subtype.as_str()).and_then(word),
             aadsts: listed
                 .and_then(|code| u32::try_from(code).ok())
                 .or_else(|| description.and_then(aadsts_in)),
@@ -375,6 +378,20 @@ mod tests {
         assert_eq!(error.correlation_id(), Some("66666666"));
         assert_eq!(error.to_string(), "invalid_client, AADSTS7000215");
         assert!(!format!("{error:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn suberror_is_told_by_two_names_and_by_both() {
+        let suberror = |body: &str| {
+            let error = ProviderError::parse(body.as_bytes()).unwrap();
+            error.suberror().map(str::to_owned)
+        };
+        let entra = r#"{"error":"x","suberror":"bad_token"}"#;
+        assert_eq!(suberror(entra).unwrap(), "bad_token");
+        let google = r#"{"error":"x","error_subtype":"invalid_rapt"}"#;
+        assert_eq!(suberror(google).unwrap(), "invalid_rapt");
+        let both = r#"{"error_subtype":"invalid_rapt","error":"x","suberror":"bad_token"}"#;
+        assert_eq!(suberror(both).unwrap(), "bad_token");
     }
 
     #[test]

@@ -47,6 +47,7 @@ pub use client_key::check_client_key;
 use consent::Shown;
 use desk::Desk;
 pub use device::DeviceRequest;
+pub use endpoint::is_loopback;
 pub use error::{ErrorKind, Reach, TokenError};
 pub use forecast::{CREDENTIAL_WARNED, DiesOf};
 pub use key_problem::{KeyFacts, KeyPart, KeyProblem};

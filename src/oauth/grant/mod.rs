@@ -43,7 +43,7 @@ use super::error::{ErrorKind, TokenError};
 use super::fault::{CHECK_NETWORK, EndpointError, Unavailable};
 use super::{person, verdict};
 use crate::names::Username;
-use crate::provider::{Grant, GrantId, Way};
+use crate::provider::{Grant, GrantId, ServiceAccount, Way};
 use crate::secret::{AccessToken, RefreshToken, SecretString};
 
 /// The life of a token whose endpoint does not tell it. RFC 6749 section 5.1 lets the provider
@@ -170,8 +170,7 @@ impl Issuer for Network {
                 }
                 Way::ServiceAccount(account) => {
                     // Knows better what to do than the table of ways, which it asks itself.
-                    return service_account::ask(&self.endpoints, grant, account, scopes, ends_at)
-                        .await;
+                    return self.ask_as_service_account(grant, account, scopes, ends_at).await;
                 }
                 Way::ClientCredentials(_)
                 | Way::WorkloadIdentity(_)
@@ -230,6 +229,19 @@ impl Issuer for Network {
 }
 
 impl Network {
+    /// Asks the token endpoint as the service `account`.
+    async fn ask_as_service_account(
+        &self,
+        grant: &Arc<Grant>,
+        account: &Arc<ServiceAccount>,
+        scopes: &[String],
+        ends_at: Instant,
+    ) -> Result<Answer, TokenError> {
+        let (endpoints, server) = (&self.endpoints, &grant.server);
+        let token = &self.discovery.token_endpoint(endpoints, server, ends_at).await?;
+        service_account::ask(endpoints, grant, account, token, scopes, ends_at).await
+    }
+
     /// Asks the token endpoint as the client of `grant`.
     async fn ask_as_client(
         &self,

@@ -92,6 +92,14 @@ async fn browser_is_sent_to_what_rfc_6749_section_4_1_1_and_rfc_7636_section_4_3
 }
 
 #[tokio::test(start_paused = true)]
+async fn browser_is_sent_without_a_scope_when_none_is_written() {
+    let scene = scene(|_| {});
+    let request = scene.tokens.code_request(&scene.grant, &[], REDIRECT, &alice()).await.unwrap();
+    // RFC 6749 appendix A.4: a scope has one token at least.
+    assert!(!parameters(request.url()).contains_key("scope"), "{}", request.url());
+}
+
+#[tokio::test(start_paused = true)]
 async fn browser_is_sent_with_the_query_and_parameters_of_the_file_which_change_none_of_ours() {
     let scene = scene(|grant| {
         let server = &mut grant.server;

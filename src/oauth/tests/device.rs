@@ -253,13 +253,22 @@ async fn begin(
     answer: Answer,
     change: impl FnOnce(&mut Grant),
 ) -> (Result<DeviceRequest, TokenError>, String) {
+    begin_for(&["https://a.example/x", "offline_access"], answer, change).await
+}
+
+/// The same for these scopes.
+async fn begin_for(
+    scopes: &[&str],
+    answer: Answer,
+    change: impl FnOnce(&mut Grant),
+) -> (Result<DeviceRequest, TokenError>, String) {
     let stand_in = StandIn::start(answer).await;
     let mut grant = Grant::clone(&stand_in.person());
     let url = grant.server.token_endpoint.clone().unwrap().replace("/token", "/devicecode");
     grant.server.device_authorization_endpoint = Some(url);
     change(&mut grant);
     let tokens = Tokens::new(Store::in_memory());
-    let scopes = ["https://a.example/x".to_owned(), "offline_access".to_owned()];
+    let scopes: Vec<_> = scopes.iter().copied().map(str::to_owned).collect();
     let begun = tokens.device_request(&Arc::new(grant), &scopes).await;
     (begun, stand_in.last_request())
 }
@@ -291,6 +300,11 @@ async fn device_flow_begins_as_rfc_8628_section_3_1_says() {
     let resource = "resource=https%3A%2F%2Fmail.example";
     let scope = "scope=https%3A%2F%2Fa.example%2Fx+offline_access";
     assert_eq!(body, format!("{scope}&{resource}&client_id=the+client"));
+    let public = |grant: &mut Grant| *grant = grant.clone().by(|it| it.auth = ClientAuth::None);
+    let (begun, request) = begin_for(&[], Answer::json("200 OK", BEGUN), public).await;
+    // `scope` is optional, and has one token at least (RFC 6749 appendix A.4).
+    let (_, body) = request.split_once("\r\n\r\n").unwrap();
+    assert_eq!((begun.is_ok(), body), (true, "client_id=the+client"));
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::scene::alice;
 use super::*;
+use crate::provider::Way;
 use crate::store::StoredGrant;
 
 /// The refresh token that Alice's grant begins with.
@@ -117,6 +118,55 @@ async fn refresh_token_is_used_as_rfc_6749_section_6_says() {
             )
         );
         assert_eq!(kept(&store), REFRESH, "the answer brought no other");
+    }
+}
+
+#[tokio::test]
+async fn resource_is_named_in_each_request_for_a_token() {
+    let stand_in = StandIn::start(Answer::token()).await;
+    let of = |grant: &Grant| {
+        let mut grant = grant.clone();
+        grant.server.resource = Some("https://mail.example".to_owned());
+        Arc::new(grant)
+    };
+    let (application, person) = (of(&stand_in.grant()), of(&stand_in.person()));
+    let client = application.way.client().cloned().unwrap();
+    let way = Way::Password { client, password: SecretSource::Value("secret".into()) };
+    let password = Arc::new(Grant { way, ..Grant::clone(&person) });
+    let refresh_token = RefreshToken::parse(REFRESH).unwrap();
+    let redemption = grant::Redemption {
+        code: "code".into(),
+        verifier: "verifier".into(),
+        redirect_uri: "http://localhost:1".to_owned(),
+    };
+    let device_code = "device".into();
+    let network = grant::Network::default();
+    for (grant, by) in [
+        (&application, grant::By::Itself),
+        (&password, grant::By::Itself),
+        (&person, grant::By::RefreshToken(&refresh_token)),
+        (&person, grant::By::Code(&redemption)),
+        (&person, grant::By::DeviceCode(&device_code)),
+    ] {
+        grant::Issuer::issue(&network, grant, &scopes(), by).await.unwrap();
+        // RFC 8707 section 2.2.
+        let request = stand_in.last_request();
+        assert_eq!(request.matches("&resource=https%3A%2F%2Fmail.example").count(), 1, "{request}");
+    }
+}
+
+#[tokio::test]
+async fn token_lives_as_long_as_is_told_but_a_day_at_most_and_an_hour_where_nothing_is() {
+    for (told, life) in [
+        (r#","expires_in":60"#, 60),
+        ("", 60 * 60),
+        (r#","expires_in":18446744073709551615"#, 24 * 60 * 60),
+    ] {
+        let body = format!(r#"{{"access_token":"t","token_type":"Bearer"{told}}}"#);
+        let stand_in = StandIn::start(Answer::json("200 OK", &body)).await;
+        let (network, grant) = (grant::Network::default(), stand_in.grant());
+        let asked = grant::Issuer::issue(&network, &grant, &scopes(), grant::By::Itself).await;
+        assert_eq!(asked.unwrap().issued.unwrap().life.as_secs(), life, "{told}");
     }
 }
 
