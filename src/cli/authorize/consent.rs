@@ -1,5 +1,8 @@
 //! A consent by browser, by paste or by device code: shown, waited for, and ended by Ctrl-C.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use serde_json::json;
