@@ -291,7 +291,9 @@ impl Tokens {
     }
 
     /// Asks as often as the provider allows whether the person has entered the code of `request`,
-    /// until it ends, and keeps the refresh token as [`Self::authorize`] does.
+    /// until it ends, and keeps the refresh token as [`Self::authorize`] does. Gives nothing once
+    /// it is `given_up`, which counts between two questions: one that was sent may be the one that
+    /// is answered with tokens.
     ///
     /// # Errors
     /// When nothing was kept, and what was kept before is as it was.
@@ -301,8 +303,9 @@ impl Tokens {
         scopes: &[String],
         request: DeviceRequest,
         expected: &[Username],
-    ) -> Result<Authorized, AuthorizeError> {
-        self.0.await_device(grant, scopes, request, expected).await
+        given_up: impl Future<Output = ()>,
+    ) -> Result<Option<Authorized>, AuthorizeError> {
+        self.0.await_device(grant, scopes, request, expected, given_up).await
     }
 
     /// Gives the consent of `grant` back and forgets its refresh token. It is carried through even

@@ -15,7 +15,7 @@ use axum::response::Response;
 
 use super::{Fields, Room, Visitor, carried_through, qr, see_other};
 use crate::names::Username;
-use crate::web::consents::{Begun, ConsentId, Method, Progress};
+use crate::web::consents::{Begun, ConsentId, Method, Progress, Waiter};
 use crate::web::html::{self, Place};
 use crate::web::operator::OperatorError;
 
@@ -93,9 +93,8 @@ async fn try_begin(
         user => vec![Username::parse(user)?],
     };
     let (operator, account) = (room.desk.operator.clone(), name.clone());
-    let begun =
-        carried_through(async move { operator.begin_consent(&account, method, users).await })
-            .await?;
+    let begin = async move { operator.begin_consent(&account, method, users, Waiter::Page).await };
+    let begun = carried_through(begin).await?;
     room.desk.shown.keep(name.folded(), begun.clone());
     Ok(begun)
 }
