@@ -19,7 +19,7 @@ use crate::web::operator::{Operator, OperatorError};
 #[template(
     ext = "html",
     source = r#"{% for account in accounts %}<section>
-<div class="head"><h2>{{ account.row.account }}</h2><span class="{{ account.tone() }}">{{ account.row.token }}</span></div>
+<div class="head"><h2 id="account-{{ loop.index }}">{{ account.row.account }}</h2><span class="{{ account.tone() }}">{{ account.row.token }}</span></div>
 <dl>
 <dt>Provider</dt><dd>{{ account.row.provider }}</dd>
 <dt>Grant</dt><dd>{{ account.row.grant }}</dd>
@@ -37,10 +37,10 @@ use crate::web::operator::{Operator, OperatorError};
 {% endif %}{% if let Some(problem) = account.row.unsaved %}<div class="trouble"><p class="bad">The newest refresh token is in memory alone.</p><p>{{ problem }}</p></div>
 {% endif %}{% if account.takes_consent() %}<form method="post">
 <input type="hidden" name="form_token" value="{{ form_token }}">
-<div class="acts">{% if account.by_browser() %}<button formaction="{{ account.path }}/authorize">{{ account.verb() }} by browser</button>
-{% endif %}{% if account.by_device() %}<button formaction="{{ account.path }}/device"{% if account.by_browser() %} class="plain"{% endif %}>{{ account.verb() }} by code on another device</button>
+<div class="acts">{% if account.by_browser() %}<button formaction="{{ account.path }}/authorize" aria-describedby="account-{{ loop.index }}">{{ account.verb() }} by browser</button>
+{% endif %}{% if account.by_device() %}<button formaction="{{ account.path }}/device" aria-describedby="account-{{ loop.index }}"{% if account.by_browser() %} class="plain"{% endif %}>{{ account.verb() }} by code on another device</button>
 {% endif %}</div>
-<details><summary>Somebody else signs in</summary>
+<details><summary aria-describedby="account-{{ loop.index }}">Somebody else signs in</summary>
 <label for="as-{{ loop.index }}">Who may sign in besides {{ account.row.account }}</label>
 <input id="as-{{ loop.index }}" name="as" autocomplete="off" spellcheck="false"></details>
 </form>
@@ -99,16 +99,21 @@ impl Account {
 
     /// What to do about `error`, where the page may have a button for it.
     fn fix(&self, error: &LastError) -> String {
+        let again = if self.has_consented() { " again" } else { "" };
         match &self.owner {
             _ if error.kind != ErrorKind::Consent.name() => error.fix.clone(),
-            Some(owner) => format!("consent again for {owner}"),
-            None if self.takes_consent() => "consent again".to_owned(),
+            Some(owner) => format!("consent{again} for {owner}"),
+            None if self.takes_consent() => format!("consent{again}, by a button below"),
             None => error.fix.clone(),
         }
     }
 
     fn verb(&self) -> &'static str {
-        if self.row.consented_at.is_some() { "Consent again" } else { "Consent" }
+        if self.has_consented() { "Consent again" } else { "Consent" }
+    }
+
+    fn has_consented(&self) -> bool {
+        self.row.consented_at.is_some()
     }
 
     /// What is known of times.

@@ -125,8 +125,11 @@ async fn accounts_are_shown_with_their_state_and_what_can_be_done() {
     let mut scene = Scene::new(None);
     let answer = scene.get("/").await;
     assert_eq!(answer.status, 200);
-    assert!(answer.text.contains("<h2>alice@contoso.com</h2>"));
+    assert!(answer.text.contains(">alice@contoso.com</h2>"));
     assert!(answer.text.contains("consent needed"));
+    assert!(answer.text.contains("consent, by a button below"), "nobody has consented before");
+    assert!(answer.text.contains("consent for alice@contoso.com"), "who shares hers");
+    assert!(!answer.text.contains("again"), "{}", answer.text);
     assert!(answer.text.contains("formaction=\"/accounts/alice@contoso.com/authorize\""));
     assert!(answer.text.contains("formaction=\"/accounts/alice@contoso.com/device\""));
     for by_browser_alone in ["bob@gmail.example", "carol@contoso.com"] {
@@ -139,6 +142,22 @@ async fn accounts_are_shown_with_their_state_and_what_can_be_done() {
     assert!(answer.text.contains("<dt>Uses the consent of</dt><dd>alice@contoso.com</dd>"));
     assert!(!answer.text.contains("mailbearer authorize"), "there are buttons: {}", answer.text);
     assert!(!answer.text.contains("<script"));
+}
+
+#[tokio::test]
+async fn buttons_of_one_account_are_told_from_those_of_another_without_looking() {
+    let page = Scene::new(None).get("/").await.text;
+    let mut buttons = 0;
+    for part in page.split("<section>").skip(1) {
+        let (_, heading) = part.split_once("<h2 id=\"").unwrap();
+        let (id, _) = heading.split_once('"').unwrap();
+        assert_eq!(page.matches(&format!("id=\"{id}\"")).count(), 1, "{id}");
+        for button in part.split("<button formaction").skip(1) {
+            assert!(button.contains(&format!("aria-describedby=\"{id}\"")), "{button}");
+            buttons += 1;
+        }
+    }
+    assert_eq!(buttons, 4, "{page}");
 }
 
 #[tokio::test]
