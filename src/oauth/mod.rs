@@ -29,6 +29,7 @@ mod pem;
 mod person;
 mod rsa_key;
 mod service_account_key;
+mod shortfall;
 mod slot;
 #[cfg(test)]
 mod stand_in;

@@ -12,6 +12,7 @@ mod renewal;
 mod rotation;
 mod scene;
 mod service_account;
+mod shortfall;
 mod subjects;
 mod tls;
 mod ways;
