@@ -21,7 +21,7 @@ use crate::account::AccountSettings;
 use crate::account::directory::{Account, Directory};
 use crate::account::password::{Made, Passwords};
 use crate::names::Username;
-use crate::oauth::{Revoked, Tokens};
+use crate::oauth::{Authorized, Revoked, Tokens};
 use crate::provider::{GrantId, PerProtocol, Protocol};
 use crate::secret::{AccessToken, RefreshToken};
 use crate::store::{Health, Store, StoredPassword};
@@ -179,7 +179,7 @@ impl Operator {
     }
 
     /// Uses the refresh token of `consent` once, and keeps what comes of it as the consent of the
-    /// account `name`. Gives who consented, if the provider told.
+    /// account `name`. Gives who consented, if the provider told, and what was not granted.
     ///
     /// In a running relay a refresh token that cannot be written now is used from memory, and
     /// writing it is tried again; a command alone has no later.
@@ -192,17 +192,17 @@ impl Operator {
         &self,
         name: &Username,
         consent: Consent,
-    ) -> Result<Obtained<Option<Username>>, OperatorError> {
+    ) -> Result<Obtained<Authorized>, OperatorError> {
         let account = self.consenting(name)?;
         let settings = account.settings();
         let scopes = settings.scopes.get(first_protocol(&account));
         let Consent { refresh_token, users } = consent;
         let (grant, expected) = (&settings.grant, expected(&account, users));
         let authorized = self.tokens.authorize(grant, scopes, refresh_token, &expected).await?;
-        let unsaved = self.settle_consent(authorized.unsaved).await?;
+        let unsaved = self.settle_consent(authorized.unsaved.clone()).await?;
         let user = authorized.user.as_ref().map(Username::as_str);
         info!(account = account.name().as_str(), user, "consent kept");
-        Ok(Obtained { it: authorized.user, unsaved })
+        Ok(Obtained { it: authorized, unsaved })
     }
 
     /// Gives the consent of the account `name` back and forgets it.

@@ -155,6 +155,13 @@ async fn what_was_not_granted_is_named() {
     let end = rig.consent(&[ALICE]).await;
     assert_eq!(end.code, Some(0), "{end:?}");
     assert!(end.stderr.contains("not granted: ") && end.stderr.contains("IMAP"), "{}", end.stderr);
+    let accounts = rig.command(&["accounts"]).await.stdout.join("\n");
+    assert!(accounts.contains("  not granted: ") && accounts.contains("IMAP"), "{accounts}");
+    assert!(accounts.contains(&format!("  fix: run `mailbearer authorize {ALICE}`")), "{accounts}");
+    rig.provider.set_conduct(Conduct::default());
+    assert_eq!(rig.consent(&[ALICE]).await.code, Some(0));
+    let accounts = rig.command(&["accounts"]).await.stdout.join("\n");
+    assert!(!accounts.contains("not granted"), "{accounts}");
 }
 
 #[tokio::test]
