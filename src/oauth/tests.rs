@@ -1,5 +1,6 @@
 //! What [`Tokens`] promises, tried against endpoints on loopback.
 
+mod aftermath;
 mod browser;
 mod clients;
 mod consent;

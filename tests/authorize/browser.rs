@@ -165,6 +165,27 @@ async fn what_was_not_granted_is_named() {
 }
 
 #[tokio::test]
+async fn revocation_tells_what_ends_besides_before_the_consent_does() {
+    let rig = Rig::start().await;
+    let revocation =
+        format!("revocation_endpoint = \"{}/revoke\"\n token_endpoint =", rig.provider.issuer());
+    rig.rewrite(|text| text.replacen("token_endpoint =", &revocation, 1));
+    assert_eq!(rig.consent(&[BOB, "--as", ALICE]).await.code, Some(0));
+    assert_eq!(rig.consent(&[ALICE]).await.code, Some(0));
+    let told = format!("may end others of {ALICE} to the same client");
+    for (args, is_told, answer) in [
+        (&["--json"][..], true, r#"{"revoked":"alice@example.com","where":"at-provider"}"#),
+        (&[], false, "alice@example.com: no consent was kept"),
+    ] {
+        let end = rig.command(&[&["authorize", ALICE, "--revoke"], args].concat()).await;
+        assert_eq!((end.code, end.stdout), (Some(0), vec![answer.to_owned()]));
+        for told in [&told, &format!("  may end with it; if so, authorize them again: {BOB}")] {
+            assert_eq!(end.stderr.contains(told), is_told, "{}", end.stderr);
+        }
+    }
+}
+
+#[tokio::test]
 async fn ctrl_c_ends_the_consent_with_or_without_a_relay() {
     let rig = Rig::start().await;
     for with_relay in [false, true] {

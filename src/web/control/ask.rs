@@ -1,5 +1,6 @@
 //! What can be asked at the control socket, and what is answered.
 
+mod aftermath;
 mod consent;
 
 use std::fmt;
@@ -8,6 +9,7 @@ use serde::de::{DeserializeOwned, Deserializer};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
+pub use self::aftermath::{Extent, ForeseeRevocation, RevocationForeseen};
 pub use self::consent::{
     AnswerConsent, BeginConsent, ConsentBegun, ConsentKept, ConsentProgress, EndConsent,
 };

@@ -17,7 +17,7 @@ use crate::account::{AccountSettings, LocalPassword};
 use crate::names::{AccountPattern, Username};
 use crate::oauth::Tokens;
 use crate::provider::{
-    ClientAuth, Grant, GrantKind, MailHost, Mechanism, PerProtocol, Provider, UpstreamTls,
+    ClientAuth, Grant, GrantId, GrantKind, MailHost, Mechanism, PerProtocol, Provider, UpstreamTls,
 };
 use crate::secret::{RefreshToken, SecretSource, SecretString};
 use crate::store::{Store, StoredGrant, StoredShortfall};
@@ -328,6 +328,43 @@ async fn consent_is_refused_where_no_person_gives_one() {
         assert_eq!(failure.exit, Class::Usage);
         assert!(failure.error.ends_with("its grant is client-credentials"), "{failure}");
     }
+}
+
+#[tokio::test]
+async fn revocation_is_foreseen_with_every_account_that_it_concerns() {
+    let mut accounts = accounts("https://oauth2.googleapis.com/token");
+    let mut alice = accounts.remove(0);
+    Arc::make_mut(&mut alice.grant).server.revocation_endpoint =
+        Some("https://oauth2.googleapis.com/revoke".to_owned());
+    let named = |name: &str| AccountPattern::parse(name).unwrap();
+    let shared = AccountSettings { name: named("shared@contoso.com"), ..alice.clone() };
+    let mut info = AccountSettings { name: named("info@contoso.com"), ..alice.clone() };
+    Arc::make_mut(&mut info.grant).id =
+        GrantId::Account(Username::parse("info@contoso.com").unwrap());
+    accounts.extend([alice.clone(), shared, info.clone()]);
+    let operator = operator(accounts, None);
+    let router = router(operator.clone());
+    let body = json!({"account": "alice@contoso.com"});
+    let foreseen = ask(&router, "/revoke/foresee", body.clone()).await;
+    assert_eq!(foreseen["extent"], "nothing");
+
+    for account in [&alice, &info] {
+        keep(&operator, account, Some("alice@contoso.com"), None);
+    }
+    assert_eq!(
+        ask(&router, "/revoke/foresee", body).await,
+        json!({
+            "extent": "person",
+            "user": "alice@contoso.com",
+            "sharing": ["shared@contoso.com"],
+            "ended": ["info@contoso.com"],
+            "endangered": [],
+        })
+    );
+    assert!(operator.store.load(&alice.grant.id).is_some(), "nothing was given back");
+    let of_another = json!({"account": "shared@contoso.com"});
+    let failure = refused(&router, "/revoke/foresee", of_another).await;
+    assert_eq!(failure.exit, Class::Usage);
 }
 
 #[tokio::test]
