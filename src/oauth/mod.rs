@@ -3,6 +3,7 @@
 //! Source: RFC 6749. In: a grant and scopes. Out: an access token with enough life left, or why
 //! there is none. Nothing that an endpoint says reaches a log, an error or a client unescaped.
 
+mod aftermath;
 mod answer;
 mod assertion;
 mod browser;
@@ -29,6 +30,7 @@ mod pem;
 mod person;
 mod rsa_key;
 mod service_account_key;
+mod shortfall;
 mod slot;
 #[cfg(test)]
 mod stand_in;
@@ -40,6 +42,7 @@ mod verdict;
 
 use std::sync::{Arc, PoisonError};
 
+pub use aftermath::{Aftermath, Extent};
 pub use answer::ProviderError;
 pub use browser::{CodeRequest, RedirectError, Redirected};
 use cache::Need;
@@ -315,6 +318,12 @@ impl Tokens {
     /// When the provider did not take it back; then it is still kept.
     pub async fn revoke(&self, grant: &Arc<Grant>) -> Result<Revoked, TokenError> {
         self.0.revoke(Arc::clone(grant)).await
+    }
+
+    /// What ends when the consent of `grant` is given back, of those of `others` and beyond.
+    /// Nobody is asked. Blocks as the store does.
+    pub fn aftermath(&self, grant: &Grant, others: &[Arc<Grant>]) -> Aftermath {
+        self.0.aftermath(grant, others)
     }
 
     /// Says which grants the configuration has now: others are forgotten (the store keeps them),

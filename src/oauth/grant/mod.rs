@@ -35,7 +35,6 @@ use zeroize::Zeroizing;
 use self::client::{Asker, Proof};
 pub(super) use self::code::Redemption;
 pub(super) use self::device::DeviceAnswer;
-use self::refresh_token::Naming;
 use super::answer::{ProviderError, Remains, TokenAnswer};
 use super::discovery::{Discovery, Located};
 use super::endpoint::{DEADLINE, Endpoint, Endpoints, host_of};
@@ -102,7 +101,11 @@ pub(super) enum By<'a> {
     /// By what the grant itself names; it is one that is not kept.
     Itself,
     /// By the refresh token of a grant that is kept.
-    RefreshToken(&'a RefreshToken),
+    RefreshToken {
+        token: &'a RefreshToken,
+        /// The scopes that the request names; none is to ask for what was granted.
+        named: &'a [String],
+    },
     /// By the code of an authorization response.
     Code(&'a Redemption),
     /// By the device code of the device flow.
@@ -123,8 +126,10 @@ pub(super) struct Answer {
     pub(super) refresh_token_life: Option<Duration>,
     /// Who consented, if it tells.
     pub(super) user: Option<Username>,
-    /// Those of the scopes that were not granted, as far as it tells.
-    pub(super) missing: Vec<String>,
+    /// Those of the scopes that were not granted; `None` where it does not tell.
+    pub(super) missing: Option<Vec<String>>,
+    /// Whether the request that brought it named no scope, because one that did was refused.
+    pub(super) is_unnamed: bool,
 }
 
 impl Answer {
@@ -135,7 +140,8 @@ impl Answer {
             refresh_token: None,
             refresh_token_life: None,
             user: None,
-            missing: Vec::new(),
+            missing: Some(Vec::new()),
+            is_unnamed: false,
         }
     }
 }
@@ -250,16 +256,17 @@ impl Network {
         by: By<'_>,
         ends_at: Instant,
     ) -> Result<Answer, TokenError> {
-        let refused = match self.ask_once(grant, scopes, Naming::Scopes, by, ends_at).await {
-            Err(error)
-                if matches!(by, By::RefreshToken(_))
-                    && refresh_token::may_be_granted_in_part(scopes, &error) =>
+        let asked = self.ask_once(grant, scopes, by, ends_at).await;
+        let (refused, token) = match (asked, by) {
+            (Err(error), By::RefreshToken { token, named })
+                if !named.is_empty() && refresh_token::may_be_granted_in_part(scopes, &error) =>
             {
-                error
+                (error, token)
             }
-            asked => return asked,
+            (asked, _) => return asked,
         };
-        let answer = self.ask_once(grant, scopes, Naming::Nothing, by, ends_at).await?;
+        let by = By::RefreshToken { token, named: &[] };
+        let answer = self.ask_once(grant, scopes, by, ends_at).await?;
         Ok(refresh_token::of_what_was_granted(answer, scopes, refused))
     }
 
@@ -268,7 +275,6 @@ impl Network {
         &self,
         grant: &Arc<Grant>,
         scopes: &[String],
-        naming: Naming,
         by: By<'_>,
         ends_at: Instant,
     ) -> Result<Answer, TokenError> {
@@ -277,8 +283,8 @@ impl Network {
         let asker = self.prepare(grant, "token_endpoint", token, token, ends_at).await?;
         let asking = async {
             match (by, &grant.way) {
-                (By::RefreshToken(token), _) => {
-                    refresh_token::ask(&asker, grant, scopes, naming, token).await
+                (By::RefreshToken { token, named }, _) => {
+                    refresh_token::ask(&asker, grant, scopes, named, token).await
                 }
                 (By::Code(redemption), _) => code::ask(&asker, grant, scopes, redemption).await,
                 (By::DeviceCode(code), _) => device::ask(&asker, grant, scopes, code).await,
@@ -349,16 +355,29 @@ async fn in_time<T>(
     })
 }
 
-/// Reads what came of a request for `scopes`. A `RequestTokenError` never gets further than this: its
-/// `Parse` holds the raw answer.
+/// Reads what came of a request for `scopes`, which it named.
 fn read(
     endpoint: &Endpoint,
     whose: &GrantId,
     scopes: &[String],
     asked: Result<TokenAnswer, RequestTokenError<EndpointError, ProviderError>>,
 ) -> Result<Answer, TokenError> {
+    let answer = read_of_part(endpoint, whose, scopes, scopes, asked)?;
+    tell_missing(whose, &answer);
+    Ok(answer)
+}
+
+/// Reads what came of a request for `scopes`, which named `named` alone. A `RequestTokenError` never
+/// gets further than this: its `Parse` holds the raw answer.
+fn read_of_part(
+    endpoint: &Endpoint,
+    whose: &GrantId,
+    scopes: &[String],
+    named: &[String],
+    asked: Result<TokenAnswer, RequestTokenError<EndpointError, ProviderError>>,
+) -> Result<Answer, TokenError> {
     match asked {
-        Ok(answer) => Ok(take(endpoint, whose, scopes, &answer)),
+        Ok(answer) => Ok(take(endpoint, scopes, named, &answer)),
         Err(RequestTokenError::ServerResponse(said)) => {
             Err(verdict::judge(endpoint.host(), whose, said))
         }
@@ -377,15 +396,18 @@ fn read_body(
 ) -> Result<Answer, TokenError> {
     let body = asked.map(Zeroizing::new).map_err(|error| error_of(endpoint, whose, error))?;
     match serde_json::from_slice(&body) {
-        Ok(answer) => Ok(take(endpoint, whose, scopes, &answer)),
+        Ok(answer) => {
+            let answer = take(endpoint, scopes, scopes, &answer);
+            tell_missing(whose, &answer);
+            Ok(answer)
+        }
         Err(_) => salvage(endpoint, whose, &body),
     }
 }
 
-/// Takes what `answer` gives.
-fn take(endpoint: &Endpoint, whose: &GrantId, scopes: &[String], answer: &TokenAnswer) -> Answer {
-    let missing = answer.not_granted(scopes);
-    if !missing.is_empty() {
+/// Tells what `answer` lacks.
+fn tell_missing(whose: &GrantId, answer: &Answer) {
+    if let Some(missing) = answer.missing.as_ref().filter(|missing| !missing.is_empty()) {
         warn!(
             grant = %whose,
             ?missing,
@@ -393,13 +415,19 @@ fn take(endpoint: &Endpoint, whose: &GrantId, scopes: &[String], answer: &TokenA
             "the token lacks permissions"
         );
     }
+}
+
+/// Takes what `answer` gives of `scopes`, of which `named` were named.
+fn take(endpoint: &Endpoint, scopes: &[String], named: &[String], answer: &TokenAnswer) -> Answer {
+    let missing = answer.not_granted(scopes, named);
     let refresh_token = answer.refresh_token();
     Answer {
         issued: issue(answer).map_err(|reason| TokenError::temporary(endpoint.host(), reason)),
         refresh_token: refresh_token.and_then(|token| RefreshToken::parse(token.secret())),
         refresh_token_life: answer.refresh_token_life(),
         user: person::named(answer.id_token(), answer.access_token().secret()),
-        missing: missing.into_iter().map(str::to_owned).collect(),
+        missing: missing.map(|missing| missing.into_iter().map(str::to_owned).collect()),
+        is_unnamed: false,
     }
 }
 
@@ -412,7 +440,8 @@ fn salvage(endpoint: &Endpoint, whose: &GrantId, body: &[u8]) -> Result<Answer, 
             refresh_token: RefreshToken::parse(token.secret()),
             refresh_token_life: None,
             user: None,
-            missing: Vec::new(),
+            missing: None,
+            is_unnamed: false,
         }),
         Remains::Nothing => Err(no_token(endpoint)),
     }

@@ -301,7 +301,7 @@ async fn unticked_permission_is_named_and_none_at_all_is_not_kept() {
     let scene = scene(|_| {});
     let lacks = |missing: &'static [&str]| {
         move |number| {
-            let missing = missing.iter().map(|&it| it.to_owned()).collect();
+            let missing = Some(missing.iter().map(|&it| it.to_owned()).collect());
             Ok(grant::Answer { missing, ..given(number, HOUR) })
         }
     };

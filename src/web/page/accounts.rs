@@ -9,7 +9,7 @@ use axum::response::Response;
 use super::{Room, Visitor};
 use crate::names::Username;
 use crate::oauth::ErrorKind;
-use crate::web::accounts::{AccountRow, LastError};
+use crate::web::accounts::{AccountRow, LastError, NotGranted};
 use crate::web::consents::Method;
 use crate::web::html;
 use crate::web::moment::Moment;
@@ -34,6 +34,10 @@ use crate::web::operator::{Operator, OperatorError};
 {% if let Some(id) = error.trace_id %}<p class="dim">Trace id {{ id }}</p>
 {% endif %}{% if let Some(id) = error.correlation_id %}<p class="dim">Correlation id {{ id }}</p>
 {% endif %}</div>
+{% endif %}{% if let Some(lacks) = account.row.not_granted %}<div class="trouble">
+<p><strong>Not granted:</strong> {{ lacks.cause() }}</p>
+<p><strong>What to do:</strong> {{ account.fix_of_lack(lacks) }}</p>
+</div>
 {% endif %}{% if let Some(problem) = account.row.unsaved %}<div class="trouble"><p class="bad">The newest refresh token is in memory alone.</p><p>{{ problem }}</p></div>
 {% endif %}{% if account.takes_consent() %}<form method="post">
 <input type="hidden" name="form_token" value="{{ form_token }}">
@@ -99,12 +103,28 @@ impl Account {
 
     /// What to do about `error`, where the page may have a button for it.
     fn fix(&self, error: &LastError) -> String {
+        if error.kind == ErrorKind::Consent.name() {
+            self.consent_here().unwrap_or_else(|| error.fix.clone())
+        } else {
+            error.fix.clone()
+        }
+    }
+
+    /// What to do about `lacks`, likewise.
+    fn fix_of_lack(&self, lacks: &NotGranted) -> String {
+        let consent = self.consent_here();
+        consent.map_or_else(
+            || lacks.fix.clone(),
+            |consent| format!("{consent}, and leave every box ticked"),
+        )
+    }
+
+    /// The consent that helps, where the page has a button for it.
+    fn consent_here(&self) -> Option<String> {
         let again = if self.has_consented() { " again" } else { "" };
         match &self.owner {
-            _ if error.kind != ErrorKind::Consent.name() => error.fix.clone(),
-            Some(owner) => format!("consent{again} for {owner}"),
-            None if self.takes_consent() => format!("consent{again}, by a button below"),
-            None => error.fix.clone(),
+            Some(owner) => Some(format!("consent{again} for {owner}")),
+            None => self.takes_consent().then(|| format!("consent{again}, by a button below")),
         }
     }
 
