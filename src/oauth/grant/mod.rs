@@ -67,7 +67,8 @@ pub(super) trait Issuer: Send + Sync + fmt::Debug {
         by: By<'a>,
     ) -> Asked<'a, Answer>;
 
-    /// Where the endpoints of `grant` are.
+    /// Where the endpoints of `grant` are, once it is seen that its client can show itself: nobody
+    /// is to consent in vain.
     ///
     /// # Errors
     /// As [`Self::issue`].
@@ -190,7 +191,12 @@ impl Issuer for Network {
 
     fn locate<'a>(&'a self, grant: &'a Arc<Grant>) -> Asked<'a, Arc<Located>> {
         let ends_at = Instant::now() + DEADLINE;
-        Box::pin(self.discovery.locate(&self.endpoints, &grant.server, ends_at))
+        Box::pin(async move {
+            let located = self.discovery.locate(&self.endpoints, &grant.server, ends_at).await?;
+            let token = &located.token;
+            self.prepare(grant, "token_endpoint", token, token, ends_at).await?;
+            Ok(located)
+        })
     }
 
     fn begin_device<'a>(

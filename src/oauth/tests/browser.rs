@@ -464,6 +464,19 @@ async fn code_is_redeemed_as_rfc_6749_section_4_1_3_and_rfc_7636_section_4_5_say
     }
 }
 
+#[tokio::test]
+async fn nobody_is_asked_to_consent_to_a_client_that_could_not_show_itself_afterwards() {
+    let stand_in = StandIn::start(Answer::json("200 OK", "{}")).await;
+    let missing = tempfile::tempdir().unwrap().path().join("secret");
+    let mut grant = Grant::clone(&by_browser(&stand_in));
+    grant = grant.by(|client| client.auth = ClientAuth::SecretPost(SecretSource::File(missing)));
+    let (tokens, grant) = (Tokens::new(Store::in_memory()), Arc::new(grant));
+    let asked = tokens.code_request(&grant, &mail(), REDIRECT, &alice()).await;
+    let error = asked.unwrap_err();
+    assert!(error.cause.contains("secret"), "{error}");
+    assert_eq!(stand_in.requests(), 0);
+}
+
 /// RFC 7636 section 4.2, by another library than the one that made the challenge.
 fn s256(verifier: &str) -> String {
     let verifier = oauth2::PkceCodeVerifier::new(verifier.to_owned());
