@@ -30,7 +30,7 @@ use crate::net::listen::ListenError;
 use crate::net::tls::TlsError;
 use crate::net::tls::server::CertificateError;
 use crate::oauth::{TokenState, Tokens};
-use crate::provider::Protocol;
+use crate::provider::{GrantId, Protocol};
 use crate::relay::listener::Listener;
 use crate::relay::{ListenerSettings, Relay, Service, Shutdown};
 use crate::store::Store;
@@ -333,7 +333,13 @@ impl App {
                 warn!(account = %name, hint, "nobody can sign in, there is no local password");
             }
             if self.tokens.status(&account.grant).state == TokenState::ConsentNeeded {
-                let hint = format!("mailbearer authorize {name}");
+                let hint = match &account.grant.id {
+                    // Its own name, unless it has `grant_of`.
+                    GrantId::Account(owner) => format!("mailbearer authorize {owner}"),
+                    GrantId::Application { .. } | GrantId::ServiceAccount { .. } => {
+                        format!("mailbearer authorize {name}")
+                    }
+                };
                 warn!(account = %name, hint, "consent is needed before anybody can sign in");
             }
         }

@@ -130,6 +130,30 @@ async fn each_line_of_text_is_a_message_and_fields_that_nobody_can_forge() {
 }
 
 #[tokio::test]
+async fn lack_of_consent_is_told_with_the_account_that_has_to_consent() {
+    let served = Served::start(
+        "[accounts.\"carol@example.com\"]\nprovider = \"sandbox\"\nclient_id = \"person\"\n\
+         grant = \"authorization-code\"\nlocal_password = \"any\"\n\
+         [accounts.\"shared@example.com\"]\ngrant_of = \"carol@example.com\"\n\
+         local_password = \"any\"\n[limits]\nsessions = 100\n",
+    )
+    .await;
+    served.terminate();
+    let written = served.ended().await;
+    let lines = written.lines().filter(|line| line.contains("consent is needed"));
+    let told: Vec<_> =
+        lines.filter_map(|line| line.split_once("account=")).map(|it| it.1).collect();
+    assert_eq!(
+        told,
+        [
+            "carol@example.com hint=\"mailbearer authorize carol@example.com\"",
+            "shared@example.com hint=\"mailbearer authorize carol@example.com\"",
+        ],
+        "{written}"
+    );
+}
+
+#[tokio::test]
 async fn each_session_leaves_one_closing_line() {
     let served = Served::start("").await;
     let mut signed_in = served.client().await;

@@ -115,6 +115,12 @@ impl Errand {
 }
 
 impl Visit {
+    /// One of `router`, which stands for whoever carries errands out.
+    #[cfg(test)]
+    pub(super) fn to(router: axum::Router) -> Self {
+        Self { door: Door::Here(router) }
+    }
+
     /// Has `ask` carried out.
     ///
     /// # Errors

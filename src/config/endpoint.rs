@@ -2,6 +2,7 @@
 
 use reqwest::Url;
 
+use crate::oauth::is_loopback;
 use crate::provider::GrantKind;
 
 use super::field::Field;
@@ -171,14 +172,4 @@ pub(super) fn origin(text: &str) -> Option<&str> {
     let is_safe = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url));
     let is_origin = is_bare && is_anonymous && is_safe && url.has_host();
     is_origin.then(|| text.trim_end_matches('/'))
-}
-
-/// Whether its host is this machine.
-pub(super) fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    match address {
-        Ok(address) => address.to_canonical().is_loopback(),
-        Err(_) => host == "localhost",
-    }
 }

@@ -10,6 +10,7 @@ use toml::de::{DeString, DeTable, DeValue};
 
 use super::file::{File, Reported};
 use super::problem::reason;
+use super::secrets::may_be_key;
 use super::table::{Later, Table, nearest};
 
 /// Longest name of a listener or provider, in bytes: it stands in each of its log lines.
@@ -163,7 +164,7 @@ impl<'t> Field<'t> {
     /// The path in a string, relative to the file's directory.
     pub(super) fn path(&self) -> Result<PathBuf, Reported> {
         let path = self.text()?;
-        if path.is_empty() || path.contains(char::is_control) {
+        if path.is_empty() || path.contains(char::is_control) || may_be_key(path) {
             return Err(self.problem("is no path", "write the path of a file"));
         }
         Ok(self.file.path(path))

@@ -10,6 +10,10 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
 use crate::secret::{SecretCommand, SecretFileError, SecretSource, SecretString, read_file};
 
 use super::field::Field;
@@ -25,8 +29,8 @@ const PEM_FORMS: &str = "the path of a PEM file, PEM itself, { env = \"NAME\" },
 /// With what PEM begins (RFC 7468 section 2).
 const PEM_BEGIN: &str = "-----BEGIN ";
 
-/// With what the base64 of a certificate or of an RSA key begins: a DER sequence of more than 255
-/// bytes. So does no path that anybody has.
+/// With what the base64 of a certificate or of an RSA key begins, be it whole or not: a DER sequence
+/// of more than 255 bytes. So does no path that anybody has.
 const BASE64_OF_DER: &str = "MII";
 
 /// Longest path, in bytes: Linux takes none that is longer.
@@ -82,11 +86,11 @@ impl Field<'_> {
             return Err(self.wrong_type(PEM_FORMS));
         }
         let text = self.text()?;
-        if text.trim_start().starts_with(PEM_BEGIN) {
+        // RFC 7468 section 2 lets text stand before it, as `openssl pkcs12` writes some.
+        if text.contains(PEM_BEGIN) {
             return Ok(SecretSource::Value(SecretString::from(text)));
         }
-        // A path is told when it cannot be read, and what is no path may be the key itself.
-        if text.len() > PATH_LEN_MAX || text.starts_with(BASE64_OF_DER) {
+        if may_be_key(text) {
             return Err(self.problem(
                 "is neither PEM nor a path",
                 "write the path of a PEM file, or all of it, from -----BEGIN on",
@@ -129,6 +133,29 @@ impl Field<'_> {
     /// Whether what is named as secret is looked at.
     pub(super) fn verifies_secrets(&self) -> bool {
         self.file().secrets() == Secrets::Verify
+    }
+}
+
+/// Whether `text`, which stands where a path is due, may be a key or a file of keys itself. A path is
+/// told when it cannot be read, and these are not to be told.
+pub(super) fn may_be_key(text: &str) -> bool {
+    text.len() > PATH_LEN_MAX
+        || text.contains(PEM_BEGIN)
+        || text.starts_with(BASE64_OF_DER)
+        || text.trim_start().starts_with('{') // JSON, as Google's key files are
+        || is_der_in_base64(text)
+}
+
+/// Whether `text` is the base64 of one DER sequence: a key on an elliptic curve is shorter than those
+/// that [`BASE64_OF_DER`] tells.
+fn is_der_in_base64(text: &str) -> bool {
+    let Ok(der) = STANDARD.decode(text.trim()).map(Zeroizing::new) else { return false };
+    // X.690 section 8.1.3: a length in one byte, or in the one behind 0x81.
+    match der.as_slice() {
+        [0x30, 0x81, len, content @ ..] | [0x30, len @ 0..=0x7f, content @ ..] => {
+            usize::from(*len) == content.len()
+        }
+        _ => false,
     }
 }
 

@@ -8,9 +8,9 @@ use reqwest::Url;
 
 use crate::net::listen::ListenAddress;
 use crate::net::tls::server::{self, CertificateError};
+use crate::oauth;
 use crate::secret::{SecretSource, is_long_enough};
 
-use super::endpoint;
 use super::field::Field;
 use super::file::Reported;
 use super::later;
@@ -203,7 +203,7 @@ impl<'t> PublicUrl<'t> {
                 "leave the path out, and give the page a host name or a port of its own",
             ));
         }
-        let is_loopback = endpoint::is_loopback(&url);
+        let is_loopback = oauth::is_loopback(&url);
         let is_https = match url.scheme() {
             "https" => true,
             "http" if is_loopback => false,

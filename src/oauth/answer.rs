@@ -64,6 +64,7 @@ impl ProviderError {
         let members = ErrorMembers {
             error: error.to_owned(),
             suberror: text(subcode),
+            error_subtype: Value::Null,
             error_description: text(description),
             error_codes: Value::Null,
             trace_id: Value::Null,
@@ -130,8 +131,10 @@ impl ErrorResponse for ProviderError {}
 #[derive(Deserialize)]
 struct ErrorMembers {
     error: String,
-    #[serde(default, alias = "error_subtype")]
+    #[serde(default)]
     suberror: Value,
+    #[serde(default)]
+    error_subtype: Value,
     #[serde(default)]
     error_description: Value,
     #[serde(default)]
@@ -153,7 +156,7 @@ impl TryFrom<ErrorMembers> for ProviderError {
         let listed = members.error_codes.get(0).and_then(Value::as_u64);
         Ok(Self {
             error: word(&members.error).ok_or("`error` is empty")?,
-            suberror: members.suberror.as_str().and_then(word),
+            suberror: members.suberror.as_str().or(members.error_subtype.as_str()).and_then(word),
             aadsts: listed
                 .and_then(|code| u32::try_from(code).ok())
                 .or_else(|| description.and_then(aadsts_in)),
@@ -210,15 +213,25 @@ impl TokenAnswer {
         (1..=REFRESH_TOKEN_LIFE_MAX).contains(&told).then(|| Duration::from_secs(told))
     }
 
-    /// Those of `asked` that were not granted, as far as the answer tells (RFC 6749 section 5.1): a
-    /// box that the person left unticked.
-    pub(super) fn not_granted<'a>(&self, asked: &'a [String]) -> Vec<&'a str> {
-        let Some(granted) = &self.scope else { return Vec::new() };
-        let is_granted = |asked: &str| {
-            granted.split_whitespace().any(|one| permission(one).eq_ignore_ascii_case(asked))
+    /// Those of `wanted` that were not granted, boxes that the person left unticked, where the
+    /// request named `named`. An answer that tells no scope gives what was named (RFC 6749 section
+    /// 5.1); to a request that named none it says nothing of it, and this is `None`.
+    pub(super) fn not_granted<'a>(
+        &self,
+        wanted: &'a [String],
+        named: &[String],
+    ) -> Option<Vec<&'a str>> {
+        let is_granted = |wanted: &String| match &self.scope {
+            Some(granted) => granted
+                .split_whitespace()
+                .any(|one| permission(one).eq_ignore_ascii_case(permission(wanted))),
+            None => named.contains(wanted),
         };
-        let asked = asked.iter().map(String::as_str);
-        asked.filter(|one| is_told(one)).filter(|one| !is_granted(permission(one))).collect()
+        if self.scope.is_none() && named.is_empty() && tellable(wanted) > 0 {
+            return None;
+        }
+        let told = wanted.iter().filter(|one| is_told(one));
+        Some(told.filter(|one| !is_granted(one)).map(String::as_str).collect())
     }
 }
 
@@ -378,6 +391,20 @@ mod tests {
     }
 
     #[test]
+    fn suberror_is_told_by_two_names_and_by_both() {
+        let suberror = |body: &str| {
+            let error = ProviderError::parse(body.as_bytes()).unwrap();
+            error.suberror().map(str::to_owned)
+        };
+        let entra = r#"{"error":"x","suberror":"bad_token"}"#;
+        assert_eq!(suberror(entra).unwrap(), "bad_token");
+        let google = r#"{"error":"x","error_subtype":"invalid_rapt"}"#;
+        assert_eq!(suberror(google).unwrap(), "invalid_rapt");
+        let both = r#"{"error_subtype":"invalid_rapt","error":"x","suberror":"bad_token"}"#;
+        assert_eq!(suberror(both).unwrap(), "bad_token");
+    }
+
+    #[test]
     fn aadsts_is_found_in_the_description_when_no_code_is_listed() {
         let aadsts = |description: &str| {
             let body = serde_json::json!({"error": "x", "error_description": description});
@@ -440,7 +467,8 @@ mod tests {
             ("offline_access", false),
             ("https://outlook.office.com/SMTP.Send", true),
         ] {
-            assert_eq!(answer.not_granted(&[asked.to_owned()]), [asked][..usize::from(missed)]);
+            let asked = &[asked.to_owned()];
+            assert_eq!(answer.not_granted(asked, asked).unwrap(), asked[..usize::from(missed)]);
         }
     }
 
@@ -449,7 +477,18 @@ mod tests {
         let answer = r#"{"access_token":"t","token_type":"Bearer","scope":""}"#;
         let answer: TokenAnswer = serde_json::from_str(answer).unwrap();
         let asked = ["openid", "imap", "smtp"].map(str::to_owned);
-        assert_eq!(answer.not_granted(&asked), ["imap", "smtp"]);
+        assert_eq!(answer.not_granted(&asked, &asked).unwrap(), ["imap", "smtp"]);
+    }
+
+    #[test]
+    fn answer_without_a_scope_gives_what_the_request_named() {
+        let answer = r#"{"access_token":"t","token_type":"Bearer"}"#;
+        let answer: TokenAnswer = serde_json::from_str(answer).unwrap();
+        let wanted = ["openid", "imap", "smtp"].map(str::to_owned);
+        assert_eq!(answer.not_granted(&wanted, &wanted).unwrap(), [""; 0]);
+        assert_eq!(answer.not_granted(&wanted, &wanted[..2]).unwrap(), ["smtp"]);
+        assert_eq!(answer.not_granted(&wanted, &[]), None, "it says nothing");
+        assert_eq!(answer.not_granted(&[], &[]).unwrap(), [""; 0], "nothing was wanted");
     }
 
     #[test]
@@ -488,7 +527,8 @@ mod tests {
         assert_eq!(without.expires_in(), None);
         for odd in ["7", "[]", "null"] {
             let odd = format!(r#"{{"access_token":"t","token_type":"bearer","scope":{odd}}}"#);
-            assert!(read(&odd).not_granted(&["mail".to_owned()]).is_empty(), "{odd}");
+            let mail = &["mail".to_owned()];
+            assert!(read(&odd).not_granted(mail, mail).unwrap().is_empty(), "{odd}");
         }
         for no_token in [r#"{"token_type":"bearer"}"#, r#"{"access_token":"t"}"#] {
             assert!(serde_json::from_str::<TokenAnswer>(no_token).is_err());

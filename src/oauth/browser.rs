@@ -232,7 +232,6 @@ impl Desk {
             ("response_type", "code"),
             ("client_id", grant.client_id()),
             ("redirect_uri", redirect_uri),
-            ("scope", &scope),
             ("state", &state),
             ("code_challenge", &challenge),
             ("code_challenge_method", "S256"),
@@ -241,6 +240,8 @@ impl Desk {
             ("response_mode", "query"),
             ("login_hint", login_hint.as_str()),
         ];
+        // It has one token at least (RFC 6749 appendix A.4).
+        ours.extend(Some(("scope", scope.as_str())).filter(|_| !scopes.is_empty()));
         ours.extend(grant.server.resource.iter().map(|resource| ("resource", resource.as_str())));
         Ok(CodeRequest {
             url: with_query(endpoint, &ours, &grant.server.authorization_params)?,

@@ -14,7 +14,7 @@ use super::error::{ErrorKind, TokenError};
 use super::grant::{Answer, By, Redemption};
 use super::moment::Moment;
 use super::slot::Key;
-use super::{AuthorizeError, Authorized, Revoked};
+use super::{AuthorizeError, Authorized, Revoked, shortfall};
 use crate::names::Username;
 use crate::provider::Grant;
 use crate::secret::{RefreshToken, SecretString};
@@ -32,9 +32,10 @@ pub(super) enum Shown {
 }
 
 impl Shown {
-    fn by(&self) -> By<'_> {
+    /// What `scopes` are asked for by.
+    fn by<'a>(&'a self, scopes: &'a [String]) -> By<'a> {
         match self {
-            Self::RefreshToken(token) => By::RefreshToken(token),
+            Self::RefreshToken(token) => By::RefreshToken { token, named: scopes },
             Self::Code(redemption) => By::Code(redemption),
             Self::DeviceCode(code) => By::DeviceCode(code),
         }
@@ -111,7 +112,7 @@ impl Desk {
             return Err(error.into());
         }
         let asked_at = Moment::now();
-        let asked = self.issuer.issue(grant, scopes, shown.by()).await;
+        let asked = self.issuer.issue(grant, scopes, shown.by(scopes)).await;
         let answer = asked.map_err(|error| shown.judged(grant, error))?;
         if let Some(user) = answer.user.clone().filter(|user| !is_among(user, expected)) {
             drop(early_turn);
@@ -137,7 +138,10 @@ impl Desk {
         answer: Answer,
         asked_at: Moment,
     ) -> Result<Authorized, AuthorizeError> {
-        let Answer { issued, refresh_token, refresh_token_life, user, missing } = answer;
+        let shortfall = shortfall::after(None, scopes, scopes, &answer);
+        let Answer { issued, refresh_token, refresh_token_life, user, missing, is_unnamed: _ } =
+            answer;
+        let missing = missing.unwrap_or_default();
         let issued = issued.map_err(|error| match shown {
             // The code is spent: to poll on would hide why.
             Shown::DeviceCode(_) => {
@@ -165,6 +169,7 @@ impl Desk {
             refreshed_at: now,
             ends_at: refresh_token_life.and_then(|life| now.checked_add(life)),
             refused: None,
+            shortfall,
         };
         // The tokens of the consent before are another person's, maybe.
         self.cache.forget(&grant.id);

@@ -23,7 +23,7 @@ use super::insistence::Insistence;
 use super::ledger::{Entry, Ledger};
 use super::moment::Moment;
 use super::slot::Key;
-use super::{Token, Wanted, forecast, verdict};
+use super::{Token, Wanted, forecast, shortfall, verdict};
 use crate::clock;
 use crate::provider::{Grant, GrantId};
 use crate::store::{StoreError, StoredGrant, StoredRefusal};
@@ -184,10 +184,16 @@ impl Desk {
             );
         }
         let refused_before = kept.stored.refused.is_some();
-        let asked =
-            self.issuer.issue(grant, scopes, By::RefreshToken(&kept.stored.refresh_token)).await;
-        let issued = match asked {
-            Ok(answer) => self.keep_answer(grant, kept.stored, answer).await,
+        let named = shortfall::named(kept.stored.shortfall.as_ref(), scopes);
+        let by = By::RefreshToken { token: &kept.stored.refresh_token, named: &named };
+        let issued = match self.issuer.issue(grant, scopes, by).await {
+            Ok(answer) => {
+                let before = kept.stored.shortfall.as_ref();
+                let shortfall = shortfall::after(before.cloned(), scopes, &named, &answer);
+                shortfall::tell(&grant.id, before, shortfall.as_ref());
+                let stored = StoredGrant { shortfall, ..kept.stored };
+                self.keep_answer(grant, stored, answer).await
+            }
             Err(error) => Err(self.keep_error(grant, kept, error).await),
         };
         issued.map_err(|error| Failure { error, rest: pause(refused_before) })

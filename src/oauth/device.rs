@@ -7,6 +7,7 @@
 //! `Retry-After` lengthens it, and nothing shortens it. The end of the code ends it all.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,8 +79,10 @@ impl Desk {
         scopes: &[String],
         request: DeviceRequest,
         expected: &[Username],
-    ) -> Result<Authorized, AuthorizeError> {
+        given_up: impl Future<Output = ()>,
+    ) -> Result<Option<Authorized>, AuthorizeError> {
         let DeviceRequest { device_code, interval, ends_at, .. } = request;
+        let mut given_up = pin!(given_up);
         let device_code = Arc::new(device_code);
         let mut pace = Pace { interval, troubles: 0 };
         let mut pause = interval;
@@ -87,18 +90,21 @@ impl Desk {
         loop {
             // A pause may be longer than any clock counts: both its parts come from the provider.
             let next = Instant::now().checked_add(pause).filter(|next| *next < ends_at);
-            let Some(next) = next else {
-                sleep_until(ends_at).await;
+            tokio::select! {
+                biased;
+                () = &mut given_up => return Ok(None),
+                () = sleep_until(next.unwrap_or(ends_at)) => {}
+            }
+            if next.is_none() {
                 return Err(too_late(grant));
-            };
-            sleep_until(next).await;
-            // Each poll on its own: whoever gives up ends the polls, but not the one under way.
+            }
+            // Whoever gives up meanwhile hears what comes of it: it may be the one that succeeds.
             let shown = Shown::DeviceCode(Arc::clone(&device_code));
             let polled =
                 self.authorize(Arc::clone(grant), scopes.to_vec(), shown, expected.to_vec()).await;
             let error = match polled {
                 Err(AuthorizeError::Token(error)) => error,
-                outcome => return outcome,
+                outcome => return outcome.map(Some),
             };
             if let Some(error) = self.ending(grant) {
                 return Err(error.into());

@@ -99,11 +99,11 @@ impl Route {
 }
 
 /// Whether `url` names this machine by a loopback address or as `localhost`.
-pub(super) fn is_loopback(url: &Url) -> bool {
+pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name.trim_end_matches('.').eq_ignore_ascii_case("localhost"),
         Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
         None => false,
     }
 }
@@ -426,7 +426,13 @@ mod tests {
     #[test]
     fn endpoint_in_clear_is_refused_unless_it_is_on_this_machine() {
         let route = |url: &str| Route::to(&Url::parse(url).unwrap());
-        for clear in ["http://127.0.0.1:8/t", "http://[::1]/t", "http://localhost:9/"] {
+        for clear in [
+            "http://127.0.0.1:8/t",
+            "http://[::1]/t",
+            "http://[::ffff:127.0.0.1]/t",
+            "http://localhost:9/",
+            "http://localhost.:9/",
+        ] {
             assert_eq!(route(clear), Some(Route::DirectClear), "{clear}");
         }
         for local in ["https://127.9.9.9/t", "https://LOCALHOST/"] {

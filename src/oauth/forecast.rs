@@ -87,7 +87,7 @@ pub(super) fn death(grant: &Grant, stored: &StoredGrant) -> Option<Death> {
     let told = stored.ends_at.map(|at| {
         // Google tells the end of the consent, others how long the token lasts without use
         // (Keycloak's `refresh_expires_in`).
-        let (of, from) = if is_google(grant) {
+        let (of, from) = if is_google(grant.source()) {
             (DiesOf::Age, stored.consented_at)
         } else {
             (DiesOf::Disuse, stored.refreshed_at)
@@ -99,13 +99,14 @@ pub(super) fn death(grant: &Grant, stored: &StoredGrant) -> Option<Death> {
 
 /// How long the refresh token in `stored` lives without use, if that is known.
 pub(super) fn idle_life(grant: &Grant, stored: &StoredGrant) -> Option<Duration> {
-    let told = stored.ends_at.filter(|_| !is_google(grant));
+    let told = stored.ends_at.filter(|_| !is_google(grant.source()));
     let told = told.map(|at| at.saturating_sub(stored.refreshed_at));
     grant.refresh_idle.into_iter().chain(told).min()
 }
 
-fn is_google(grant: &Grant) -> bool {
-    GOOGLE.contains(&host_of(grant.source()).as_str())
+/// Whether `source` is a token endpoint or an issuer of Google's.
+pub(super) fn is_google(source: &str) -> bool {
+    GOOGLE.contains(&host_of(source).as_str())
 }
 
 /// Adds to `error`, by which the refresh token in `stored` was refused, what its age tells: Google
@@ -117,7 +118,7 @@ pub(super) fn add_age(error: &mut TokenError, grant: &Grant, stored: &StoredGran
     }
     let age = refused.at.saturating_sub(stored.consented_at);
     let (youngest, oldest) = TESTING_AGE;
-    if is_google(grant) && (youngest..=oldest).contains(&age) {
+    if is_google(grant.source()) && (youngest..=oldest).contains(&age) {
         error.cause.push_str(
             "; it was given 7 days before, and Google ends it then while the consent screen is \
              External and in testing",

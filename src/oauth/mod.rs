@@ -3,6 +3,7 @@
 //! Source: RFC 6749. In: a grant and scopes. Out: an access token with enough life left, or why
 //! there is none. Nothing that an endpoint says reaches a log, an error or a client unescaped.
 
+mod aftermath;
 mod answer;
 mod assertion;
 mod browser;
@@ -29,6 +30,7 @@ mod pem;
 mod person;
 mod rsa_key;
 mod service_account_key;
+mod shortfall;
 mod slot;
 #[cfg(test)]
 mod stand_in;
@@ -40,6 +42,7 @@ mod verdict;
 
 use std::sync::{Arc, PoisonError};
 
+pub use aftermath::{Aftermath, Extent};
 pub use answer::ProviderError;
 pub use browser::{CodeRequest, RedirectError, Redirected};
 use cache::Need;
@@ -47,6 +50,7 @@ pub use client_key::check_client_key;
 use consent::Shown;
 use desk::Desk;
 pub use device::DeviceRequest;
+pub use endpoint::is_loopback;
 pub use error::{ErrorKind, Reach, TokenError};
 pub use forecast::{CREDENTIAL_WARNED, DiesOf};
 pub use key_problem::{KeyFacts, KeyPart, KeyProblem};
@@ -290,7 +294,9 @@ impl Tokens {
     }
 
     /// Asks as often as the provider allows whether the person has entered the code of `request`,
-    /// until it ends, and keeps the refresh token as [`Self::authorize`] does.
+    /// until it ends, and keeps the refresh token as [`Self::authorize`] does. Gives nothing once
+    /// it is `given_up`, which counts between two questions: one that was sent may be the one that
+    /// is answered with tokens.
     ///
     /// # Errors
     /// When nothing was kept, and what was kept before is as it was.
@@ -300,8 +306,9 @@ impl Tokens {
         scopes: &[String],
         request: DeviceRequest,
         expected: &[Username],
-    ) -> Result<Authorized, AuthorizeError> {
-        self.0.await_device(grant, scopes, request, expected).await
+        given_up: impl Future<Output = ()>,
+    ) -> Result<Option<Authorized>, AuthorizeError> {
+        self.0.await_device(grant, scopes, request, expected, given_up).await
     }
 
     /// Gives the consent of `grant` back and forgets its refresh token. It is carried through even
@@ -311,6 +318,12 @@ impl Tokens {
     /// When the provider did not take it back; then it is still kept.
     pub async fn revoke(&self, grant: &Arc<Grant>) -> Result<Revoked, TokenError> {
         self.0.revoke(Arc::clone(grant)).await
+    }
+
+    /// What ends when the consent of `grant` is given back, of those of `others` and beyond.
+    /// Nobody is asked. Blocks as the store does.
+    pub fn aftermath(&self, grant: &Grant, others: &[Arc<Grant>]) -> Aftermath {
+        self.0.aftermath(grant, others)
     }
 
     /// Says which grants the configuration has now: others are forgotten (the store keeps them),

@@ -7,7 +7,7 @@ use super::error::{ErrorKind, TokenError};
 use super::forecast::{self, DiesOf};
 use crate::names::Username;
 use crate::provider::Grant;
-use crate::store::StoredGrant;
+use crate::store::{StoredGrant, StoredShortfall};
 
 /// What is known of a grant, for `accounts`. Times are since 1970.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct GrantStatus {
     pub dies_at: Option<Duration>,
     /// Of what it dies then.
     pub dies_of: Option<DiesOf>,
+    /// What the consent lacks of what was asked for, in whatever file.
+    pub shortfall: Option<StoredShortfall>,
     /// When the client's secret or certificate ends, if that is known.
     pub credential_ends_at: Option<Duration>,
     /// Whether the newest refresh token is in memory alone.
@@ -79,6 +81,7 @@ impl Desk {
             None => TokenState::NotAsked,
         };
         let stored = stored.flatten();
+        let own = stored.as_ref().filter(|stored| foreign(grant, stored).is_none());
         let death = stored.as_ref().and_then(|stored| forecast::death(grant, stored));
         GrantStatus {
             state,
@@ -88,6 +91,7 @@ impl Desk {
             refreshed_at: stored.as_ref().map(|stored| stored.refreshed_at),
             dies_at: death.map(|death| death.at),
             dies_of: death.map(|death| death.of),
+            shortfall: own.and_then(|stored| stored.shortfall.clone()),
             credential_ends_at: forecast::credential_ends_at(grant),
             is_unsaved: self.ledger.store().is_unsaved(&grant.id),
             last_error,

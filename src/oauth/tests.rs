@@ -1,5 +1,6 @@
 //! What [`Tokens`] promises, tried against endpoints on loopback.
 
+mod aftermath;
 mod browser;
 mod clients;
 mod consent;
@@ -12,6 +13,7 @@ mod renewal;
 mod rotation;
 mod scene;
 mod service_account;
+mod shortfall;
 mod subjects;
 mod tls;
 mod ways;

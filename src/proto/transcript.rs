@@ -167,7 +167,10 @@ impl<'a, M: Downstream> Player<'a, M> {
                 Ok(machine) => State::Running(machine),
                 Err(reason) => State::Closed(reason),
             },
-            state => state,
+            other @ (State::Running(_)
+            | State::Awaiting(_)
+            | State::Accepted
+            | State::Closed(_)) => other,
         };
         self.turn();
     }

@@ -273,7 +273,7 @@ mod tests {
         let all = Some(Protocol::ALL.to_vec());
         assert_eq!(protocols_of(DEFAULT_SCOPE), all);
         assert_eq!(protocols_of(&scope(Protocol::Imap)), Some(vec![Protocol::Imap]));
-        let listed = format!("{} {}", scope(Protocol::Imap), scope(Protocol::Submission));
+        let listed = Protocol::ALL.map(scope).join(" ");
         assert_eq!(protocols_of(&listed), all);
         for wrong in ["", " ", "openid", &format!("{DEFAULT_SCOPE} openid")] {
             assert_eq!(protocols_of(wrong), None, "{wrong:?}");

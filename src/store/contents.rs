@@ -13,7 +13,7 @@ use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
-use super::{PasswordTag, StoreError, StoredGrant, StoredPassword, StoredRefusal};
+use super::{PasswordTag, StoreError, StoredGrant, StoredPassword, StoredRefusal, StoredShortfall};
 use crate::names::Username;
 use crate::provider::{GrantId, Protocol};
 use crate::secret::{ExposeSecret as _, RefreshToken};
@@ -186,6 +186,8 @@ struct GrantRow {
     #[serde(default)]
     ends_at: Option<Duration>,
     refused: Option<RefusalRow>,
+    #[serde(default)]
+    shortfall: Option<ShortfallRow>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -194,6 +196,12 @@ struct RefusalRow {
     error: String,
     aadsts: Option<u32>,
     after_lost_answer: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ShortfallRow {
+    missing: Option<BTreeSet<String>>,
+    unnamed: BTreeSet<String>,
 }
 
 #[derive(Serialize)]
@@ -218,10 +226,13 @@ impl From<&StoredGrant> for GrantRow {
             refreshed_at,
             ends_at,
             refused,
+            shortfall,
         } = grant.clone();
         let refused = refused.map(|StoredRefusal { at, error, aadsts, after_lost_answer }| {
             RefusalRow { at, error, aadsts, after_lost_answer }
         });
+        let shortfall =
+            shortfall.map(|StoredShortfall { missing, unnamed }| ShortfallRow { missing, unnamed });
         let (refresh_token, user) = (TokenText(refresh_token), user.map(NameText));
         Self {
             refresh_token,
@@ -232,6 +243,7 @@ impl From<&StoredGrant> for GrantRow {
             refreshed_at,
             ends_at,
             refused,
+            shortfall,
         }
     }
 }
@@ -241,6 +253,9 @@ impl From<GrantRow> for StoredGrant {
         let refused = row.refused.map(|RefusalRow { at, error, aadsts, after_lost_answer }| {
             StoredRefusal { at, error, aadsts, after_lost_answer }
         });
+        let shortfall = row
+            .shortfall
+            .map(|ShortfallRow { missing, unnamed }| StoredShortfall { missing, unnamed });
         Self {
             refresh_token: row.refresh_token.0,
             client_id: row.client_id,
@@ -250,6 +265,7 @@ impl From<GrantRow> for StoredGrant {
             refreshed_at: row.refreshed_at,
             ends_at: row.ends_at,
             refused,
+            shortfall,
         }
     }
 }

@@ -17,6 +17,7 @@ mod seal;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -86,6 +87,19 @@ pub struct StoredGrant {
     pub ends_at: Option<Duration>,
     /// Why the provider refuses it, if it does.
     pub refused: Option<StoredRefusal>,
+    /// What it lacks of what was asked for, if anything.
+    pub shortfall: Option<StoredShortfall>,
+}
+
+/// What a consent lacks, as far as its provider has told so far. Scopes are in the file's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredShortfall {
+    /// The scopes that were asked for and not granted; `None` where some are, and the provider does
+    /// not tell which.
+    pub missing: Option<BTreeSet<String>>,
+    /// Scopes that the provider refuses when a refresh names them, and gives a token for when it
+    /// names none.
+    pub unnamed: BTreeSet<String>,
 }
 
 /// A definite refusal of a refresh token.

@@ -2,6 +2,7 @@
 //!
 //! The names of the members are relied on by scripts; times are RFC 3339, UTC, or null.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,8 @@ use super::moment::Moment;
 use crate::account::AccountSettings;
 use crate::names::AccountPattern;
 use crate::oauth::{GrantStatus, ProviderError, TokenError};
-use crate::provider::{Grant, PerProtocol};
+use crate::provider::{Grant, GrantId, PerProtocol};
+use crate::store::StoredShortfall;
 
 /// One account of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,12 +39,23 @@ pub struct AccountRow {
     pub dies_of: Option<String>,
     /// When the application's secret or certificate ends, if that is known.
     pub credential_ends_at: Option<Moment>,
+    /// What the consent lacks of the account's scopes, as far as the provider has told.
+    pub not_granted: Option<NotGranted>,
     /// Whether nobody has tried the provider's preset against the live service.
     pub untried: bool,
     /// Why the newest refresh token is in memory alone and lost if the program ends, if it is.
     pub unsaved: Option<String>,
     /// What went wrong last, and has not gone right since.
     pub last_error: Option<LastError>,
+}
+
+/// Permissions that a consent lacks. What they are not needed for works all the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotGranted {
+    /// The scopes; none if the provider does not tell which.
+    pub scopes: Vec<String>,
+    /// What to do.
+    pub fix: String,
 }
 
 /// A [`TokenError`] in an answer.
@@ -83,6 +96,7 @@ impl AccountRow {
         status: GrantStatus,
         unsaved: Option<String>,
     ) -> Self {
+        let not_granted = status.shortfall.as_ref();
         Self {
             account: account.name.to_string(),
             provider: account.provider.name.clone(),
@@ -95,9 +109,45 @@ impl AccountRow {
             dies_at: status.dies_at.map(Moment::new),
             dies_of: status.dies_of.map(|of| of.name().to_owned()),
             credential_ends_at: status.credential_ends_at.map(Moment::new),
+            not_granted: not_granted.and_then(|known| NotGranted::new(account, known)),
             untried: account.provider.is_untried,
             unsaved: unsaved.filter(|_| status.is_unsaved),
             last_error: status.last_error.as_ref().map(LastError::new),
+        }
+    }
+}
+
+impl NotGranted {
+    /// What `account` lacks by what is `known` of its consent: the file may have other scopes now
+    /// than the consent was asked for.
+    fn new(account: &AccountSettings, known: &StoredShortfall) -> Option<Self> {
+        let PerProtocol { submission, imap, .. } = &account.scopes;
+        let wanted: BTreeSet<&String> = submission.iter().chain(imap).collect();
+        let scopes = match &known.missing {
+            Some(missing) => {
+                let scopes = wanted.into_iter().filter(|scope| missing.contains(*scope));
+                Some(scopes.cloned().collect()).filter(|scopes: &Vec<_>| !scopes.is_empty())
+            }
+            None => {
+                let is_wanted = wanted.iter().any(|scope| known.unnamed.contains(*scope));
+                is_wanted.then(Vec::new)
+            }
+        };
+        let whose = match &account.grant.id {
+            GrantId::Account(owner) => owner.to_string(),
+            GrantId::Application { .. } | GrantId::ServiceAccount { .. } => {
+                account.name.to_string()
+            }
+        };
+        let fix = format!("run `mailbearer authorize {whose}`, and leave every box ticked");
+        Some(Self { scopes: scopes?, fix })
+    }
+
+    /// What lacks, in a clause.
+    pub fn cause(&self) -> String {
+        match self.scopes.as_slice() {
+            [] => "some permission; the provider does not tell which".to_owned(),
+            scopes => scopes.join(", "),
         }
     }
 }

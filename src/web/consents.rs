@@ -4,7 +4,8 @@
 //! is found by its `state`, whichever way it comes: to a listener of this process, to the page's
 //! callback, or pasted.
 //!
-//! Limits: `CONSENTS_MAX` at once. Each ends within `PATIENCE`, or with its device code.
+//! Limits: `CONSENTS_MAX` at once. Each ends within `PATIENCE`, or with its device code, and one
+//!         that a command began soon after that has gone ([`Waiter`]).
 //! Secret: verifier and device code stay in the request, which the task has that carries it.
 
 mod begin;
@@ -12,6 +13,7 @@ mod error;
 mod pasted;
 #[cfg(test)]
 mod tests;
+mod waiter;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,11 +21,14 @@ use std::time::Duration;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::rand;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{oneshot, watch};
-use tokio::time::timeout;
+use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 pub use self::error::{ConsentError, PasteError};
+pub(in crate::web) use self::waiter::QUESTIONS_MAX;
+pub use self::waiter::Waiter;
+use self::waiter::{LastAsked, Silence};
 use super::operator::{Obtained, Operator, OperatorError};
 use crate::account::password::RandomError;
 use crate::names::Username;
@@ -52,6 +57,8 @@ struct Inner {
     stop: CancellationToken,
     /// In the order in which they were begun.
     known: Mutex<Vec<Pending>>,
+    /// Places for questions that wait.
+    questions: Semaphore,
 }
 
 /// Which of them: 32 hexadecimal digits, known to whom began it alone.
@@ -133,6 +140,9 @@ struct Pending {
     /// Takes the one thing that ends it; nothing once it was sent.
     end: Option<oneshot::Sender<End>>,
     stage: watch::Receiver<Stage>,
+    asked: LastAsked,
+    /// When the wish for it came.
+    wanted_at: Instant,
 }
 
 /// By what the answer that a browser brings is known.
@@ -167,6 +177,7 @@ enum Stage {
 struct Carried {
     end: oneshot::Receiver<End>,
     stage: watch::Sender<Stage>,
+    silence: Silence,
 }
 
 impl Consents {
@@ -176,6 +187,7 @@ impl Consents {
             public_url: Mutex::new(public_url),
             stop: CancellationToken::new(),
             known: Mutex::default(),
+            questions: Semaphore::new(QUESTIONS_MAX),
         }))
     }
 
@@ -203,19 +215,25 @@ impl Consents {
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds one of `account`, and ends the one before.
+    /// Adds one of `account` for `waiter`, who wanted it at `wanted_at`, and ends the one before.
     fn add(
         &self,
         id: ConsentId,
         account: Username,
         redirect: Option<Redirect>,
+        waiter: Waiter,
+        wanted_at: Instant,
     ) -> Result<Carried, ConsentError> {
         if self.0.stop.is_cancelled() {
             return Err(ConsentError::Stopping);
         }
         let mut known = self.lock();
-        for before in known.iter_mut().filter(|pending| pending.account == account) {
-            before.drop_by(ConsentError::Replaced);
+        for other in known.iter_mut().filter(|pending| pending.account == account) {
+            // The provider was slow to begin this one; whoever wanted it may be gone.
+            if other.wanted_at > wanted_at {
+                return Err(ConsentError::Replaced);
+            }
+            other.drop_by(ConsentError::Replaced);
         }
         if known.len() >= CONSENTS_MAX {
             let oldest = known.iter().position(Pending::has_ended);
@@ -223,18 +241,22 @@ impl Consents {
         }
         let (end, ends) = oneshot::channel();
         let (stages, stage) = watch::channel(Stage::Waiting);
-        known.push(Pending { id, account, redirect, end: Some(end), stage });
-        Ok(Carried { end: ends, stage: stages })
+        let (asked, silence) = LastAsked::by(waiter);
+        known.push(Pending { id, account, redirect, end: Some(end), stage, asked, wanted_at });
+        Ok(Carried { end: ends, stage: stages, silence })
     }
 
-    /// Applies `what` to the one named `id`.
+    /// Applies `what` to the one named `id`, about which somebody asks.
     fn with<T>(
         &self,
         id: &ConsentId,
         what: impl FnOnce(&mut Pending) -> T,
     ) -> Result<T, ConsentError> {
         let mut known = self.lock();
-        known.iter_mut().find(|pending| pending.id == *id).map(what).ok_or(ConsentError::Unknown)
+        let pending = known.iter_mut().find(|pending| pending.id == *id);
+        let pending = pending.ok_or(ConsentError::Unknown)?;
+        pending.asked.renew();
+        Ok(what(pending))
     }
 
     /// Hands an answer to the one that it belongs to. One that has come to its end takes none: a
@@ -291,7 +313,7 @@ impl Stage {
 
 impl Operator {
     /// How far the consent `id` is, as soon as it is at its end or `wait` is over, of which 25
-    /// seconds count.
+    /// seconds count. If too many wait already, it is told at once.
     ///
     /// # Errors
     /// When there is none.
@@ -300,16 +322,10 @@ impl Operator {
         id: &ConsentId,
         wait: Duration,
     ) -> Result<Progress, OperatorError> {
-        let mut stage = self.consents.with(id, |pending| pending.stage.clone())?;
-        let has_ended = |stage: &Stage| matches!(stage, Stage::Ended(_));
-        let ended = timeout(wait.min(PROGRESS_WAIT_MAX), stage.wait_for(has_ended)).await;
-        match ended {
-            Err(_) => Ok(Progress::Waiting),
-            Ok(stage) => {
-                let outcome = stage.ok().and_then(|stage| stage.outcome());
-                Ok(Progress::Ended(outcome.unwrap_or(Err(OperatorError::BrokenOff))))
-            }
-        }
+        let stage = self.consents.with(id, |pending| pending.stage.clone())?;
+        let place = self.consents.0.questions.try_acquire();
+        let wait = if place.is_ok() { wait.min(PROGRESS_WAIT_MAX) } else { Duration::ZERO };
+        Ok(progress(stage, wait).await)
     }
 
     /// Takes the answer of a provider: `query` is what stands behind the question mark of the
@@ -342,13 +358,29 @@ impl Operator {
         self.answer_consent(&query).await
     }
 
-    /// Ends the consent `id` if the person has not answered yet; gives what came of it.
+    /// Ends the consent `id` if the person has not answered yet; gives what came of it. If it is
+    /// being answered, that is waited for: they may have consented.
     ///
     /// # Errors
     /// When there is none.
     pub async fn end_consent(&self, id: &ConsentId) -> Result<Progress, OperatorError> {
-        self.consents.with(id, |pending| pending.drop_by(ConsentError::BrokenOff))?;
-        self.consent_progress(id, PROGRESS_WAIT_MAX).await
+        let stage = self.consents.with(id, |pending| {
+            pending.drop_by(ConsentError::BrokenOff);
+            pending.stage.clone()
+        })?;
+        Ok(progress(stage, PROGRESS_WAIT_MAX).await)
+    }
+}
+
+/// How far a consent is at its end, or after `wait`.
+async fn progress(mut stage: watch::Receiver<Stage>, wait: Duration) -> Progress {
+    let has_ended = |stage: &Stage| matches!(stage, Stage::Ended(_));
+    match timeout(wait, stage.wait_for(has_ended)).await {
+        Err(_) => Progress::Waiting,
+        Ok(stage) => {
+            let outcome = stage.ok().and_then(|stage| stage.outcome());
+            Progress::Ended(outcome.unwrap_or(Err(OperatorError::BrokenOff)))
+        }
     }
 }
 

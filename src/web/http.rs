@@ -1,14 +1,15 @@
 //! HTTP towards browsers: who may connect, how many at once, and for how long.
 //!
-//! Limits: [`CONNECTIONS_MAX`] at once, further ones wait in the system's queue; of them
-//!         [`PEER_CONNECTIONS_MAX`] from one address, further ones are closed; one request each;
+//! Limits: [`CONNECTIONS_MAX`] at once, further ones wait in the system's queue; of them one
+//!         address may have a share (`http/peers.rs`), further ones are closed; one request each;
 //!         TLS within [`TLS_TIMEOUT`], the header within [`HEADER_TIMEOUT`] and [`HEADER_LEN_MAX`]
 //!         bytes, all of it within [`CONNECTION_TIMEOUT`].
 
-use std::collections::HashMap;
+mod peers;
+
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::{Extension, Router};
@@ -25,12 +26,10 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use self::peers::Peers;
+
 /// How many connections are served at once; further ones wait in the system's queue.
 const CONNECTIONS_MAX: usize = 64;
-
-/// How many of them one address may have: a browser opens six. It does not hold for this machine
-/// and for proxies, behind which there are many.
-const PEER_CONNECTIONS_MAX: usize = 16;
 
 /// How long the TLS handshake may take.
 const TLS_TIMEOUT: Duration = Duration::from_secs(10);
@@ -102,10 +101,13 @@ pub(crate) async fn serve_front(
         let Some(guest) = peers.admit(peer, shares) else { continue };
         let stop = stop.clone();
         connections.spawn(async move {
-            if let Err(problem) = timeout(CONNECTION_TIMEOUT, converse(stream, peer, front, stop))
-                .await
-                .unwrap_or_else(|_| Err("it lasted too long".to_owned()))
-            {
+            let conversing = timeout(CONNECTION_TIMEOUT, converse(stream, peer, front, stop));
+            let conversed = match guest.place.run_until_cancelled(conversing).await {
+                Some(Ok(conversed)) => conversed,
+                Some(Err(_)) => Err("it lasted too long".to_owned()),
+                None => Err("another address took its place".to_owned()),
+            };
+            if let Err(problem) = conversed {
                 debug!(peer = %peer, problem, "page lost a connection");
             }
             drop((place, guest));
@@ -170,52 +172,6 @@ where
         }
     };
     served.map_err(|error| error.to_string())
-}
-
-/// How many connections each address has; none stands at zero.
-#[derive(Debug, Clone, Default)]
-struct Peers(Arc<Mutex<HashMap<IpAddr, usize>>>);
-
-/// A connection that counts; dropping it ends that.
-#[derive(Debug)]
-struct Guest {
-    peers: Peers,
-    /// Whose it is, if it counts.
-    counted: Option<IpAddr>,
-}
-
-impl Peers {
-    /// Lets a connection of `peer` in, if it has not too many; who `shares` an address with others
-    /// is not counted.
-    fn admit(&self, peer: IpAddr, shares: bool) -> Option<Guest> {
-        let counted = (!shares).then_some(peer);
-        if let Some(peer) = counted {
-            let mut peers = self.lock();
-            let count = peers.get(&peer).copied().unwrap_or_default();
-            if count >= PEER_CONNECTIONS_MAX {
-                return None;
-            }
-            peers.insert(peer, count + 1);
-        }
-        Some(Guest { peers: self.clone(), counted })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Guest {
-    fn drop(&mut self) {
-        let Some(peer) = self.counted else { return };
-        let mut peers = self.peers.lock();
-        if let Some(count) = peers.get_mut(&peer) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                peers.remove(&peer);
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -296,19 +252,5 @@ mod tests {
         let mut rest = Vec::new();
         far.read_to_end(&mut rest).await.unwrap();
         assert!(rest.is_empty());
-    }
-
-    #[test]
-    fn one_address_has_its_share_and_no_more_of_the_connections() {
-        let peers = Peers::default();
-        let [one, other] = [IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2])];
-        let mut guests: Vec<_> =
-            (0..PEER_CONNECTIONS_MAX).map(|_| peers.admit(one, false).unwrap()).collect();
-        assert!(peers.admit(one, false).is_none());
-        assert!(peers.admit(one, true).is_some() && peers.admit(other, false).is_some());
-        guests.pop();
-        assert!(peers.admit(one, false).is_some());
-        guests.clear();
-        assert!(peers.lock().is_empty());
     }
 }

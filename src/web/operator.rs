@@ -20,9 +20,9 @@ use super::consents::Consents;
 use crate::account::AccountSettings;
 use crate::account::directory::{Account, Directory};
 use crate::account::password::{Made, Passwords};
-use crate::names::Username;
-use crate::oauth::{Revoked, Tokens};
-use crate::provider::{GrantId, PerProtocol, Protocol};
+use crate::names::{AccountPattern, Username};
+use crate::oauth::{Aftermath, Authorized, Revoked, Tokens};
+use crate::provider::{Grant, GrantId, PerProtocol, Protocol};
 use crate::secret::{AccessToken, RefreshToken};
 use crate::store::{Health, Store, StoredPassword};
 
@@ -179,7 +179,7 @@ impl Operator {
     }
 
     /// Uses the refresh token of `consent` once, and keeps what comes of it as the consent of the
-    /// account `name`. Gives who consented, if the provider told.
+    /// account `name`. Gives who consented, if the provider told, and what was not granted.
     ///
     /// In a running relay a refresh token that cannot be written now is used from memory, and
     /// writing it is tried again; a command alone has no later.
@@ -192,17 +192,43 @@ impl Operator {
         &self,
         name: &Username,
         consent: Consent,
-    ) -> Result<Obtained<Option<Username>>, OperatorError> {
+    ) -> Result<Obtained<Authorized>, OperatorError> {
         let account = self.consenting(name)?;
         let settings = account.settings();
         let scopes = settings.scopes.get(first_protocol(&account));
         let Consent { refresh_token, users } = consent;
         let (grant, expected) = (&settings.grant, expected(&account, users));
         let authorized = self.tokens.authorize(grant, scopes, refresh_token, &expected).await?;
-        let unsaved = self.settle_consent(authorized.unsaved).await?;
+        let unsaved = self.settle_consent(authorized.unsaved.clone()).await?;
         let user = authorized.user.as_ref().map(Username::as_str);
         info!(account = account.name().as_str(), user, "consent kept");
-        Ok(Obtained { it: authorized.user, unsaved })
+        Ok(Obtained { it: authorized, unsaved })
+    }
+
+    /// What would end if the consent of the account `name` were given back, and which other
+    /// accounts use it.
+    ///
+    /// # Errors
+    /// When there is no such account, or its grant is no person's.
+    pub async fn foresee_revocation(
+        &self,
+        name: &Username,
+    ) -> Result<(Aftermath, Vec<String>), OperatorError> {
+        let grant = Arc::clone(&self.consenting(name)?.settings().grant);
+        let directory = Arc::clone(&self.directory.borrow());
+        let accounts = directory.accounts().into_iter();
+        let kept: Vec<_> = accounts.filter(|it| it.grant.kind().is_kept()).collect();
+        let is_owner = |it: &AccountSettings, grant: &Grant| {
+            matches!((&it.name, &grant.id),
+                (AccountPattern::Exact(name), GrantId::Account(owner)) if name == owner)
+        };
+        let sharing = kept.iter().filter(|it| it.grant.id == grant.id && !is_owner(it, &grant));
+        let sharing = sharing.map(|it| it.name.to_string()).collect();
+        let own = kept.iter().filter(|it| is_owner(it, &it.grant));
+        let own: Vec<_> = own.map(|it| Arc::clone(&it.grant)).collect();
+        let tokens = self.tokens.clone();
+        let aftermath = blocking(move || tokens.aftermath(&grant, &own)).await?;
+        Ok((aftermath, sharing))
     }
 
     /// Gives the consent of the account `name` back and forgets it.

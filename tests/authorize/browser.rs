@@ -155,6 +155,34 @@ async fn what_was_not_granted_is_named() {
     let end = rig.consent(&[ALICE]).await;
     assert_eq!(end.code, Some(0), "{end:?}");
     assert!(end.stderr.contains("not granted: ") && end.stderr.contains("IMAP"), "{}", end.stderr);
+    let accounts = rig.command(&["accounts"]).await.stdout.join("\n");
+    assert!(accounts.contains("  not granted: ") && accounts.contains("IMAP"), "{accounts}");
+    assert!(accounts.contains(&format!("  fix: run `mailbearer authorize {ALICE}`")), "{accounts}");
+    rig.provider.set_conduct(Conduct::default());
+    assert_eq!(rig.consent(&[ALICE]).await.code, Some(0));
+    let accounts = rig.command(&["accounts"]).await.stdout.join("\n");
+    assert!(!accounts.contains("not granted"), "{accounts}");
+}
+
+#[tokio::test]
+async fn revocation_tells_what_ends_besides_before_the_consent_does() {
+    let rig = Rig::start().await;
+    let revocation =
+        format!("revocation_endpoint = \"{}/revoke\"\n token_endpoint =", rig.provider.issuer());
+    rig.rewrite(|text| text.replacen("token_endpoint =", &revocation, 1));
+    assert_eq!(rig.consent(&[BOB, "--as", ALICE]).await.code, Some(0));
+    assert_eq!(rig.consent(&[ALICE]).await.code, Some(0));
+    let told = format!("may end others of {ALICE} to the same client");
+    for (args, is_told, answer) in [
+        (&["--json"][..], true, r#"{"revoked":"alice@example.com","where":"at-provider"}"#),
+        (&[], false, "alice@example.com: no consent was kept"),
+    ] {
+        let end = rig.command(&[&["authorize", ALICE, "--revoke"], args].concat()).await;
+        assert_eq!((end.code, end.stdout), (Some(0), vec![answer.to_owned()]));
+        for told in [&told, &format!("  may end with it; if so, authorize them again: {BOB}")] {
+            assert_eq!(end.stderr.contains(told), is_told, "{}", end.stderr);
+        }
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 
 mod browser;
 mod device;
+mod gone;
 mod listener;
 mod page;
 mod paste;

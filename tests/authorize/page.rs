@@ -164,6 +164,19 @@ async fn consent_through_the_page_is_good_for_waiting_clients_at_once() {
 }
 
 #[tokio::test]
+async fn page_that_leads_to_the_provider_says_what_to_register_and_keeps_still() {
+    let rig = Rig::start().await;
+    let mut served = Served::start(&rig).await;
+    let asked = served.press(ALICE, "authorize").await;
+    let page = served.get(&asked).await.body;
+    let redirect_uri = format!("http://{PUBLIC}/oauth/callback");
+    let answer = format!("sends the answer to <code>{redirect_uri}</code>");
+    assert!(page.contains(&answer), "{page}");
+    assert!(page.contains(&format!("register there {redirect_uri}, exactly so")), "{page}");
+    assert!(!page.contains("http-equiv"), "the link loses its focus: {page}");
+}
+
+#[tokio::test]
 async fn consent_of_somebody_else_through_the_page_is_not_kept() {
     let rig = Rig::start().await;
     let mut served = Served::start(&rig).await;

@@ -210,6 +210,11 @@ impl Running {
         interrupt(&self.child);
     }
 
+    /// Ends it without a word.
+    pub(crate) async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
     /// Waits for its end, with standard input closed.
     pub(crate) async fn end(self) -> End {
         let Self { mut child, stdin, stdout: mut lines, .. } = self;

@@ -75,6 +75,10 @@ fn remarks(row: &AccountRow) -> Vec<String> {
         lines.push(format!("  last error: {}{}", error.cause, ids(error)));
         lines.push(format!("  fix: {}", error.fix));
     }
+    if let Some(lacks) = &row.not_granted {
+        lines.push(format!("  not granted: {}", lacks.cause()));
+        lines.push(format!("  fix: {}", lacks.fix));
+    }
     if let Some(problem) = &row.unsaved {
         lines.push(format!("  the newest refresh token is in memory alone: {problem}"));
     }
@@ -118,6 +122,7 @@ fn span(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::web::accounts::NotGranted;
 
     /// 2026-11-22T13:30:00Z.
     const NOW: u64 = 1_795_354_200;
@@ -139,6 +144,7 @@ mod tests {
             dies_at: None,
             dies_of: None,
             credential_ends_at: None,
+            not_granted: None,
             untried: false,
             unsaved: None,
             last_error: None,
@@ -153,6 +159,10 @@ mod tests {
             consented_at: at(NOW - 3 * DAY),
             dies_at: at(NOW + 90 * DAY),
             dies_of: Some("disuse".to_owned()),
+            not_granted: Some(NotGranted {
+                scopes: vec!["POP".to_owned(), "SMTP".to_owned()],
+                fix: "run `mailbearer authorize alice`".to_owned(),
+            }),
             unsaved: Some("the disk is full".to_owned()),
             ..row("alice@contoso.com", "authorization-code", "ready")
         };
@@ -180,6 +190,8 @@ mod tests {
         let expected = "\
 ACCOUNT            PROVIDER   GRANT               TOKEN           ACCESS TOKEN ENDS  GRANT AGE  DIES                                 CREDENTIAL ENDS
 alice@contoso.com  microsoft  authorization-code  ready           in 52 min          3 days     2027-02-20 (in 90 days) unless used  —
+  not granted: POP, SMTP
+  fix: run `mailbearer authorize alice`
   the newest refresh token is in memory alone: the disk is full
 bob                microsoft  authorization-code  consent needed  —                  400 days   —                                    —
   last error: login.example says that the consent has ended (invalid_grant) [trace id t-1, correlation id c-2]

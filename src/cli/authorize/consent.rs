@@ -1,8 +1,14 @@
 //! A consent by browser, by paste or by device code: shown, waited for, and ended by Ctrl-C.
 
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 
 use super::pasted::{self, Input};
 use super::show::Show;
@@ -21,6 +27,10 @@ use crate::web::operator::Class;
 /// How often somebody may paste what cannot be the answer.
 const TRIES: usize = 3;
 
+/// How long it is from one question for the progress to the next at least. A relay that has many
+/// to answer says at once that there is none.
+const ASK_PAUSE: Duration = Duration::from_secs(2);
+
 /// Has the person asked as `ask` says, waits for their answer, and tells what comes of it.
 pub(super) fn run(errand: &Errand, ask: &BeginConsent, show: Show) -> Result<Exit, Exit> {
     errand.visit(async |visit| {
@@ -33,7 +43,7 @@ pub(super) fn run(errand: &Errand, ask: &BeginConsent, show: Show) -> Result<Exi
         };
         let consent = begun.consent().to_owned();
         let waiting = match present(ask, begun, show) {
-            Ok(inputs) => Waiting { consent, interrupts, inputs },
+            Ok(inputs) => Waiting { consent, interrupts, inputs, ask_at: Instant::now() },
             Err(failure) => {
                 let _ = visit.ask(&EndConsent { consent }).await; // nobody knows what to open
                 return Err(failure);
@@ -132,6 +142,8 @@ struct Waiting {
     interrupts: Signal,
     /// What the person pastes, if they are to.
     inputs: Option<mpsc::Receiver<Input>>,
+    /// When the next question may be asked.
+    ask_at: Instant,
 }
 
 /// What comes next.
@@ -169,7 +181,13 @@ impl Waiting {
     }
 
     async fn next(&mut self, visit: &mut Visit) -> Result<Next, Failure> {
-        let progress = ConsentProgress { consent: self.consent.clone() };
+        let ask = ConsentProgress { consent: self.consent.clone() };
+        let ask_at = &mut self.ask_at;
+        let progress = async {
+            sleep_until(*ask_at).await;
+            *ask_at = Instant::now() + ASK_PAUSE;
+            visit.ask(&ask).await
+        };
         let inputs = &mut self.inputs;
         let input = async {
             match inputs {
@@ -180,7 +198,7 @@ impl Waiting {
         Ok(tokio::select! {
             biased;
             _ = self.interrupts.recv() => Next::Interrupt,
-            progress = visit.ask(&progress) => Next::Progress(progress?),
+            progress = progress => Next::Progress(progress?),
             input = input => Next::Input(input),
         })
     }
@@ -211,7 +229,7 @@ impl Waiting {
     }
 
     /// Ends the consent, because of `failure` or because the person wants it so. If they have
-    /// answered all the same, that counts.
+    /// answered all the same, that counts, and is told.
     async fn end(
         self,
         visit: &mut Visit,
@@ -222,8 +240,10 @@ impl Waiting {
             (Ok(Some(kept)), _) => Ok(kept),
             (_, Some(failure)) | (Err(failure), None) => Err(failure),
             (Ok(None), None) => Err(Failure {
-                error: "the provider has not answered yet".to_owned(),
-                fix: "see `mailbearer accounts` for what came of it".to_owned(),
+                error: "the provider was asked and has not answered yet, so what came of the \
+                        consent is not known"
+                    .to_owned(),
+                fix: "see `mailbearer accounts`".to_owned(),
                 exit: Class::Failed,
             }),
         }

@@ -34,7 +34,7 @@ pub(super) fn run(
         let kept = ConsentKept {
             account: ask.account.to_lowercase(),
             user: authorized.user,
-            missing: Vec::new(),
+            missing: authorized.missing,
             unsaved: authorized.unsaved,
         };
         ending::tell_of(errand, visit, &kept, show).await

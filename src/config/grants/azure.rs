@@ -129,6 +129,7 @@ impl Asking<'_, '_> {
         };
         let server = AuthorizationServer {
             token_endpoint,
+            resource: self.provider.resource.clone(),
             ca_file: self.provider.provider.ca_file.clone(),
             ..AuthorizationServer::default()
         };

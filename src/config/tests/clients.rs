@@ -1,5 +1,7 @@
 //! How clients show who they are: by what the account writes, or else its provider.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256, date_time_ymd};
 
 use super::*;
@@ -102,6 +104,48 @@ fn pem_may_stand_in_the_file_itself() {
     let written = format!("certificate = \"app.pem\"\nprivate_key = {bare:?}");
     let told = told(dir.path(), &written, "");
     assert_eq!(told, ["private_key is neither PEM nor a path"]);
+}
+
+#[test]
+fn pem_in_the_file_may_have_text_before_it() {
+    let dir = keys();
+    // What `openssl pkcs12 -nodes` writes, in plain lines and as one.
+    let key = fs::read_to_string(dir.path().join("app.key")).unwrap();
+    let key = format!("Bag Attributes\n    localKeyID: 01\n{key}");
+    for text in [key.clone(), key.replace('\n', r"\n")] {
+        let written = format!("certificate = \"app.pem\"\nprivate_key = '''{text}'''");
+        let ClientAuth::PrivateKeyJwt(read) = client(dir.path(), &written, "").auth else {
+            panic!()
+        };
+        assert!(matches!(read.private_key, SecretSource::Value(_)));
+    }
+}
+
+#[test]
+fn a_key_in_the_place_of_a_path_is_not_told() {
+    let dir = keys();
+    // DER of an elliptic curve's key, in base64: SEC1 and PKCS#8, whose first bytes are known.
+    let der = |start: &[u8], len: usize| STANDARD.encode([start, &vec![7; len][..]].concat());
+    let sec1 = der(b"\x30\x77\x02\x01\x01\x04\x20", 114);
+    let pkcs8 = der(b"\x30\x81\x87\x02\x01\x00\x30\x13", 130);
+    for key in [&sec1, &pkcs8] {
+        let written = format!("certificate = \"app.pem\"\nprivate_key = {key:?}");
+        assert_eq!(told(dir.path(), &written, ""), ["private_key is neither PEM nor a path"]);
+    }
+    let pem = r"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+    let json = format!(r#"{{"type":"service_account","private_key":"{pem}"}}"#);
+    for key in [pem, &json, &sec1, &pkcs8] {
+        for name in ["assertion_file = ", "client_secret = { file = "] {
+            let end = if name.contains('{') { " }" } else { "" };
+            let problems = read(dir.path(), &format!("{name}'{key}'{end}"), "").unwrap_err();
+            let told = format!("{problems:?}");
+            assert!(told.contains("is no path") && !told.contains(key), "{told}");
+        }
+    }
+    // A path may be long, and begin as base64 does.
+    let path = format!("M{}", "y/secrets".repeat(12));
+    let problems = read(dir.path(), &format!("assertion_file = {path:?}"), "").unwrap_err();
+    assert!(format!("{problems:?}").contains(&path), "{problems:?}");
 }
 
 #[test]

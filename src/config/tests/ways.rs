@@ -146,6 +146,9 @@ fn a_workload_identity_is_what_the_pod_is_told_unless_the_file_says_otherwise() 
     assert_eq!(written.id, id);
     let own = "[providers.microsoft]\ntoken_endpoint = \"https://id.example/{tenant}\"";
     assert_eq!(grant(&text(&keys, own), &AKS).source(), "https://id.example/contoso.com");
+    let own = format!("[providers.microsoft]\ntoken_endpoint = {endpoint:?}");
+    let keys = format!("{WORKLOAD}\nassertion_file = \"token\"\nclient_id = \"own\"");
+    assert_eq!(grant(&text(&keys, &own), &AKS).source(), endpoint, "the file comes first");
 }
 
 #[test]
@@ -221,6 +224,9 @@ fn a_managed_identity_is_asked_where_azure_says() {
     for variables in [&[][..], &app_service] {
         assert_eq!(grant(&text(MANAGED, own), variables).server, server("http://192.0.2.1/token"));
     }
+    // RFC 8707's word names what IMDS calls `resource`.
+    let named = grant(&text(MANAGED, "[providers.microsoft]\nresource = \"api://mail\""), &[]);
+    assert_eq!(named.server.resource.as_deref(), Some("api://mail"));
     assert_eq!(
         told(&text(MANAGED, ""), &app_service[..1]),
         [
@@ -238,6 +244,24 @@ fn a_token_endpoint_in_clear_is_for_managed_identities_alone() {
         told(&text(MANAGED, &format!("{other}\n{own}")), &[]),
         ["is not https, and would show secret and token to the network"]
     );
+}
+
+#[test]
+fn a_token_endpoint_in_clear_is_taken_on_this_machine_by_whatever_name() {
+    let by_secret = "grant = \"client-credentials\"\nclient_id = \"a\"\nclient_secret = \"s\"";
+    let own = |host: &str| format!("[providers.microsoft]\ntoken_endpoint = \"http://{host}/t\"");
+    for host in ["127.9.9.9", "localhost", "LOCALHOST.", "[::1]", "[::ffff:127.0.0.1]"] {
+        let server = grant(&text(by_secret, &own(host)), &[]).server.clone();
+        assert_eq!(server.token_endpoint, Some(format!("http://{host}/t")));
+    }
+    for host in ["10.0.0.1", "localhost.example", "[::ffff:10.0.0.1]"] {
+        let told = told(&text(by_secret, &own(host)), &[]);
+        assert_eq!(
+            told,
+            ["is not https, and would show secret and token to the network"],
+            "{host}"
+        );
+    }
 }
 
 #[test]
@@ -324,12 +348,15 @@ fn a_grant_of_one_person_is_refused_at_a_wildcard() {
 
 #[test]
 fn equal_commands_of_a_provider_are_one_grant_and_others_are_not() {
-    let second = |command: &str| {
-        let second = format!("[accounts.\"*@contoso.com\"]\nprovider = \"microsoft\"\n{command}");
+    let second_at = |provider: &str, command: &str| {
+        let second = format!("[accounts.\"*@contoso.com\"]\nprovider = {provider:?}\n{command}");
         let [one, other] =
             parse_with(&text(COMMAND, &second), &[]).unwrap().accounts.try_into().unwrap();
         (one.grant, other.grant)
     };
+    let second = |command: &str| second_at("microsoft", command);
+    let (one, other) = second_at("google", COMMAND);
+    assert_ne!(one.id, other.id, "each provider has its own");
     let (one, same) = second(COMMAND);
     assert!(Arc::ptr_eq(&one, &same));
     assert!(matches!(&one.way, Way::Command(command) if command.program() == Path::new("sh")));
@@ -356,6 +383,20 @@ fn one_application_by_two_grants_is_refused() {
         ["is of an application that `accounts.\"alice@contoso.com\"` names with grant = \
           \"workload-identity\""]
     );
+}
+
+#[test]
+fn one_application_with_two_names_of_its_key_is_refused() {
+    let keys = "grant = \"client-credentials\"\ntenant = \"contoso.com\"\nclient_id = \"app\"\n\
+                certificate = \"app.pem\"\nprivate_key = \"app.key\"\n";
+    let with = |id: &str| {
+        let other =
+            format!("[accounts.bob]\nprovider = \"microsoft\"\n{keys}private_key_id = {id:?}");
+        parse_with(&text(&format!("{keys}private_key_id = \"one\""), &other), &[])
+    };
+    assert!(with("one").is_ok());
+    let problems = with("two").unwrap_err();
+    assert!(problems[0].message.starts_with("is not that of"), "{problems:?}");
 }
 
 #[test]

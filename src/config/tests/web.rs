@@ -115,6 +115,12 @@ fn admin_token_that_could_be_guessed_is_refused() {
     assert_eq!(told(&format!("{address}\nadmin_token = \"tell-nobody-one\"")), [short]);
     assert_eq!(told(&format!("{address}\nadmin_token = {{ env = \"SECRET\" }}")), [short]);
     assert!(web(&format!("{address}\nadmin_token = \"tell-nobody-0123\"")).page.is_some());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let named = format!("{address}\nadmin_token = {{ file = {:?} }}", file.path());
+    fs::write(file.path(), "tell-nobody-one\n").unwrap();
+    assert_eq!(told(&named), [short]);
+    fs::write(file.path(), "tell-nobody-0123\n").unwrap();
+    assert!(web(&named).page.is_some());
 }
 
 #[test]

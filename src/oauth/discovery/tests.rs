@@ -236,6 +236,19 @@ async fn old_document_is_used_on_while_the_issuer_does_not_answer() {
 }
 
 #[tokio::test]
+async fn old_document_is_used_on_after_five_seconds_when_the_issuer_hangs() {
+    let scene = Scene::start().await;
+    scene.tells(OPENID, "one");
+    scene.found().await.unwrap();
+    pause();
+    advance(FRESH_FOR).await;
+    *scene.site.latency.lock().unwrap() = 3600 * SECOND;
+    let begun = Instant::now();
+    assert_eq!(scene.found().await.unwrap(), "one");
+    assert!(begun.elapsed() <= 6 * SECOND, "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
 async fn old_document_is_not_used_once_the_issuer_tells_somebody_elses() {
     let scene = Scene::start().await;
     scene.tells(OPENID, "one");

@@ -34,11 +34,11 @@ struct Members {
     #[serde(deserialize_with = "secret")]
     device_code: SecretString,
     user_code: String,
-    /// Google's word is `verification_url`.
-    #[serde(alias = "verification_url")]
-    verification_uri: String,
-    #[serde(default, alias = "verification_url_complete")]
+    verification_uri: Option<String>,
+    /// Google's word for it. Some servers send both, which no alias of serde's takes.
+    verification_url: Option<String>,
     verification_uri_complete: Option<String>,
+    verification_url_complete: Option<String>,
     #[serde(default, deserialize_with = "seconds")]
     expires_in: Option<u64>,
     #[serde(default, deserialize_with = "seconds")]
@@ -57,7 +57,9 @@ pub(super) async fn begin(
     scopes: &[String],
 ) -> Result<DeviceAnswer, TokenError> {
     let scope = scopes.join(" ");
-    let mut form = vec![("scope", scope.as_str())];
+    let mut form = Vec::new();
+    // It has one token at least (RFC 6749 appendix A.4).
+    form.extend(Some(("scope", scope.as_str())).filter(|_| !scopes.is_empty()));
     form.extend(grant.server.resource.iter().map(|resource| ("resource", resource.as_str())));
     let body = asker.post(&form).await;
     let body = body.map_err(|error| error_of(asker.endpoint(), &grant.id, error))?;
@@ -74,7 +76,9 @@ pub(super) async fn begin(
 
 /// What a person can be shown; `None` where something that they need is missing or unfit.
 fn checked(members: Members) -> Option<DeviceAnswer> {
-    let Members { device_code, user_code, verification_uri, expires_in, interval, .. } = members;
+    let Members { device_code, user_code, expires_in, interval, .. } = members;
+    let verification_uri = members.verification_uri.or(members.verification_url)?;
+    let complete = members.verification_uri_complete.or(members.verification_url_complete);
     let is_printable = |text: &str, len_max: usize| {
         let fits = !text.is_empty() && text.len() <= len_max;
         fits && text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
@@ -92,7 +96,7 @@ fn checked(members: Members) -> Option<DeviceAnswer> {
         user_code,
         verification_uri,
         // The person can do without.
-        verification_uri_complete: members.verification_uri_complete.filter(|it| is_address(it)),
+        verification_uri_complete: complete.filter(|it| is_address(it)),
         expires_in: expires_in.map_or(LIFE_MAX, Duration::from_secs).min(LIFE_MAX),
         interval: interval.map_or(INTERVAL, Duration::from_secs).max(INTERVAL_MIN),
     })
@@ -207,5 +211,7 @@ mod tests {
             members.insert("verification_url".into(), uri);
         });
         assert!(google.is_some());
+        let both = set("verification_url", "https://google.example/").unwrap();
+        assert_eq!(both.verification_uri, "https://example.com/device", "RFC 8628's word counts");
     }
 }

@@ -35,7 +35,6 @@ use zeroize::Zeroizing;
 use self::client::{Asker, Proof};
 pub(super) use self::code::Redemption;
 pub(super) use self::device::DeviceAnswer;
-use self::refresh_token::Naming;
 use super::answer::{ProviderError, Remains, TokenAnswer};
 use super::discovery::{Discovery, Located};
 use super::endpoint::{DEADLINE, Endpoint, Endpoints, host_of};
@@ -43,7 +42,7 @@ use super::error::{ErrorKind, TokenError};
 use super::fault::{CHECK_NETWORK, EndpointError, Unavailable};
 use super::{person, verdict};
 use crate::names::Username;
-use crate::provider::{Grant, GrantId, Way};
+use crate::provider::{Grant, GrantId, ServiceAccount, Way};
 use crate::secret::{AccessToken, RefreshToken, SecretString};
 
 /// The life of a token whose endpoint does not tell it. RFC 6749 section 5.1 lets the provider
@@ -68,7 +67,8 @@ pub(super) trait Issuer: Send + Sync + fmt::Debug {
         by: By<'a>,
     ) -> Asked<'a, Answer>;
 
-    /// Where the endpoints of `grant` are.
+    /// Where the endpoints of `grant` are, once it is seen that its client can show itself: nobody
+    /// is to consent in vain.
     ///
     /// # Errors
     /// As [`Self::issue`].
@@ -102,7 +102,11 @@ pub(super) enum By<'a> {
     /// By what the grant itself names; it is one that is not kept.
     Itself,
     /// By the refresh token of a grant that is kept.
-    RefreshToken(&'a RefreshToken),
+    RefreshToken {
+        token: &'a RefreshToken,
+        /// The scopes that the request names; none is to ask for what was granted.
+        named: &'a [String],
+    },
     /// By the code of an authorization response.
     Code(&'a Redemption),
     /// By the device code of the device flow.
@@ -123,8 +127,10 @@ pub(super) struct Answer {
     pub(super) refresh_token_life: Option<Duration>,
     /// Who consented, if it tells.
     pub(super) user: Option<Username>,
-    /// Those of the scopes that were not granted, as far as it tells.
-    pub(super) missing: Vec<String>,
+    /// Those of the scopes that were not granted; `None` where it does not tell.
+    pub(super) missing: Option<Vec<String>>,
+    /// Whether the request that brought it named no scope, because one that did was refused.
+    pub(super) is_unnamed: bool,
 }
 
 impl Answer {
@@ -135,7 +141,8 @@ impl Answer {
             refresh_token: None,
             refresh_token_life: None,
             user: None,
-            missing: Vec::new(),
+            missing: Some(Vec::new()),
+            is_unnamed: false,
         }
     }
 }
@@ -170,8 +177,7 @@ impl Issuer for Network {
                 }
                 Way::ServiceAccount(account) => {
                     // Knows better what to do than the table of ways, which it asks itself.
-                    return service_account::ask(&self.endpoints, grant, account, scopes, ends_at)
-                        .await;
+                    return self.ask_as_service_account(grant, account, scopes, ends_at).await;
                 }
                 Way::ClientCredentials(_)
                 | Way::WorkloadIdentity(_)
@@ -185,7 +191,12 @@ impl Issuer for Network {
 
     fn locate<'a>(&'a self, grant: &'a Arc<Grant>) -> Asked<'a, Arc<Located>> {
         let ends_at = Instant::now() + DEADLINE;
-        Box::pin(self.discovery.locate(&self.endpoints, &grant.server, ends_at))
+        Box::pin(async move {
+            let located = self.discovery.locate(&self.endpoints, &grant.server, ends_at).await?;
+            let token = &located.token;
+            self.prepare(grant, "token_endpoint", token, token, ends_at).await?;
+            Ok(located)
+        })
     }
 
     fn begin_device<'a>(
@@ -230,6 +241,19 @@ impl Issuer for Network {
 }
 
 impl Network {
+    /// Asks the token endpoint as the service `account`.
+    async fn ask_as_service_account(
+        &self,
+        grant: &Arc<Grant>,
+        account: &Arc<ServiceAccount>,
+        scopes: &[String],
+        ends_at: Instant,
+    ) -> Result<Answer, TokenError> {
+        let (endpoints, server) = (&self.endpoints, &grant.server);
+        let token = &self.discovery.token_endpoint(endpoints, server, ends_at).await?;
+        service_account::ask(endpoints, grant, account, token, scopes, ends_at).await
+    }
+
     /// Asks the token endpoint as the client of `grant`.
     async fn ask_as_client(
         &self,
@@ -238,16 +262,17 @@ impl Network {
         by: By<'_>,
         ends_at: Instant,
     ) -> Result<Answer, TokenError> {
-        let refused = match self.ask_once(grant, scopes, Naming::Scopes, by, ends_at).await {
-            Err(error)
-                if matches!(by, By::RefreshToken(_))
-                    && refresh_token::may_be_granted_in_part(scopes, &error) =>
+        let asked = self.ask_once(grant, scopes, by, ends_at).await;
+        let (refused, token) = match (asked, by) {
+            (Err(error), By::RefreshToken { token, named })
+                if !named.is_empty() && refresh_token::may_be_granted_in_part(scopes, &error) =>
             {
-                error
+                (error, token)
             }
-            asked => return asked,
+            (asked, _) => return asked,
         };
-        let answer = self.ask_once(grant, scopes, Naming::Nothing, by, ends_at).await?;
+        let by = By::RefreshToken { token, named: &[] };
+        let answer = self.ask_once(grant, scopes, by, ends_at).await?;
         Ok(refresh_token::of_what_was_granted(answer, scopes, refused))
     }
 
@@ -256,7 +281,6 @@ impl Network {
         &self,
         grant: &Arc<Grant>,
         scopes: &[String],
-        naming: Naming,
         by: By<'_>,
         ends_at: Instant,
     ) -> Result<Answer, TokenError> {
@@ -265,8 +289,8 @@ impl Network {
         let asker = self.prepare(grant, "token_endpoint", token, token, ends_at).await?;
         let asking = async {
             match (by, &grant.way) {
-                (By::RefreshToken(token), _) => {
-                    refresh_token::ask(&asker, grant, scopes, naming, token).await
+                (By::RefreshToken { token, named }, _) => {
+                    refresh_token::ask(&asker, grant, scopes, named, token).await
                 }
                 (By::Code(redemption), _) => code::ask(&asker, grant, scopes, redemption).await,
                 (By::DeviceCode(code), _) => device::ask(&asker, grant, scopes, code).await,
@@ -337,16 +361,29 @@ async fn in_time<T>(
     })
 }
 
-/// Reads what came of a request for `scopes`. A `RequestTokenError` never gets further than this: its
-/// `Parse` holds the raw answer.
+/// Reads what came of a request for `scopes`, which it named.
 fn read(
     endpoint: &Endpoint,
     whose: &GrantId,
     scopes: &[String],
     asked: Result<TokenAnswer, RequestTokenError<EndpointError, ProviderError>>,
 ) -> Result<Answer, TokenError> {
+    let answer = read_of_part(endpoint, whose, scopes, scopes, asked)?;
+    tell_missing(whose, &answer);
+    Ok(answer)
+}
+
+/// Reads what came of a request for `scopes`, which named `named` alone. A `RequestTokenError` never
+/// gets further than this: its `Parse` holds the raw answer.
+fn read_of_part(
+    endpoint: &Endpoint,
+    whose: &GrantId,
+    scopes: &[String],
+    named: &[String],
+    asked: Result<TokenAnswer, RequestTokenError<EndpointError, ProviderError>>,
+) -> Result<Answer, TokenError> {
     match asked {
-        Ok(answer) => Ok(take(endpoint, whose, scopes, &answer)),
+        Ok(answer) => Ok(take(endpoint, scopes, named, &answer)),
         Err(RequestTokenError::ServerResponse(said)) => {
             Err(verdict::judge(endpoint.host(), whose, said))
         }
@@ -365,15 +402,18 @@ fn read_body(
 ) -> Result<Answer, TokenError> {
     let body = asked.map(Zeroizing::new).map_err(|error| error_of(endpoint, whose, error))?;
     match serde_json::from_slice(&body) {
-        Ok(answer) => Ok(take(endpoint, whose, scopes, &answer)),
+        Ok(answer) => {
+            let answer = take(endpoint, scopes, scopes, &answer);
+            tell_missing(whose, &answer);
+            Ok(answer)
+        }
         Err(_) => salvage(endpoint, whose, &body),
     }
 }
 
-/// Takes what `answer` gives.
-fn take(endpoint: &Endpoint, whose: &GrantId, scopes: &[String], answer: &TokenAnswer) -> Answer {
-    let missing = answer.not_granted(scopes);
-    if !missing.is_empty() {
+/// Tells what `answer` lacks.
+fn tell_missing(whose: &GrantId, answer: &Answer) {
+    if let Some(missing) = answer.missing.as_ref().filter(|missing| !missing.is_empty()) {
         warn!(
             grant = %whose,
             ?missing,
@@ -381,13 +421,19 @@ fn take(endpoint: &Endpoint, whose: &GrantId, scopes: &[String], answer: &TokenA
             "the token lacks permissions"
         );
     }
+}
+
+/// Takes what `answer` gives of `scopes`, of which `named` were named.
+fn take(endpoint: &Endpoint, scopes: &[String], named: &[String], answer: &TokenAnswer) -> Answer {
+    let missing = answer.not_granted(scopes, named);
     let refresh_token = answer.refresh_token();
     Answer {
         issued: issue(answer).map_err(|reason| TokenError::temporary(endpoint.host(), reason)),
         refresh_token: refresh_token.and_then(|token| RefreshToken::parse(token.secret())),
         refresh_token_life: answer.refresh_token_life(),
         user: person::named(answer.id_token(), answer.access_token().secret()),
-        missing: missing.into_iter().map(str::to_owned).collect(),
+        missing: missing.map(|missing| missing.into_iter().map(str::to_owned).collect()),
+        is_unnamed: false,
     }
 }
 
@@ -400,7 +446,8 @@ fn salvage(endpoint: &Endpoint, whose: &GrantId, body: &[u8]) -> Result<Answer, 
             refresh_token: RefreshToken::parse(token.secret()),
             refresh_token_life: None,
             user: None,
-            missing: Vec::new(),
+            missing: None,
+            is_unnamed: false,
         }),
         Remains::Nothing => Err(no_token(endpoint)),
     }

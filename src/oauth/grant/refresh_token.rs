@@ -8,31 +8,22 @@
 
 use oauth2::Scope;
 
-use super::{Answer, Asker, read};
+use super::{Answer, Asker, read_of_part};
 use crate::oauth::answer::tellable;
-use crate::oauth::error::TokenError;
+use crate::oauth::endpoint::host_of;
+use crate::oauth::error::{Reach, TokenError};
 use crate::provider::Grant;
 use crate::secret::{ExposeSecret as _, RefreshToken};
 
-/// What a request names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Naming {
-    /// Every scope that is wanted.
-    Scopes,
-    /// No scope: what was granted is asked for.
-    Nothing,
-}
-
-/// Asks for a token once, for which `scopes` are wanted.
+/// Asks for a token once, for which `scopes` are wanted and `named` are named.
 pub(super) async fn ask(
     asker: &Asker,
     grant: &Grant,
     scopes: &[String],
-    naming: Naming,
+    named: &[String],
     refresh_token: &RefreshToken,
 ) -> Result<Answer, TokenError> {
     let refresh_token = oauth2::RefreshToken::new(refresh_token.expose_secret().to_owned());
-    let named = if naming == Naming::Scopes { scopes } else { &[] };
     let client = asker.client();
     let request = client
         .exchange_refresh_token(&refresh_token)
@@ -41,7 +32,25 @@ pub(super) async fn ask(
         .extras()
         .into_iter()
         .fold(request, |request, (name, value)| request.add_extra_param(name, value));
-    read(asker.endpoint(), &grant.id, scopes, request.request_async(asker.endpoint()).await)
+    let asked = request.request_async(asker.endpoint()).await;
+    let mut answer = read_of_part(asker.endpoint(), &grant.id, scopes, named, asked)?;
+    if named.is_empty() && lacks_all(&answer, scopes) {
+        answer.issued = Err(nothing_granted(grant, scopes));
+    }
+    Ok(answer)
+}
+
+/// Whether `answer` tells that none of `scopes` were granted.
+fn lacks_all(answer: &Answer, scopes: &[String]) -> bool {
+    let told = tellable(scopes);
+    told > 0 && answer.missing.as_ref().is_some_and(|missing| missing.len() == told)
+}
+
+/// The token of whatever was granted is of no use for `scopes`.
+fn nothing_granted(grant: &Grant, scopes: &[String]) -> TokenError {
+    let host = host_of(grant.source());
+    let cause = format!("{host} has granted none of {}", scopes.join(", "));
+    TokenError { reach: Reach::Scopes, ..TokenError::consent(&grant.id, cause) }
 }
 
 /// Whether `error` may mean that some of `scopes` were granted, but not all (RFC 6749 section 5.2).
@@ -61,8 +70,6 @@ pub(super) fn of_what_was_granted(
     scopes: &[String],
     refused: TokenError,
 ) -> Answer {
-    if answer.missing.len() < tellable(scopes) {
-        return answer;
-    }
-    Answer { issued: Err(refused), ..answer }
+    let issued = if lacks_all(&answer, scopes) { Err(refused) } else { answer.issued };
+    Answer { issued, is_unnamed: true, ..answer }
 }

@@ -2,7 +2,7 @@
 //! of a mailbox, by an assertion of its own.
 //!
 //! Source: Google, "Using OAuth 2.0 for Server to Server Applications". The `oauth2` crate cannot
-//! make this request, which has nothing but the assertion in it.
+//! make this request, which has no client in it.
 
 use std::sync::Arc;
 
@@ -26,24 +26,27 @@ const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 /// Longest `token_uri` shown in an error, in bytes.
 const TOKEN_URI_LEN_MAX: usize = 200;
 
-/// Asks for a token once.
+/// Asks `token_endpoint` for a token once.
 pub(super) async fn ask(
     endpoints: &Arc<Endpoints>,
     grant: &Arc<Grant>,
     account: &Arc<ServiceAccount>,
+    token_endpoint: &str,
     scopes: &[String],
     ends_at: Instant,
 ) -> Result<Answer, TokenError> {
     let prepare = {
         let (endpoints, grant) = (Arc::clone(endpoints), Arc::clone(grant));
-        let (account, scope) = (Arc::clone(account), scopes.join(" "));
-        move || Prepared::read(&endpoints, &grant, &account, &scope)
+        let (url, scope) = (token_endpoint.to_owned(), scopes.join(" "));
+        let account = Arc::clone(account);
+        move || Prepared::read(&endpoints, &grant, &account, &url, &scope)
     };
     let what = "key_file, private_key or ca_file";
     let prepared = aside(grant, what, ends_at, prepare).await?;
     let asking = async {
         let assertion = prepared.assertion.expose_secret();
-        let form = [("grant_type", GRANT_TYPE), ("assertion", assertion)];
+        let mut form = vec![("grant_type", GRANT_TYPE), ("assertion", assertion)];
+        form.extend(grant.server.resource.iter().map(|it| ("resource", it.as_str())));
         let posted = prepared.endpoint.post(&form).await;
         read_body(&prepared.endpoint, &grant.id, scopes, posted)
     };
@@ -63,24 +66,22 @@ struct Prepared {
 }
 
 impl Prepared {
-    /// Reads the key of `account` and signs what asks for `scope`. May block.
+    /// Reads the key of `account` and signs what asks the token endpoint `url` for `scope`. May
+    /// block.
     fn read(
         endpoints: &Endpoints,
         grant: &Grant,
         account: &ServiceAccount,
+        url: &str,
         scope: &str,
     ) -> Result<Self, TokenError> {
         let GrantId::ServiceAccount { subject: Some(subject), .. } = &grant.id else {
             let cause = "there is no mailbox in whose name the service account could ask";
             return Err(TokenError::configuration(cause, "write `mailbox`"));
         };
-        let Some(url) = &grant.server.token_endpoint else {
-            let cause = "there is no token endpoint";
-            return Err(TokenError::configuration(cause, "write `token_endpoint`"));
-        };
         let endpoint = endpoints.open("token_endpoint", url, &grant.server)?;
         let key = AccountKey::read(account)?;
-        if let Some(other) = key.token_uri.as_deref().filter(|told| told != url) {
+        if let Some(other) = key.token_uri.as_deref().filter(|told| *told != url) {
             return Err(foreign(other, url));
         }
         let now = clock::unix_time();

@@ -92,6 +92,14 @@ async fn browser_is_sent_to_what_rfc_6749_section_4_1_1_and_rfc_7636_section_4_3
 }
 
 #[tokio::test(start_paused = true)]
+async fn browser_is_sent_without_a_scope_when_none_is_written() {
+    let scene = scene(|_| {});
+    let request = scene.tokens.code_request(&scene.grant, &[], REDIRECT, &alice()).await.unwrap();
+    // RFC 6749 appendix A.4: a scope has one token at least.
+    assert!(!parameters(request.url()).contains_key("scope"), "{}", request.url());
+}
+
+#[tokio::test(start_paused = true)]
 async fn browser_is_sent_with_the_query_and_parameters_of_the_file_which_change_none_of_ours() {
     let scene = scene(|grant| {
         let server = &mut grant.server;
@@ -293,7 +301,7 @@ async fn unticked_permission_is_named_and_none_at_all_is_not_kept() {
     let scene = scene(|_| {});
     let lacks = |missing: &'static [&str]| {
         move |number| {
-            let missing = missing.iter().map(|&it| it.to_owned()).collect();
+            let missing = Some(missing.iter().map(|&it| it.to_owned()).collect());
             Ok(grant::Answer { missing, ..given(number, HOUR) })
         }
     };
@@ -454,6 +462,19 @@ async fn code_is_redeemed_as_rfc_6749_section_4_1_3_and_rfc_7636_section_4_5_say
         let ends_in = kept.ends_at.unwrap() - kept.consented_at;
         assert_eq!(ends_in.as_secs(), 604_799, "Google's word for a consent that ends in 7 days");
     }
+}
+
+#[tokio::test]
+async fn nobody_is_asked_to_consent_to_a_client_that_could_not_show_itself_afterwards() {
+    let stand_in = StandIn::start(Answer::json("200 OK", "{}")).await;
+    let missing = tempfile::tempdir().unwrap().path().join("secret");
+    let mut grant = Grant::clone(&by_browser(&stand_in));
+    grant = grant.by(|client| client.auth = ClientAuth::SecretPost(SecretSource::File(missing)));
+    let (tokens, grant) = (Tokens::new(Store::in_memory()), Arc::new(grant));
+    let asked = tokens.code_request(&grant, &mail(), REDIRECT, &alice()).await;
+    let error = asked.unwrap_err();
+    assert!(error.cause.contains("secret"), "{error}");
+    assert_eq!(stand_in.requests(), 0);
 }
 
 /// RFC 7636 section 4.2, by another library than the one that made the challenge.

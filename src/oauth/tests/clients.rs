@@ -87,6 +87,7 @@ async fn requests(auth: ClientAuth) -> [(String, &'static str); 3] {
         refreshed_at: Duration::ZERO,
         ends_at: None,
         refused: None,
+        shortfall: None,
     };
     store.commit(&person.id, &stored).unwrap();
     let tokens = Tokens::new(store);

@@ -2,6 +2,7 @@
 //! paused, so each instant is exact.
 
 use std::collections::VecDeque;
+use std::future::pending;
 
 use tokio::time::timeout;
 
@@ -42,7 +43,9 @@ async fn run(scene: &Scene) -> (Result<Authorized, AuthorizeError>, Vec<u64>) {
     let begun_at = Instant::now();
     let scopes = ["mail".to_owned()];
     let request = scene.tokens.device_request(&scene.grant, &scopes).await.unwrap();
-    let outcome = scene.tokens.await_device(&scene.grant, &scopes, request, &[alice()]).await;
+    let expected = [alice()];
+    let flow = scene.tokens.await_device(&scene.grant, &scopes, request, &expected, pending());
+    let outcome = flow.await.map(|authorized| authorized.expect("nobody gives it up"));
     let polls = scene.requests();
     let seconds = |at: Instant| {
         let since = at - begun_at;
@@ -196,7 +199,7 @@ async fn device_keeps_nobody_waiting_who_uses_the_consent_before() {
     script(&scene, []);
     let scopes = ["mail".to_owned()];
     let request = scene.tokens.device_request(&scene.grant, &scopes).await.unwrap();
-    let flow = scene.tokens.await_device(&scene.grant, &scopes, request, &[]);
+    let flow = scene.tokens.await_device(&scene.grant, &scopes, request, &[], pending());
     let using = async {
         tokio::time::sleep(6 * SECOND).await; // the first poll is under way until 9
         let begun_at = Instant::now();
@@ -218,7 +221,7 @@ async fn device_polls_no_more_when_the_command_is_broken_off_but_keeps_what_is_u
     let expected = [alice()];
     let scopes = ["mail".to_owned()];
     let request = scene.tokens.device_request(&scene.grant, &scopes).await.unwrap();
-    let flow = scene.tokens.await_device(&scene.grant, &scopes, request, &expected);
+    let flow = scene.tokens.await_device(&scene.grant, &scopes, request, &expected, pending());
     timeout(16 * SECOND, flow).await.unwrap_err(); // the second poll came at 14
     scene.tokens.settled().await;
     assert_eq!(scene.kept_token(), "refresh-2");
@@ -226,11 +229,43 @@ async fn device_polls_no_more_when_the_command_is_broken_off_but_keeps_what_is_u
     let scene = Scene::nobody();
     script(&scene, []);
     let request = scene.tokens.device_request(&scene.grant, &scopes).await.unwrap();
-    let flow = scene.tokens.await_device(&scene.grant, &scopes, request, &expected);
+    let flow = scene.tokens.await_device(&scene.grant, &scopes, request, &expected, pending());
     timeout(7 * SECOND, flow).await.unwrap_err();
     tokio::time::advance(HOUR).await;
     scene.tokens.settled().await;
     assert_eq!(scene.request_count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn device_that_is_given_up_tells_what_came_of_the_poll_under_way() {
+    let given_up_after = async |scene: &Scene, seconds: u32| {
+        let begun_at = Instant::now();
+        let (scopes, expected) = (["mail".to_owned()], [alice()]);
+        let request = scene.tokens.device_request(&scene.grant, &scopes).await.unwrap();
+        let given_up = tokio::time::sleep(seconds * SECOND);
+        let flow = scene.tokens.await_device(&scene.grant, &scopes, request, &expected, given_up);
+        (flow.await, begun_at.elapsed().as_secs())
+    };
+    // Polls come at 5 and 14, and are answered at 9 and 18.
+    let polls = || [says("authorization_pending"), Poll::Tokens("alice@contoso.com")];
+    for (seconds, ended_at, is_kept) in
+        [(0, 0, false), (6, 9, false), (10, 10, false), (16, 18, true)]
+    {
+        let scene = Scene::nobody();
+        scene.latency(4 * SECOND);
+        script(&scene, polls());
+        let (outcome, ended) = given_up_after(&scene, seconds).await;
+        assert_eq!((outcome.unwrap().is_some(), ended), (is_kept, ended_at), "after {seconds}");
+        let count = scene.request_count();
+        tokio::time::advance(HOUR).await;
+        scene.tokens.settled().await;
+        assert_eq!(scene.request_count(), count, "no poll follows");
+    }
+    let scene = Scene::nobody();
+    scene.latency(4 * SECOND);
+    script(&scene, [Poll::Tokens("mallory@contoso.com")]);
+    let (outcome, _) = given_up_after(&scene, 6).await;
+    assert!(matches!(outcome, Err(AuthorizeError::WrongUser { .. })), "{outcome:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -253,13 +288,22 @@ async fn begin(
     answer: Answer,
     change: impl FnOnce(&mut Grant),
 ) -> (Result<DeviceRequest, TokenError>, String) {
+    begin_for(&["https://a.example/x", "offline_access"], answer, change).await
+}
+
+/// The same for these scopes.
+async fn begin_for(
+    scopes: &[&str],
+    answer: Answer,
+    change: impl FnOnce(&mut Grant),
+) -> (Result<DeviceRequest, TokenError>, String) {
     let stand_in = StandIn::start(answer).await;
     let mut grant = Grant::clone(&stand_in.person());
     let url = grant.server.token_endpoint.clone().unwrap().replace("/token", "/devicecode");
     grant.server.device_authorization_endpoint = Some(url);
     change(&mut grant);
     let tokens = Tokens::new(Store::in_memory());
-    let scopes = ["https://a.example/x".to_owned(), "offline_access".to_owned()];
+    let scopes: Vec<_> = scopes.iter().copied().map(str::to_owned).collect();
     let begun = tokens.device_request(&Arc::new(grant), &scopes).await;
     (begun, stand_in.last_request())
 }
@@ -291,6 +335,11 @@ async fn device_flow_begins_as_rfc_8628_section_3_1_says() {
     let resource = "resource=https%3A%2F%2Fmail.example";
     let scope = "scope=https%3A%2F%2Fa.example%2Fx+offline_access";
     assert_eq!(body, format!("{scope}&{resource}&client_id=the+client"));
+    let public = |grant: &mut Grant| *grant = grant.clone().by(|it| it.auth = ClientAuth::None);
+    let (begun, request) = begin_for(&[], Answer::json("200 OK", BEGUN), public).await;
+    // `scope` is optional, and has one token at least (RFC 6749 appendix A.4).
+    let (_, body) = request.split_once("\r\n\r\n").unwrap();
+    assert_eq!((begun.is_ok(), body), (true, "client_id=the+client"));
 }
 
 #[tokio::test]

@@ -24,6 +24,8 @@ pub(super) type Say = dyn FnMut(usize, &[String]) -> Result<Given, TokenError> +
 #[derive(Debug, Clone)]
 pub(super) struct Request {
     pub(super) scopes: Vec<String>,
+    /// Those that it named.
+    pub(super) named: Vec<String>,
     pub(super) refresh_token: Option<String>,
     /// When it came.
     pub(super) at: Instant,
@@ -58,11 +60,11 @@ impl Issuer for Script {
     ) -> Asked<'a, Given> {
         Box::pin(async move {
             let refresh_token = match by {
-                By::RefreshToken(token) => Some(token.expose_secret().to_owned()),
+                By::RefreshToken { token, .. } => Some(token.expose_secret().to_owned()),
                 By::Itself | By::Code(_) | By::DeviceCode(_) => None,
             };
             let event = match by {
-                By::RefreshToken(_) | By::Itself => format!("request {refresh_token:?}"),
+                By::RefreshToken { .. } | By::Itself => format!("request {refresh_token:?}"),
                 By::Code(redemption) => format!("code {:?}", redemption.code.expose_secret()),
                 By::DeviceCode(code) => format!("poll {:?}", code.expose_secret()),
             };
@@ -70,7 +72,11 @@ impl Issuer for Script {
             let number = {
                 let mut requests = self.requests.lock().unwrap();
                 let at = Instant::now();
-                requests.push(Request { scopes: scopes.to_vec(), refresh_token, at });
+                let named = match by {
+                    By::RefreshToken { named, .. } => named.to_vec(),
+                    By::Itself | By::Code(_) | By::DeviceCode(_) => scopes.to_vec(),
+                };
+                requests.push(Request { scopes: scopes.to_vec(), named, refresh_token, at });
                 requests.len()
             };
             if self.running.fetch_add(1, Ordering::SeqCst) > 0 {
@@ -286,6 +292,7 @@ impl Scene {
             refreshed_at,
             ends_at: None,
             refused: None,
+            shortfall: None,
         };
         self.disk.store.commit(whom, &stored).unwrap();
     }
@@ -415,7 +422,8 @@ pub(super) fn given(number: usize, life: Duration) -> Given {
         refresh_token: RefreshToken::parse(&format!("refresh-{number}")),
         refresh_token_life: None,
         user: None,
-        missing: Vec::new(),
+        missing: Some(Vec::new()),
+        is_unnamed: false,
     }
 }
 

@@ -120,6 +120,38 @@ async fn service_account_without_a_mailbox_asks_nobody() {
 }
 
 #[tokio::test]
+async fn service_account_names_the_resource_where_one_is_written() {
+    let keys = Keys::new();
+    let stand_in = StandIn::start(Answer::token()).await;
+    let mut grant = Grant::clone(&by_file(&stand_in, &keys));
+    grant.server.resource = Some("https://mail.example".to_owned());
+    ask_for(&Arc::new(grant), &[SCOPE]).await.unwrap();
+    // RFC 8707 section 2.2.
+    let request = stand_in.last_request();
+    assert!(request.ends_with("&resource=https%3A%2F%2Fmail.example"), "{request}");
+}
+
+#[tokio::test]
+async fn service_account_asks_where_the_issuer_tells() {
+    let keys = Keys::new();
+    let stand_in = StandIn::start(Answer::Hang).await;
+    let mut grant = Grant::clone(&by_file(&stand_in, &keys));
+    let token_endpoint = grant.server.token_endpoint.take().unwrap();
+    let issuer = token_endpoint.replace("/token", "");
+    // The stand-in answers both requests, for the document and for the token, by the same.
+    let body = serde_json::json!({
+        "issuer": issuer, "token_endpoint": token_endpoint,
+        "access_token": TOKEN, "token_type": "Bearer",
+    });
+    stand_in.answer(Answer::json("200 OK", &body.to_string()));
+    grant.server.issuer = Some(issuer);
+    grant.server.is_discovered = true;
+    ask_for(&Arc::new(grant), &[SCOPE]).await.unwrap();
+    assert_eq!(Jwt::parse(&assertion(&stand_in)).claims["aud"], token_endpoint);
+    assert_eq!(stand_in.requests(), 2);
+}
+
+#[tokio::test]
 async fn key_file_that_names_another_endpoint_is_refused() {
     let keys = Keys::new();
     let stand_in = StandIn::start(Answer::token()).await;

@@ -5,7 +5,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::scene::alice;
 use super::*;
-use crate::store::StoredGrant;
+use crate::provider::Way;
+use crate::store::{StoredGrant, StoredShortfall};
 
 /// The refresh token that Alice's grant begins with.
 const REFRESH: &str = "r3fresh token+of/alice";
@@ -22,6 +23,7 @@ fn consented(grant: &Grant) -> (Tokens, Store) {
         refreshed_at: Duration::ZERO,
         ends_at: None,
         refused: None,
+        shortfall: None,
     };
     store.commit(&grant.id, &stored).unwrap();
     (Tokens::new(store.clone()), store)
@@ -39,23 +41,27 @@ async fn ask_as_alice(answer: Answer) -> (Result<Token, TokenError>, Store) {
     (tokens.access_token(&grant, &scopes()).await, store)
 }
 
-/// What a refresh for `scopes` gives where IMAP was granted and submission was not; what is kept
-/// then, and how many requests it took.
-async fn refresh_in_part(
-    scopes: &[&str],
-    refusal: &str,
-) -> (Result<Token, TokenError>, String, usize) {
+/// Refuses requests that name scopes with `refusal`, and gives a token for IMAP to others.
+fn in_part(refusal: &str) -> Answer {
     let granted = r#"{"access_token":"t0ken-for-the-mailbox","token_type":"Bearer",
         "expires_in":3599,"scope":"imap","refresh_token":"n3xt"}"#;
     let bytes = |answer| match answer {
         Answer::Bytes(bytes) => bytes,
         Answer::ByScope(..) | Answer::Hang => panic!("it is an answer"),
     };
-    let answer = Answer::ByScope(
+    Answer::ByScope(
         bytes(Answer::json("400 Bad Request", refusal)),
         bytes(Answer::json("200 OK", granted)),
-    );
-    let stand_in = StandIn::start(answer).await;
+    )
+}
+
+/// What a refresh for `scopes` gives where IMAP was granted and submission was not; what is kept
+/// then, and how many requests it took.
+async fn refresh_in_part(
+    scopes: &[&str],
+    refusal: &str,
+) -> (Result<Token, TokenError>, String, usize) {
+    let stand_in = StandIn::start(in_part(refusal)).await;
     let grant = stand_in.person();
     let (tokens, store) = consented(&grant);
     let scopes: Vec<_> = scopes.iter().map(|&scope| scope.to_owned()).collect();
@@ -69,6 +75,47 @@ async fn refresh_asks_for_what_was_granted_when_that_is_less_than_is_wanted() {
     let (token, kept, requests) = refresh_in_part(&["openid", "imap", "submission"], refusal).await;
     assert_eq!(token.unwrap().access_token.expose_secret(), TOKEN);
     assert_eq!((kept.as_str(), requests), ("n3xt", 2));
+}
+
+#[tokio::test]
+async fn refresh_asks_at_once_as_was_answered_before_when_naming_scopes_was_refused() {
+    let stand_in = StandIn::start(in_part(r#"{"error":"invalid_scope"}"#)).await;
+    let grant = stand_in.person();
+    let (_, store) = consented(&grant);
+    let scopes = ["openid", "imap", "submission"].map(str::to_owned);
+    // Each with nothing in memory, as after a restart.
+    for (requests, of_other_scopes) in [(2, 0), (3, 0), (5, 1), (6, 1)] {
+        let wanted = [&scopes[..], &["pop3".to_owned()][..of_other_scopes]].concat();
+        Tokens::new(store.clone()).access_token(&grant, &wanted).await.unwrap();
+        assert_eq!(stand_in.requests(), requests);
+        // RFC 6749 section 6: no scope "is treated as equal to the scope originally granted".
+        assert_eq!(
+            stand_in.last_request().split_once("\r\n\r\n").unwrap().1,
+            format!(
+                "grant_type=refresh_token&refresh_token={}&client_id=the+client\
+                 &client_secret={SECRET}",
+                if requests == 2 { "r3fresh+token%2Bof%2Falice" } else { "n3xt" }
+            )
+        );
+    }
+    let shortfall = store.load(&grant.id).unwrap().shortfall.unwrap();
+    let missing = shortfall.missing.unwrap();
+    assert!(missing.iter().eq(["pop3", "submission"]), "{missing:?}");
+}
+
+#[tokio::test]
+async fn refresh_without_scopes_is_no_success_when_nothing_wanted_is_granted_any_more() {
+    let stand_in = StandIn::start(in_part(r#"{"error":"invalid_scope"}"#)).await;
+    let grant = stand_in.person();
+    let (tokens, store) = consented(&grant);
+    let wanted = ["submission", "pop3"].map(str::to_owned);
+    let shortfall = StoredShortfall { missing: None, unnamed: wanted.iter().cloned().collect() };
+    let stored = store.load(&grant.id).unwrap();
+    store.commit(&grant.id, &StoredGrant { shortfall: Some(shortfall), ..stored }).unwrap();
+    let error = tokens.access_token(&grant, &wanted).await.unwrap_err();
+    assert_eq!((error.kind, error.reach), (ErrorKind::Consent, Reach::Scopes));
+    assert_eq!(error.cause, "127.0.0.1 has granted none of submission, pop3");
+    assert_eq!((kept(&store).as_str(), stand_in.requests()), ("n3xt", 1));
 }
 
 #[tokio::test]
@@ -117,6 +164,55 @@ async fn refresh_token_is_used_as_rfc_6749_section_6_says() {
             )
         );
         assert_eq!(kept(&store), REFRESH, "the answer brought no other");
+    }
+}
+
+#[tokio::test]
+async fn resource_is_named_in_each_request_for_a_token() {
+    let stand_in = StandIn::start(Answer::token()).await;
+    let of = |grant: &Grant| {
+        let mut grant = grant.clone();
+        grant.server.resource = Some("https://mail.example".to_owned());
+        Arc::new(grant)
+    };
+    let (application, person) = (of(&stand_in.grant()), of(&stand_in.person()));
+    let client = application.way.client().cloned().unwrap();
+    let way = Way::Password { client, password: SecretSource::Value("secret".into()) };
+    let password = Arc::new(Grant { way, ..Grant::clone(&person) });
+    let refresh_token = RefreshToken::parse(REFRESH).unwrap();
+    let redemption = grant::Redemption {
+        code: "code".into(),
+        verifier: "verifier".into(),
+        redirect_uri: "http://localhost:1".to_owned(),
+    };
+    let device_code = "device".into();
+    let network = grant::Network::default();
+    for (grant, by) in [
+        (&application, grant::By::Itself),
+        (&password, grant::By::Itself),
+        (&person, grant::By::RefreshToken { token: &refresh_token, named: &scopes() }),
+        (&person, grant::By::Code(&redemption)),
+        (&person, grant::By::DeviceCode(&device_code)),
+    ] {
+        grant::Issuer::issue(&network, grant, &scopes(), by).await.unwrap();
+        // RFC 8707 section 2.2.
+        let request = stand_in.last_request();
+        assert_eq!(request.matches("&resource=https%3A%2F%2Fmail.example").count(), 1, "{request}");
+    }
+}
+
+#[tokio::test]
+async fn token_lives_as_long_as_is_told_but_a_day_at_most_and_an_hour_where_nothing_is() {
+    for (told, life) in [
+        (r#","expires_in":60"#, 60),
+        ("", 60 * 60),
+        (r#","expires_in":18446744073709551615"#, 24 * 60 * 60),
+    ] {
+        let body = format!(r#"{{"access_token":"t","token_type":"Bearer"{told}}}"#);
+        let stand_in = StandIn::start(Answer::json("200 OK", &body)).await;
+        let (network, grant) = (grant::Network::default(), stand_in.grant());
+        let asked = grant::Issuer::issue(&network, &grant, &scopes(), grant::By::Itself).await;
+        assert_eq!(asked.unwrap().issued.unwrap().life.as_secs(), life, "{told}");
     }
 }
 

@@ -170,7 +170,6 @@ pub(super) static WAYS: [WayRow; 29] = [
     aadsts(View::Password, 50_078, Admin, SECOND_FACTOR),
     aadsts(View::Password, 50_079, Admin, SECOND_FACTOR),
     aadsts(View::Password, 50_158, Admin, SECOND_FACTOR),
-    // Google's page "Using OAuth 2.0 for Server to Server Applications", section "JWT error codes".
     // Google, "Using OAuth 2.0 for Server to Server Applications", "JWT error codes".
     phrase("Not a valid email", UNKNOWN_MAILBOX),
     phrase("Invalid email or User ID", UNKNOWN_MAILBOX),

@@ -46,6 +46,7 @@ pub struct ImapAwaitVerdict {
 #[derive(Debug, Clone, Copy)]
 struct Standing {
     literals: NonSyncLiterals,
+    #[expect(dead_code, reason = "read where STARTTLS is shown")]
     privacy: Privacy,
     failures: u8,
 }

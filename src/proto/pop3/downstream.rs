@@ -9,6 +9,7 @@ use crate::refusal::Refusal;
 /// The server that a POP3 client sees until it is signed in.
 #[derive(Debug)]
 pub struct Pop3Downstream {
+    #[expect(dead_code, reason = "read where STARTTLS is shown")]
     privacy: Privacy,
 }
 
@@ -38,7 +39,7 @@ impl Downstream for Pop3Downstream {
 
 /// A POP3 client that was told to begin a TLS handshake.
 #[derive(Debug)]
-pub struct Pop3AwaitClientTls(Pop3Downstream);
+pub struct Pop3AwaitClientTls(#[expect(dead_code, reason = "read where STLS is")] Pop3Downstream);
 
 impl AwaitClientTls for Pop3AwaitClientTls {
     type Machine = Pop3Downstream;

@@ -8,7 +8,9 @@ use crate::provider::{Mechanism, UpstreamTls};
 /// The client that a provider sees until it has answered our token.
 #[derive(Debug)]
 pub struct Pop3Upstream {
+    #[expect(dead_code, reason = "read where STLS is")]
     tls: UpstreamTls,
+    #[expect(dead_code, reason = "read where AUTH is")]
     mechanism: Mechanism,
 }
 

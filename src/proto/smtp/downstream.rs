@@ -19,6 +19,7 @@ use crate::refusal::Refusal;
 #[derive(Debug)]
 pub struct SmtpDownstream {
     extensions: Extensions,
+    #[expect(dead_code, reason = "read where STARTTLS is shown")]
     privacy: Privacy,
     /// Refused sign-ins and 5xx replies so far.
     failures: u8,

@@ -1,7 +1,8 @@
 //! What a store keeps, and what becomes of it when its files are moved away under it.
 
 use super::*;
-use crate::store::{Health, StoredRefusal};
+use crate::store::contents::{Contents, Subject};
+use crate::store::{Health, StoredRefusal, StoredShortfall};
 
 #[test]
 fn everything_is_there_again_when_the_store_is_opened_again() {
@@ -18,6 +19,10 @@ fn everything_is_there_again_when_the_store_is_opened_again() {
             error: "invalid_grant".to_owned(),
             aadsts: Some(700_082),
             after_lost_answer: true,
+        }),
+        shortfall: Some(StoredShortfall {
+            missing: Some(["https://mail.example/SMTP".to_owned()].into()),
+            unnamed: ["imap".to_owned()].into(),
         }),
         ..grant(r#"to"k\en ~"#)
     };
@@ -37,11 +42,25 @@ fn everything_is_there_again_when_the_store_is_opened_again() {
     let store = place.open().unwrap();
     assert_eq!((format!("{:?}", store.list()), store.password_key()), expected);
     assert_eq!(token_in(&store, &alice()).as_deref(), Some(r#"to"k\en ~"#));
-    assert_eq!(store.load(&alice()).unwrap().refused, full.refused);
+    let kept = store.load(&alice()).unwrap();
+    assert_eq!((kept.refused, kept.shortfall), (full.refused, full.shortfall));
     assert_eq!(token_in(&store, &application).as_deref(), Some("other"));
     assert_eq!(store.list().len(), 2);
     assert_eq!(store.passwords(), [added]);
     assert_eq!(store.health(), Health::Saved);
+}
+
+#[test]
+fn grant_of_an_earlier_version_opens_when_later_fields_are_not_in_it() {
+    let mut contents = Contents::default();
+    let key = br#"{"account":"alice@example.com"}"#;
+    let written = br#"{"refresh_token":"first","client_id":"client",
+        "token_endpoint":"https://login.example/token","user":null,
+        "consented_at":{"secs":1,"nanos":0},"refreshed_at":{"secs":2,"nanos":0},"refused":null}"#;
+    contents.take(Subject::Grant, key, written).unwrap();
+    let stored = contents.grants.get(&alice()).unwrap();
+    assert_eq!((stored.ends_at, &stored.shortfall), (None, &None));
+    assert_eq!(stored.refreshed_at, Duration::from_secs(2));
 }
 
 #[test]

@@ -83,6 +83,7 @@ fn grant(token: &str) -> StoredGrant {
         refreshed_at: Duration::from_millis(1_700_000_000_001),
         ends_at: None,
         refused: None,
+        shortfall: None,
     }
 }
 

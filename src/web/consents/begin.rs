@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
 use super::super::callback::{Callback, Listening};
 use super::super::operator::{Obtained, Operator, OperatorError, expected};
 use super::{
-    Begun, Carried, ConsentError, ConsentId, End, Kept, Method, Outcome, PATIENCE, Redirect, Stage,
+    Begun, Carried, ConsentError, ConsentId, End, Kept, Method, Outcome, PATIENCE, Redirect,
+    Silence, Stage, Waiter,
 };
 use crate::account::directory::Account;
 use crate::names::Username;
@@ -28,6 +30,7 @@ struct Wish {
     expected: Vec<Username>,
     /// Who probably does.
     hint: Username,
+    wanted_at: Instant,
 }
 
 /// Where a browser brings the answer.
@@ -69,7 +72,8 @@ impl Operator {
 
     /// Asks for the consent of the account `name`; one of `users` may give it besides the account
     /// and its mailboxes. An answer to a listener of this process, or a code that is entered, ends
-    /// it without more; see [`Self::consent_progress`].
+    /// it without more; see [`Self::consent_progress`]. If `waiter` has to ask for that and does not
+    /// for a minute, it is given up.
     ///
     /// # Errors
     /// When there is no such account, its grant is no person's, or the provider cannot be asked.
@@ -78,23 +82,31 @@ impl Operator {
         name: &Username,
         method: Method,
         users: Vec<Username>,
+        waiter: Waiter,
     ) -> Result<Begun, OperatorError> {
         let account = self.consenting(name)?;
         let wish = Wish::new(&account, users);
         match method {
-            Method::Browser | Method::Paste => self.begin_by_browser(wish, method).await,
-            Method::Device => self.begin_by_device(wish).await,
+            Method::Browser | Method::Paste => self.begin_by_browser(wish, method, waiter).await,
+            Method::Device => self.begin_by_device(wish, waiter).await,
         }
     }
 
-    async fn begin_by_browser(&self, wish: Wish, method: Method) -> Result<Begun, OperatorError> {
+    async fn begin_by_browser(
+        &self,
+        wish: Wish,
+        method: Method,
+        waiter: Waiter,
+    ) -> Result<Begun, OperatorError> {
         let Destination { uri, register, callback } = self.destination(&wish.grant, method)?;
         let (grant, scopes) = (&wish.grant, &wish.scopes);
         let request = self.tokens.code_request(grant, scopes, &uri, &wish.hint).await?;
         let id = ConsentId::draw()?;
         let state = request.state().to_owned();
         let redirect = Redirect { uri: uri.clone(), state: state.clone() };
-        let carried = self.consents.add(id.clone(), wish.account.clone(), Some(redirect))?;
+        let account = wish.account.clone();
+        let carried =
+            self.consents.add(id.clone(), account, Some(redirect), waiter, wish.wanted_at)?;
         info!(account = wish.account.as_str(), method = "browser", "consent asked for");
         let authorize_url = request.url().to_owned();
         let listening = callback.map(|callback| callback.serve(self.clone(), state));
@@ -105,10 +117,11 @@ impl Operator {
         Ok(Begun::Browser { id, authorize_url, redirect_uri: uri, register })
     }
 
-    async fn begin_by_device(&self, wish: Wish) -> Result<Begun, OperatorError> {
+    async fn begin_by_device(&self, wish: Wish, waiter: Waiter) -> Result<Begun, OperatorError> {
         let request = self.tokens.device_request(&wish.grant, &wish.scopes).await?;
         let id = ConsentId::draw()?;
-        let carried = self.consents.add(id.clone(), wish.account.clone(), None)?;
+        let account = wish.account.clone();
+        let carried = self.consents.add(id.clone(), account, None, waiter, wish.wanted_at)?;
         info!(account = wish.account.as_str(), method = "device", "consent asked for");
         let begun = Begun::Device {
             id,
@@ -165,7 +178,7 @@ impl Operator {
         listening: Option<Listening>,
         ends_at: Instant,
     ) {
-        let Carried { end, stage } = carried;
+        let Carried { end, stage, silence } = carried;
         let flooded = async {
             match &listening {
                 Some(listening) => listening.flooded().await,
@@ -175,8 +188,7 @@ impl Operator {
         let end = async {
             tokio::select! {
                 biased;
-                reason = self.called_off(&wish) => End::Drop(reason),
-                end = end => end.unwrap_or(End::Drop(ConsentError::BrokenOff)),
+                end = self.end_of_wait(&wish, end, silence) => end,
                 () = flooded => End::Drop(ConsentError::Flooded),
             }
         };
@@ -199,23 +211,37 @@ impl Operator {
     }
 
     async fn carry_by_device(self, wish: Wish, request: DeviceRequest, carried: Carried) {
-        let Carried { end, stage } = carried;
+        let Carried { end, stage, silence } = carried;
         let Wish { grant, scopes, expected, .. } = &wish;
-        let outcome = tokio::select! {
-            biased;
-            authorized = self.tokens.await_device(grant, scopes, request, expected) => {
-                self.kept(&wish.account, authorized).await
+        let mut reason = ConsentError::BrokenOff;
+        let given_up = async {
+            // No answer belongs to it.
+            if let End::Drop(why) = self.end_of_wait(&wish, end, silence).await {
+                reason = why;
             }
-            reason = self.called_off(&wish) => Err(reason.into()),
-            end = end => Err(match end {
-                Ok(End::Drop(reason)) => reason,
-                // No answer belongs to it.
-                Ok(End::Answer(_)) | Err(_) => ConsentError::BrokenOff,
-            }
-            .into()),
+        };
+        let authorized = self.tokens.await_device(grant, scopes, request, expected, given_up);
+        let outcome = match authorized.await.transpose() {
+            Some(authorized) => self.kept(&wish.account, authorized).await,
+            None => Err(reason.into()),
         };
         tell(&wish.account, &outcome);
         stage.send_replace(Stage::Ended(outcome));
+    }
+
+    /// Waits for what ends the wait for the person.
+    async fn end_of_wait(
+        &self,
+        wish: &Wish,
+        end: oneshot::Receiver<End>,
+        mut silence: Silence,
+    ) -> End {
+        tokio::select! {
+            biased;
+            reason = self.called_off(wish) => End::Drop(reason),
+            end = end => end.unwrap_or(End::Drop(ConsentError::BrokenOff)),
+            () = silence.falls() => End::Drop(ConsentError::Abandoned),
+        }
     }
 
     /// Waits until the relay stops, or a reload takes away what `wish` asks for; gives the reason.
@@ -277,6 +303,7 @@ impl Wish {
             users,
             expected,
             hint: hint.unwrap_or_else(|| account.name().clone()),
+            wanted_at: Instant::now(),
         }
     }
 }

@@ -17,6 +17,9 @@ pub enum ConsentError {
     /// Whoever began it does not want it any more.
     #[error("the consent was broken off before it was answered")]
     BrokenOff,
+    /// The command that began it is gone, or was stopped.
+    #[error("the consent was given up: nobody had asked for a minute what came of it")]
+    Abandoned,
     /// A reload took the account away, or changed what its consent is for.
     #[error("the account was changed or removed in the file while its consent was waited for")]
     Outdated,
@@ -78,6 +81,7 @@ impl ConsentError {
             Self::Unknown
             | Self::Replaced
             | Self::BrokenOff
+            | Self::Abandoned
             | Self::Outdated
             | Self::Expired
             | Self::Flooded
@@ -94,6 +98,7 @@ impl ConsentError {
             Self::TooMany => "try again in some minutes",
             Self::Replaced => "finish that one, or begin again",
             Self::BrokenOff => "",
+            Self::Abandoned => "begin again, and let the command run until it has ended",
             Self::Flooded => {
                 "see which program of this machine sends them, or paste the answer: \
                  `mailbearer authorize ACCOUNT --paste`"
@@ -128,6 +133,7 @@ impl ConsentError {
             | Self::TooMany
             | Self::Replaced
             | Self::BrokenOff
+            | Self::Abandoned
             | Self::Outdated
             | Self::Stopping
             | Self::Expired

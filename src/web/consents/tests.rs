@@ -1,5 +1,7 @@
 //! Consents from their request to their end, with nobody at the token endpoint.
 
+mod waiters;
+
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -52,7 +54,7 @@ impl Asked {
 }
 
 async fn begin(operator: &Operator, account: &str, method: Method) -> Result<Asked, OperatorError> {
-    match operator.begin_consent(&name(account), method, Vec::new()).await? {
+    match operator.begin_consent(&name(account), method, Vec::new(), Waiter::Page).await? {
         Begun::Browser { id, authorize_url, redirect_uri, register } => {
             Ok(Asked { id, url: authorize_url, redirect_uri, register })
         }
@@ -275,7 +277,8 @@ async fn redirect_to_this_machine_is_as_the_provider_compares_it() {
 async fn person_is_asked_for_the_scopes_of_all_protocols_and_as_whoever_was_named() {
     let operator = alice();
     for (users, hint) in [(Vec::new(), ALICE), (vec![name("bob@contoso.com")], "bob@contoso.com")] {
-        let begun = operator.begin_consent(&name(ALICE), Method::Paste, users).await.unwrap();
+        let begun =
+            operator.begin_consent(&name(ALICE), Method::Paste, users, Waiter::Page).await.unwrap();
         let Begun::Browser { authorize_url, .. } = begun else { panic!("{begun:?}") };
         let hint = format!("login_hint={}", hint.replace('@', "%40"));
         assert!(authorize_url.contains(&hint), "{authorize_url}");
@@ -290,7 +293,7 @@ async fn consent_of_another_account_is_given_there() {
     shared.grant = Arc::new(grant);
     let operator = with(vec![of_person(ALICE), shared], None);
     let shared = name("shared@contoso.com");
-    let begun = operator.begin_consent(&shared, Method::Browser, Vec::new()).await;
+    let begun = operator.begin_consent(&shared, Method::Browser, Vec::new(), Waiter::Page).await;
     for error in [begun.unwrap_err(), operator.revoke(&shared).await.unwrap_err()] {
         assert_eq!(error.class(), Class::Usage);
         assert_eq!(error.fix(), "run `mailbearer authorize alice@contoso.com`");

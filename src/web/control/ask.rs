@@ -1,5 +1,6 @@
 //! What can be asked at the control socket, and what is answered.
 
+mod aftermath;
 mod consent;
 
 use std::fmt;
@@ -8,6 +9,7 @@ use serde::de::{DeserializeOwned, Deserializer};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
+pub use self::aftermath::{Extent, ForeseeRevocation, RevocationForeseen};
 pub use self::consent::{
     AnswerConsent, BeginConsent, ConsentBegun, ConsentKept, ConsentProgress, EndConsent,
 };
@@ -217,6 +219,8 @@ pub struct Authorize {
 pub struct Authorized {
     /// Who consented, if the provider told.
     pub user: Option<String>,
+    /// What was not granted.
+    pub missing: Vec<String>,
     /// What is wrong if it is in the relay's memory alone for now.
     pub unsaved: Option<String>,
 }
@@ -235,8 +239,9 @@ impl Ask for Authorize {
             OperatorError::Malformed(problem.to_owned())
         })?;
         let authorized = operator.authorize(&account, Consent { refresh_token, users }).await?;
-        let user = authorized.it.map(|user| user.to_string());
-        Ok(Authorized { user, unsaved: authorized.unsaved })
+        let oauth::Authorized { user, missing, unsaved: _ } = authorized.it;
+        let user = user.map(|user| user.to_string());
+        Ok(Authorized { user, missing, unsaved: authorized.unsaved })
     }
 }
 

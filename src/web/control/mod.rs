@@ -23,9 +23,9 @@ use axum::{Json, Router};
 
 pub use self::ask::{
     AnswerConsent, Ask, Authorize, Authorized, BeginConsent, CheckHealth, ConsentBegun,
-    ConsentKept, ConsentProgress, EndConsent, GetToken, GotToken, HealthTold, ListPasswords,
-    MadePassword, MakePassword, PasswordRow, Reload, Reloaded, Revoke, RevokePassword, Revoked,
-    RevokedWhere, ShowAccounts, Shown,
+    ConsentKept, ConsentProgress, EndConsent, Extent, ForeseeRevocation, GetToken, GotToken,
+    HealthTold, ListPasswords, MadePassword, MakePassword, PasswordRow, Reload, Reloaded,
+    RevocationForeseen, Revoke, RevokePassword, Revoked, RevokedWhere, ShowAccounts, Shown,
 };
 pub use self::failure::Failure;
 pub use self::socket::{ControlSocket, bind};
@@ -47,6 +47,7 @@ pub fn router(operator: Operator) -> Router {
     let router = route::<RevokePassword>(router);
     let router = route::<GetToken>(router);
     let router = route::<Authorize>(router);
+    let router = route::<ForeseeRevocation>(router);
     let router = route::<Revoke>(router);
     let router = route::<BeginConsent>(router);
     let router = route::<ConsentProgress>(router);

@@ -1,6 +1,7 @@
 //! Requests and answers of the control socket's router.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::{Body, to_bytes};
@@ -13,13 +14,13 @@ use super::*;
 use crate::account::directory::Directory;
 use crate::account::password::Passwords;
 use crate::account::{AccountSettings, LocalPassword};
-use crate::names::AccountPattern;
+use crate::names::{AccountPattern, Username};
 use crate::oauth::Tokens;
 use crate::provider::{
-    ClientAuth, Grant, GrantKind, MailHost, Mechanism, PerProtocol, Provider, UpstreamTls,
+    ClientAuth, Grant, GrantId, GrantKind, MailHost, Mechanism, PerProtocol, Provider, UpstreamTls,
 };
-use crate::secret::{SecretSource, SecretString};
-use crate::store::Store;
+use crate::secret::{RefreshToken, SecretSource, SecretString};
+use crate::store::{Store, StoredGrant, StoredShortfall};
 use crate::web::consents::Consents;
 use crate::web::operator::{Class, Serving};
 
@@ -124,6 +125,56 @@ async fn token_endpoint() -> (String, Heard) {
     (url, heard)
 }
 
+/// Keeps a consent for `account` as if `user` had given it.
+pub(crate) fn keep(
+    operator: &Operator,
+    account: &AccountSettings,
+    user: Option<&str>,
+    shortfall: Option<StoredShortfall>,
+) {
+    let stored = StoredGrant {
+        refresh_token: RefreshToken::parse("planted-refresh-token").unwrap(),
+        client_id: account.grant.client_id().to_owned(),
+        token_endpoint: account.grant.source().to_owned(),
+        user: user.map(|user| Username::parse(user).unwrap()),
+        consented_at: Duration::ZERO,
+        refreshed_at: Duration::ZERO,
+        ends_at: None,
+        refused: None,
+        shortfall,
+    };
+    operator.store.commit(&account.grant.id, &stored).unwrap();
+}
+
+#[tokio::test]
+async fn accounts_tell_what_the_consent_lacks_of_the_scopes_in_the_file() {
+    let accounts = accounts("http://127.0.0.1:9/token");
+    let alice = accounts[0].clone();
+    let operator = operator(accounts, None);
+    let set = |scopes: &[&str]| scopes.iter().map(|&scope| scope.to_owned()).collect();
+    let known = |missing: Option<&[&str]>, unnamed: &[&str]| {
+        Some(StoredShortfall { missing: missing.map(set), unnamed: set(unnamed) })
+    };
+    let fix = "run `mailbearer authorize alice@contoso.com`, and leave every box ticked";
+    let lacks = |scopes: &[&str]| json!({"scopes": scopes, "fix": fix});
+    // The file has the scopes `send` and `read`.
+    for (shortfall, told) in [
+        (None, Value::Null),
+        (known(Some(&["send"]), &[]), lacks(&["send"])),
+        (known(Some(&["send", "of an older file"]), &["read", "send"]), lacks(&["send"])),
+        (known(Some(&["send", "read"]), &[]), lacks(&["read", "send"])),
+        (known(Some(&["of an older file"]), &[]), Value::Null),
+        (known(Some(&[]), &["read", "send"]), Value::Null),
+        (known(None, &["read", "send"]), lacks(&[])),
+        (known(None, &["of an older file"]), Value::Null),
+    ] {
+        keep(&operator, &alice, None, shortfall.clone());
+        let rows = ask(&router(operator.clone()), "/accounts", json!({})).await;
+        assert_eq!(rows[0]["not_granted"], told, "{shortfall:?}");
+        assert_eq!(rows[0]["token"], "not asked yet", "it is used all the same");
+    }
+}
+
 #[tokio::test]
 async fn accounts_are_objects_with_stable_names() {
     let rows = ask(&alone(), "/accounts", json!({})).await;
@@ -141,6 +192,7 @@ async fn accounts_are_objects_with_stable_names() {
             "dies_of",
             "grant",
             "last_error",
+            "not_granted",
             "provider",
             "refreshed_at",
             "token",
@@ -280,6 +332,43 @@ async fn consent_is_refused_where_no_person_gives_one() {
         assert_eq!(failure.exit, Class::Usage);
         assert!(failure.error.ends_with("its grant is client-credentials"), "{failure}");
     }
+}
+
+#[tokio::test]
+async fn revocation_is_foreseen_with_every_account_that_it_concerns() {
+    let mut accounts = accounts("https://oauth2.googleapis.com/token");
+    let mut alice = accounts.remove(0);
+    Arc::make_mut(&mut alice.grant).server.revocation_endpoint =
+        Some("https://oauth2.googleapis.com/revoke".to_owned());
+    let named = |name: &str| AccountPattern::parse(name).unwrap();
+    let shared = AccountSettings { name: named("shared@contoso.com"), ..alice.clone() };
+    let mut info = AccountSettings { name: named("info@contoso.com"), ..alice.clone() };
+    Arc::make_mut(&mut info.grant).id =
+        GrantId::Account(Username::parse("info@contoso.com").unwrap());
+    accounts.extend([alice.clone(), shared, info.clone()]);
+    let operator = operator(accounts, None);
+    let router = router(operator.clone());
+    let body = json!({"account": "alice@contoso.com"});
+    let foreseen = ask(&router, "/revoke/foresee", body.clone()).await;
+    assert_eq!(foreseen["extent"], "nothing");
+
+    for account in [&alice, &info] {
+        keep(&operator, account, Some("alice@contoso.com"), None);
+    }
+    assert_eq!(
+        ask(&router, "/revoke/foresee", body).await,
+        json!({
+            "extent": "person",
+            "user": "alice@contoso.com",
+            "sharing": ["shared@contoso.com"],
+            "ended": ["info@contoso.com"],
+            "endangered": [],
+        })
+    );
+    assert!(operator.store.load(&alice.grant.id).is_some(), "nothing was given back");
+    let of_another = json!({"account": "shared@contoso.com"});
+    let failure = refused(&router, "/revoke/foresee", of_another).await;
+    assert_eq!(failure.exit, Class::Usage);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use axum::response::Response;
 use super::{Room, Visitor};
 use crate::names::Username;
 use crate::oauth::ErrorKind;
-use crate::web::accounts::{AccountRow, LastError};
+use crate::web::accounts::{AccountRow, LastError, NotGranted};
 use crate::web::consents::Method;
 use crate::web::html;
 use crate::web::moment::Moment;
@@ -19,7 +19,7 @@ use crate::web::operator::{Operator, OperatorError};
 #[template(
     ext = "html",
     source = r#"{% for account in accounts %}<section>
-<div class="head"><h2>{{ account.row.account }}</h2><span class="{{ account.tone() }}">{{ account.row.token }}</span></div>
+<div class="head"><h2 id="account-{{ loop.index }}">{{ account.row.account }}</h2><span class="{{ account.tone() }}">{{ account.row.token }}</span></div>
 <dl>
 <dt>Provider</dt><dd>{{ account.row.provider }}</dd>
 <dt>Grant</dt><dd>{{ account.row.grant }}</dd>
@@ -34,13 +34,17 @@ use crate::web::operator::{Operator, OperatorError};
 {% if let Some(id) = error.trace_id %}<p class="dim">Trace id {{ id }}</p>
 {% endif %}{% if let Some(id) = error.correlation_id %}<p class="dim">Correlation id {{ id }}</p>
 {% endif %}</div>
+{% endif %}{% if let Some(lacks) = account.row.not_granted %}<div class="trouble">
+<p><strong>Not granted:</strong> {{ lacks.cause() }}</p>
+<p><strong>What to do:</strong> {{ account.fix_of_lack(lacks) }}</p>
+</div>
 {% endif %}{% if let Some(problem) = account.row.unsaved %}<div class="trouble"><p class="bad">The newest refresh token is in memory alone.</p><p>{{ problem }}</p></div>
 {% endif %}{% if account.takes_consent() %}<form method="post">
 <input type="hidden" name="form_token" value="{{ form_token }}">
-<div class="acts">{% if account.by_browser() %}<button formaction="{{ account.path }}/authorize">{{ account.verb() }} by browser</button>
-{% endif %}{% if account.by_device() %}<button formaction="{{ account.path }}/device"{% if account.by_browser() %} class="plain"{% endif %}>{{ account.verb() }} by code on another device</button>
+<div class="acts">{% if account.by_browser() %}<button formaction="{{ account.path }}/authorize" aria-describedby="account-{{ loop.index }}">{{ account.verb() }} by browser</button>
+{% endif %}{% if account.by_device() %}<button formaction="{{ account.path }}/device" aria-describedby="account-{{ loop.index }}"{% if account.by_browser() %} class="plain"{% endif %}>{{ account.verb() }} by code on another device</button>
 {% endif %}</div>
-<details><summary>Somebody else signs in</summary>
+<details><summary aria-describedby="account-{{ loop.index }}">Somebody else signs in</summary>
 <label for="as-{{ loop.index }}">Who may sign in besides {{ account.row.account }}</label>
 <input id="as-{{ loop.index }}" name="as" autocomplete="off" spellcheck="false"></details>
 </form>
@@ -99,16 +103,37 @@ impl Account {
 
     /// What to do about `error`, where the page may have a button for it.
     fn fix(&self, error: &LastError) -> String {
+        if error.kind == ErrorKind::Consent.name() {
+            self.consent_here().unwrap_or_else(|| error.fix.clone())
+        } else {
+            error.fix.clone()
+        }
+    }
+
+    /// What to do about `lacks`, likewise.
+    fn fix_of_lack(&self, lacks: &NotGranted) -> String {
+        let consent = self.consent_here();
+        consent.map_or_else(
+            || lacks.fix.clone(),
+            |consent| format!("{consent}, and leave every box ticked"),
+        )
+    }
+
+    /// The consent that helps, where the page has a button for it.
+    fn consent_here(&self) -> Option<String> {
+        let again = if self.has_consented() { " again" } else { "" };
         match &self.owner {
-            _ if error.kind != ErrorKind::Consent.name() => error.fix.clone(),
-            Some(owner) => format!("consent again for {owner}"),
-            None if self.takes_consent() => "consent again".to_owned(),
-            None => error.fix.clone(),
+            Some(owner) => Some(format!("consent{again} for {owner}")),
+            None => self.takes_consent().then(|| format!("consent{again}, by a button below")),
         }
     }
 
     fn verb(&self) -> &'static str {
-        if self.row.consented_at.is_some() { "Consent again" } else { "Consent" }
+        if self.has_consented() { "Consent again" } else { "Consent" }
+    }
+
+    fn has_consented(&self) -> bool {
+        self.row.consented_at.is_some()
     }
 
     /// What is known of times.

@@ -15,12 +15,13 @@ use axum::response::Response;
 
 use super::{Fields, Room, Visitor, carried_through, qr, see_other};
 use crate::names::Username;
-use crate::web::consents::{Begun, ConsentId, Method, Progress};
+use crate::web::consents::{Begun, ConsentId, Method, Progress, Waiter};
 use crate::web::html::{self, Place};
 use crate::web::operator::OperatorError;
 
-/// How soon a browser asks again how far a consent is.
-const REFRESH: Duration = Duration::from_secs(5);
+/// How soon a browser asks again how far a consent is that is given elsewhere. A page that comes
+/// again is read aloud from its start, and takes the focus off its links, so not too soon.
+const REFRESH: Duration = Duration::from_secs(15);
 
 /// What people were asked to do: the last of each account, so there are as many as accounts.
 #[derive(Default)]
@@ -93,9 +94,8 @@ async fn try_begin(
         user => vec![Username::parse(user)?],
     };
     let (operator, account) = (room.desk.operator.clone(), name.clone());
-    let begun =
-        carried_through(async move { operator.begin_consent(&account, method, users).await })
-            .await?;
+    let begin = async move { operator.begin_consent(&account, method, users, Waiter::Page).await };
+    let begun = carried_through(begin).await?;
     room.desk.shown.keep(name.folded(), begun.clone());
     Ok(begun)
 }
@@ -104,12 +104,12 @@ async fn try_begin(
 #[template(
     ext = "html",
     source = r#"<section>
-<p>Before the first time, this redirect URI has to be registered at the provider:<br><code>{{ redirect_uri }}</code></p>
-<p class="dim">{{ register }}</p>
+<p>The provider sends the answer to <code>{{ redirect_uri }}</code></p>
+<p>Before the first time, register there {{ register }}.</p>
 {% if let Some(url) = link %}<div class="acts"><a class="button" href="{{ url }}" rel="noreferrer">Go to the provider and sign in as {{ account }}</a></div>
 {% else %}<p>Open this address: <code>{{ authorize_url }}</code></p>
 {% endif %}</section>
-<p class="dim">This page shows what comes of it. <a href="/consents/{{ id }}">Look again</a></p>
+<p class="dim">Was it done in another window? <a href="/consents/{{ id }}">See what came of it</a></p>
 "#
 )]
 struct ByBrowser<'a> {
@@ -153,12 +153,16 @@ pub(super) async fn show(
     let outcome = match room.desk.operator.consent_progress(&id, Duration::ZERO).await {
         Ok(Progress::Ended(outcome)) => outcome,
         Ok(Progress::Waiting) => {
-            let body = match room.desk.shown.find(&id) {
+            let begun = room.desk.shown.find(&id);
+            // Whose next step is a link on this very page has to find it in peace.
+            let is_here = matches!(begun, Some((_, Begun::Browser { .. })));
+            let refresh = (!is_here).then_some(REFRESH);
+            let body = match begun {
                 Some((account, begun)) => asked(&account, &begun),
                 None => "<p>Somebody was asked elsewhere and has not answered yet.</p>".to_owned(),
             };
             let (status, title) = (StatusCode::OK, "Waiting for consent");
-            return visitor.page_that_comes_again(status, title, &body, Some(REFRESH));
+            return visitor.page_that_comes_again(status, title, &body, refresh);
         }
         Err(_) => {
             let body = "<p>There is no such consent: it was replaced by another one, or is long \

@@ -1,5 +1,7 @@
 //! What the page answers, request by request.
 
+use std::collections::BTreeSet;
+
 use axum::body::to_bytes;
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_TYPE, HOST};
@@ -10,7 +12,8 @@ use crate::account::AccountSettings;
 use crate::names::{AccountPattern, Username};
 use crate::provider::{Grant, GrantId};
 use crate::secret::{SecretSource, SecretString};
-use crate::web::control::tests::{accounts, operator};
+use crate::store::StoredShortfall;
+use crate::web::control::tests::{accounts, keep, operator};
 
 const ADMIN: &str = "planted-admin-token";
 
@@ -28,7 +31,10 @@ struct Answer {
 
 impl Scene {
     fn new(admin_token: Option<&str>) -> Self {
-        let operator = operator(people(), None);
+        Self::with(operator(people(), None), admin_token)
+    }
+
+    fn with(operator: Operator, admin_token: Option<&str>) -> Self {
         Self { page: Page::new(operator, site(admin_token)).unwrap(), cookie: None }
     }
 
@@ -125,8 +131,11 @@ async fn accounts_are_shown_with_their_state_and_what_can_be_done() {
     let mut scene = Scene::new(None);
     let answer = scene.get("/").await;
     assert_eq!(answer.status, 200);
-    assert!(answer.text.contains("<h2>alice@contoso.com</h2>"));
+    assert!(answer.text.contains(">alice@contoso.com</h2>"));
     assert!(answer.text.contains("consent needed"));
+    assert!(answer.text.contains("consent, by a button below"), "nobody has consented before");
+    assert!(answer.text.contains("consent for alice@contoso.com"), "who shares hers");
+    assert!(!answer.text.contains("again"), "{}", answer.text);
     assert!(answer.text.contains("formaction=\"/accounts/alice@contoso.com/authorize\""));
     assert!(answer.text.contains("formaction=\"/accounts/alice@contoso.com/device\""));
     for by_browser_alone in ["bob@gmail.example", "carol@contoso.com"] {
@@ -139,6 +148,45 @@ async fn accounts_are_shown_with_their_state_and_what_can_be_done() {
     assert!(answer.text.contains("<dt>Uses the consent of</dt><dd>alice@contoso.com</dd>"));
     assert!(!answer.text.contains("mailbearer authorize"), "there are buttons: {}", answer.text);
     assert!(!answer.text.contains("<script"));
+}
+
+#[tokio::test]
+async fn buttons_of_one_account_are_told_from_those_of_another_without_looking() {
+    let page = Scene::new(None).get("/").await.text;
+    let mut buttons = 0;
+    for part in page.split("<section>").skip(1) {
+        let (_, heading) = part.split_once("<h2 id=\"").unwrap();
+        let (id, _) = heading.split_once('"').unwrap();
+        assert_eq!(page.matches(&format!("id=\"{id}\"")).count(), 1, "{id}");
+        for button in part.split("<button formaction").skip(1) {
+            assert!(button.contains(&format!("aria-describedby=\"{id}\"")), "{button}");
+            buttons += 1;
+        }
+    }
+    assert_eq!(buttons, 4, "{page}");
+}
+
+#[tokio::test]
+async fn accounts_are_shown_with_what_was_not_granted_and_whose_consent_helps() {
+    let people = people();
+    let alice = people.iter().find(|account| account.name.to_string() == "alice@contoso.com");
+    let operator = operator(people.clone(), None);
+    let lacks = |scope: &str| {
+        let missing = Some([scope.to_owned()].into());
+        Some(StoredShortfall { missing, unnamed: BTreeSet::new() })
+    };
+    keep(&operator, alice.unwrap(), None, lacks("another"));
+    let mut scene = Scene::with(operator.clone(), None);
+    assert!(!scene.get("/").await.text.contains("Not granted"));
+    keep(&operator, alice.unwrap(), None, lacks("send"));
+    let text = scene.get("/").await.text;
+    // Once for the account, and once for the other that uses its consent.
+    assert_eq!(text.matches("<strong>Not granted:</strong> send</p>").count(), 2, "{text}");
+    for fix in ["consent again, by a button below, and", "consent again for alice@contoso.com, and"]
+    {
+        let fix = format!("<strong>What to do:</strong> {fix} leave every box ticked</p>");
+        assert_eq!(text.matches(&fix).count(), 1, "{text}");
+    }
 }
 
 #[tokio::test]

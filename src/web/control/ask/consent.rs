@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Ask, Shown};
 use crate::names::Username;
 use crate::secret::ExposeSecret as _;
-use crate::web::consents::{Begun, ConsentId, Kept, Method, Outcome, Progress};
+use crate::web::consents::{Begun, ConsentId, Kept, Method, Outcome, Progress, Waiter};
 use crate::web::operator::{Operator, OperatorError};
 
 /// How long one question for the progress of a consent waits for its end. The command waits 60 s
@@ -76,7 +76,7 @@ impl Ask for BeginConsent {
             Some(method) => method,
             None => operator.usual_method(&account)?,
         };
-        Ok(match operator.begin_consent(&account, method, users).await? {
+        Ok(match operator.begin_consent(&account, method, users, Waiter::Command).await? {
             Begun::Browser { id, authorize_url, redirect_uri, register } => {
                 ConsentBegun::Browser { consent: id.0, authorize_url, redirect_uri, register }
             }

@@ -24,11 +24,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::{SOCKET, router};
+use crate::web::consents::QUESTIONS_MAX;
 use crate::web::http::answer;
 use crate::web::operator::Operator;
 
 /// How many connections are served at once: some scripts' worth. An idle one ends soon.
 const CONNECTIONS_MAX: usize = 32;
+
+const _: () =
+    assert!(QUESTIONS_MAX * 2 <= CONNECTIONS_MAX, "questions that wait leave half of them");
 
 /// Connections that the kernel keeps until they are accepted.
 const BACKLOG: i32 = 128;

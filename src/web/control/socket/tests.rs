@@ -6,7 +6,9 @@ use std::os::unix::net::UnixListener as StdListener;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
-use crate::web::control::tests::operator;
+use crate::names::Username;
+use crate::web::consents::{Begun, Method, Waiter};
+use crate::web::control::tests::{accounts, operator};
 
 /// A request that any relay answers.
 const REQUEST: &[u8] = b"POST /accounts HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\n{}";
@@ -121,4 +123,40 @@ async fn connection_that_says_nothing_holds_no_place_for_ever() {
     idle.push(UnixStream::connect(&path).await.unwrap());
     assert!(send(&path, REQUEST).await.starts_with("HTTP/1.1 200 "));
     assert_eq!(idle[0].read(&mut [0; 1]).await.unwrap(), 0, "the idle ones were closed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn commands_get_through_while_any_number_waits_for_consents() {
+    let mut accounts = accounts("http://127.0.0.1:9/token");
+    let grant = Arc::get_mut(&mut accounts[0].grant).unwrap();
+    grant.server.authorization_endpoint = Some("https://login.example/authorize".to_owned());
+    let operator = operator(accounts, None);
+    let alice = Username::parse("alice@contoso.com").unwrap();
+    let begun = operator.begin_consent(&alice, Method::Paste, Vec::new(), Waiter::Command).await;
+    let Ok(Begun::Browser { id, .. }) = begun else { panic!("{begun:?}") };
+    let directory = tempfile::tempdir().unwrap();
+    let socket = bind(directory.path()).unwrap();
+    let path = socket.path().to_owned();
+    tokio::spawn(socket.serve(operator, CancellationToken::new()));
+
+    let body = format!("{{\"consent\":\"{}\"}}", id.0);
+    let question = format!(
+        "POST /consents/progress HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let begun_at = tokio::time::Instant::now();
+    let mut questions = JoinSet::new();
+    for _ in 0..2 * CONNECTIONS_MAX {
+        let (path, question) = (path.clone(), question.clone());
+        questions.spawn(async move { send(&path, question.as_bytes()).await });
+    }
+    for _ in 0..2 * CONNECTIONS_MAX - QUESTIONS_MAX {
+        let told = questions.join_next().await.unwrap().unwrap();
+        assert!(told.starts_with("HTTP/1.1 200 ") && told.ends_with("null"), "{told}");
+    }
+    assert!(send(&path, REQUEST).await.starts_with("HTTP/1.1 200 "));
+    assert!(begun_at.elapsed() < Duration::from_secs(1), "nobody waited for a question's end");
+    assert_eq!(questions.len(), QUESTIONS_MAX, "these still wait");
+    questions.join_all().await;
+    assert_eq!(begun_at.elapsed().as_secs(), 25);
 }
