@@ -150,6 +150,10 @@ pub(super) enum Fault {
     UnknownCommand,
     #[error("STARTTLS is not offered here")]
     StartTls,
+    #[error("TLS is active already")]
+    StartTlsAgain,
+    #[error("begin TLS first (STARTTLS), then sign in")]
+    Privacy,
     #[error("this command takes no arguments")]
     Arguments,
     #[error("LOGIN takes a user name and a password")]

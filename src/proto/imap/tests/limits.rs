@@ -141,19 +141,42 @@ fn a_tag_is_echoed_up_to_64_bytes() {
 }
 
 #[test]
-fn a_flood_of_commands_is_answered_in_portions() {
+fn the_two_hundredth_command_closes_whatever_it_is() {
+    let noops = b"a NOOP\r\n".repeat(199);
+    assert_eq!(reply(&noops), "a OK NOOP completed\r\n".repeat(199));
+    for last in ["a NOOP", "a LOGOUT", "a LOGIN alice secret", "a LOGIN {5}", "a X {9+}", ""] {
+        let heard = hear([&[&noops[..], last.as_bytes(), b"\r\na NOOP\r\n"].concat()[..]]);
+        assert_eq!(heard.closed, Some(CloseReason::TooManyCommands), "{last}");
+        assert!(heard.claims.is_empty(), "{last}");
+        let end = "a OK NOOP completed\r\n* BYE too many commands and no sign-in\r\n";
+        assert!(heard.said.ends_with(end), "{last}: {}", heard.said);
+    }
+}
+
+#[test]
+fn a_flood_of_literals_is_answered_in_portions() {
+    let sent = [&b"a ID"[..], &b" {0}\r\n".repeat(60), b"\r\n"].concat().repeat(199);
     let (mut input, mut output) = (Input::default(), Output::default());
-    input.extend("a CAPABILITY\r\n".repeat(5_000).as_bytes());
+    input.extend(&sent);
     let mut machine = ImapDownstream::new(NonSyncLiterals::NotOffered, Privacy::Clear);
-    let mut answered = 0;
+    let (mut answered, mut portions) = (0, 0);
     while !input.is_empty() {
         let Step::Read(next) = machine.receive(&mut input, &mut output) else { panic!("it ends") };
         machine = next;
         let portion = output.take();
         assert!(portion.len() < 65_536 + 200, "{} bytes at once", portion.len());
+        portions += 1;
         answered += portion.windows(4).filter(|window| window == b"a OK").count();
     }
-    assert_eq!(answered, 5_000);
+    assert_eq!((answered, portions), (199, 3));
+}
+
+#[test]
+fn a_line_of_64_kib_is_answered_before_it_ends() {
+    for end in ["", "\r\n"] {
+        let sent = format!("{}{end}", "x".repeat(65_536 - end.len()));
+        assert_eq!(reply(sent.as_bytes()), "* BAD the line is too long\r\n");
+    }
 }
 
 #[test]

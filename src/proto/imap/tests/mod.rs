@@ -3,6 +3,7 @@
 mod downstream;
 mod limits;
 mod properties;
+mod starttls;
 mod upstream;
 
 use super::{ImapDownstream, NonSyncLiterals, Welcome};
