@@ -84,7 +84,7 @@ pub(super) enum Pace {
     /// `{n}`: it waits for a continuation request.
     Waiting,
     /// `{n+}`: it does not. `{n-}` is in no RFC, and is taken for the same: a client that misread
-    /// LITERAL- can mean nothing else.
+    /// LITERAL- can mean nothing else (swift-nio-imap 675, seen in 2022).
     AtOnce,
 }
 

@@ -14,6 +14,8 @@ mod tests_downstream_auth;
 #[cfg(test)]
 mod tests_downstream_tls;
 #[cfg(test)]
+mod tests_odd;
+#[cfg(test)]
 mod tests_split;
 #[cfg(test)]
 mod tests_upstream;
