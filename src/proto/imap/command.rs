@@ -95,6 +95,12 @@ impl Literal {
         Self::parse_end(text).map_or((text, None), |(before, literal)| (before, Some(literal)))
     }
 
+    /// Whether a line may announce a literal that comes without leave, of which line no more is known
+    /// than how it ends.
+    pub(super) fn may_come_at_once(end: &[u8]) -> bool {
+        matches!(end, [.., b'0'..=b'9', b'+' | b'-', b'}'])
+    }
+
     fn parse_end(text: &[u8]) -> Option<(&[u8], Self)> {
         let open = memchr::memrchr(b'{', text)?;
         let (before, announced) = text.split_at_checked(open)?;

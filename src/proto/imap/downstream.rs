@@ -107,6 +107,8 @@ impl ImapDownstream {
                 }
                 Line::Whole(line) => standing.take_line(due, &line, output),
                 Line::TooLong => standing.fail(due.tag(), Fault::LineTooLong, output),
+                // Where its literal ends cannot be told, and it is no command.
+                Line::Skipped(end) if Literal::may_come_at_once(&end) => give_up(output),
                 Line::Skipped(_) => Continue(standing.with(Phase::Line(due))),
                 Line::Endless => give_up(output),
                 Line::Incomplete => Break(Step::Read(standing.with(Phase::Line(due)))),

@@ -260,7 +260,7 @@ proptest! {
     ) {
         let sent = if starttls { [&sent[..], b"\nSTARTTLS\n"].concat() } else { sent };
         let (said, machine) = before_tls(&pieces(&sent, &cuts));
-        // Nothing is asked for, neither.
+        // Nothing is asked for either.
         prop_assert!(!said.lines().any(|line| line.starts_with("334")), "{}", said);
         if let Some(machine) = machine {
             // Under TLS the next line is a command, whatever was begun before.

@@ -60,6 +60,21 @@ fn a_line_behind_a_literal_is_taken_up_to_8_kib() {
 }
 
 #[test]
+fn a_line_that_is_too_long_closes_when_a_literal_comes_behind_it() {
+    let sent = |end: &str| format!("a1 LOGIN {}{end}\r\na2 NOOP\r\n", "x".repeat(13_000));
+    for end in [" {9+}", " {9-}", " ({65536+}", "{9+}"] {
+        let heard = hear_all_ways(sent(end).as_bytes());
+        assert_eq!(heard.closed, Some(CloseReason::EndlessLine), "{end}");
+        assert!(!heard.said.contains("a2 "), "{end}: {}", heard.said);
+    }
+    // A client that waits for leave is refused before it sends its literal.
+    for end in [" {9}", " {+}", " {9+", "9+} "] {
+        let expected = "* BAD the line is too long\r\na2 OK NOOP completed\r\n";
+        assert_eq!(reply(sent(end).as_bytes()), expected, "{end}");
+    }
+}
+
+#[test]
 fn an_endless_line_closes() {
     for begin in ["", "a1 LOGIN alice ", "a1 AUTHENTICATE PLAIN\r\n"] {
         let heard = hear_all_ways(&line(begin, 100_000));

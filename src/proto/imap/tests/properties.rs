@@ -227,7 +227,7 @@ proptest! {
     ) {
         let sent = if starttls { [&sent[..], b"\na1 STARTTLS\n"].concat() } else { sent };
         let (said, machine) = before_tls(&cut(&sent, &cuts));
-        // No challenge is sent, neither.
+        // No challenge is sent either.
         let asks = |line: &str| line.starts_with('+') && line != "+ go ahead";
         prop_assert!(!said.lines().any(asks), "{}", said);
         if let Some(machine) = machine {
