@@ -42,6 +42,24 @@ pub enum Privacy {
     Tls,
 }
 
+impl Privacy {
+    /// Whether STARTTLS is shown and taken.
+    pub fn offers_tls(self) -> bool {
+        match self {
+            Self::Offered | Self::Required => true,
+            Self::Clear | Self::Tls => false,
+        }
+    }
+
+    /// Whether credentials are taken as things are.
+    pub fn takes_credentials(self) -> bool {
+        match self {
+            Self::Clear | Self::Offered | Self::Tls => true,
+            Self::Required => false,
+        }
+    }
+}
+
 /// The client's side of a protocol, before the sign-in.
 pub trait Downstream: Sized + Send {
     /// The machine while a claim awaits its verdict.

@@ -20,6 +20,11 @@ const TAIL_LEN_MAX: usize = 10;
 /// command: a client that takes no replies must not have us keep them all.
 const OUTPUT_LEN_MAX: usize = 65_536;
 
+/// The first byte of a TLS handshake: content type 22 (RFC 8446 section 5.1).
+///
+/// No command of a mail protocol begins with a control character.
+const TLS_HANDSHAKE: u8 = 0x16;
+
 /// Bytes received and not yet consumed.
 #[derive(Debug, Default)]
 pub struct Input {
@@ -67,6 +72,12 @@ impl Input {
     /// Whether no byte waits.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+
+    /// Whether the next line begins as a TLS handshake does. Its line end may never come, so this is
+    /// asked before the line is taken.
+    pub fn begins_tls_handshake(&self) -> bool {
+        self.skipped.is_none() && self.bytes.first() == Some(&TLS_HANDSHAKE)
     }
 
     /// Takes the next line, if it is whole and at most `len_max` bytes long without its end.
@@ -235,6 +246,29 @@ mod tests {
             }
         }
         assert!(given_up);
+    }
+
+    #[test]
+    fn a_tls_handshake_is_known_by_the_first_byte_of_a_line_alone() {
+        let mut input = Input::default();
+        assert!(!input.begins_tls_handshake());
+        input.extend(b"x\x16\r\n");
+        assert!(!input.begins_tls_handshake());
+        input.take_line(100);
+        input.extend(b"\x16");
+        assert!(input.begins_tls_handshake());
+    }
+
+    #[test]
+    fn no_tls_handshake_is_seen_within_a_line_that_is_skipped() {
+        let mut input = Input::default();
+        input.extend(b"too long");
+        assert_eq!(input.take_line(4), Line::TooLong);
+        assert_eq!(input.take_line(4), Line::Incomplete);
+        input.extend(b"\x16\x03\r\n\x16\x03");
+        assert!(!input.begins_tls_handshake());
+        assert!(matches!(input.take_line(4), Line::Skipped(_)));
+        assert!(input.begins_tls_handshake());
     }
 
     #[test]

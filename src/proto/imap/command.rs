@@ -84,7 +84,7 @@ pub(super) enum Pace {
     /// `{n}`: it waits for a continuation request.
     Waiting,
     /// `{n+}`: it does not. `{n-}` is in no RFC, and is taken for the same: a client that misread
-    /// LITERAL- can mean nothing else.
+    /// LITERAL- can mean nothing else (swift-nio-imap 675, seen in 2022).
     AtOnce,
 }
 
@@ -93,6 +93,12 @@ impl Literal {
     /// opening parenthesis. Behind anything else it is part of a word, as in the password `pw{1}`.
     pub(super) fn split_off(text: &[u8]) -> (&[u8], Option<Self>) {
         Self::parse_end(text).map_or((text, None), |(before, literal)| (before, Some(literal)))
+    }
+
+    /// Whether a line may announce a literal that comes without leave, of which line no more is known
+    /// than how it ends.
+    pub(super) fn may_come_at_once(end: &[u8]) -> bool {
+        matches!(end, [.., b'0'..=b'9', b'+' | b'-', b'}'])
     }
 
     fn parse_end(text: &[u8]) -> Option<(&[u8], Self)> {
@@ -150,6 +156,10 @@ pub(super) enum Fault {
     UnknownCommand,
     #[error("STARTTLS is not offered here")]
     StartTls,
+    #[error("TLS is active already")]
+    StartTlsAgain,
+    #[error("begin TLS first (STARTTLS), then sign in")]
+    Privacy,
     #[error("this command takes no arguments")]
     Arguments,
     #[error("LOGIN takes a user name and a password")]

@@ -3,7 +3,7 @@
 //! Source: RFC 3501 section 6.1 and 6.2, RFC 2971 (ID), RFC 4959 (SASL-IR), RFC 7888 (literals).
 //! In:     lines of up to 8 KiB, 12,288 bytes where they carry SASL; literals of up to 4 KiB.
 //! Out:    the responses to each command, in order.
-//! Ends:   in `Step::Verify` or `Step::Close`; what follows is never parsed here.
+//! Ends:   in `Step::Verify`, `Step::StartTls` or `Step::Close`; what follows is never parsed here.
 
 use std::ops::ControlFlow::{self, Break, Continue};
 
@@ -14,8 +14,8 @@ use super::response::{self, NonSyncLiterals};
 use crate::proto::sasl::login::{self, AwaitPassword, PASSWORD_PROMPT, USERNAME_PROMPT};
 use crate::proto::sasl::{self, plain};
 use crate::proto::{
-    AwaitClientTls, AwaitVerdict, CloseReason, Downstream, FAILURES_MAX, Farewell, Input, Line,
-    Output, Privacy, Step,
+    AwaitClientTls, AwaitVerdict, COMMANDS_MAX, CloseReason, Downstream, FAILURES_MAX, Farewell,
+    Input, Line, Output, Privacy, Step,
 };
 use crate::refusal::Refusal;
 
@@ -46,9 +46,11 @@ pub struct ImapAwaitVerdict {
 #[derive(Debug, Clone, Copy)]
 struct Standing {
     literals: NonSyncLiterals,
-    #[expect(dead_code, reason = "read where STARTTLS is shown")]
     privacy: Privacy,
+    /// Refused sign-ins and commands so far, in clear and under TLS.
     failures: u8,
+    /// Commands so far, in clear and under TLS.
+    commands: u16,
 }
 
 /// What comes next.
@@ -87,13 +89,17 @@ type Turn = ControlFlow<Step<ImapDownstream>, ImapDownstream>;
 impl ImapDownstream {
     /// A server for one session.
     pub fn new(literals: NonSyncLiterals, privacy: Privacy) -> Self {
-        Standing { literals, privacy, failures: 0 }.await_command()
+        Standing { literals, privacy, failures: 0, commands: 0 }.await_command()
     }
 
     /// Consumes one line, or one literal.
     fn advance(self, input: &mut Input, output: &mut Output) -> Turn {
         let Self { standing, phase } = self;
         match phase {
+            // Such a client reads no response.
+            Phase::Line(Due::Command) if input.begins_tls_handshake() => {
+                Break(Step::Close(CloseReason::ClientHello))
+            }
             Phase::Line(due) => match input.take_line(due.len_max()) {
                 Line::Whole(line) | Line::Skipped(line) if is_http(&line) => {
                     let text = "this is a mail server, it does not speak HTTP";
@@ -101,6 +107,8 @@ impl ImapDownstream {
                 }
                 Line::Whole(line) => standing.take_line(due, &line, output),
                 Line::TooLong => standing.fail(due.tag(), Fault::LineTooLong, output),
+                // Where its literal ends cannot be told, and it is no command.
+                Line::Skipped(end) if Literal::may_come_at_once(&end) => give_up(output),
                 Line::Skipped(_) => Continue(standing.with(Phase::Line(due))),
                 Line::Endless => give_up(output),
                 Line::Incomplete => Break(Step::Read(standing.with(Phase::Line(due)))),
@@ -128,7 +136,7 @@ impl Downstream for ImapDownstream {
     type AwaitTls = ImapAwaitClientTls;
 
     fn greet(&self, output: &mut Output) {
-        let capabilities = self.standing.literals.capabilities();
+        let capabilities = self.standing.capabilities();
         output.line(&format!("* OK [CAPABILITY {capabilities}] mailbearer ready"));
     }
 
@@ -187,6 +195,10 @@ impl Standing {
         self.with(Phase::Line(Due::Command))
     }
 
+    fn capabilities(self) -> String {
+        response::capabilities(self.literals, self.privacy)
+    }
+
     fn take_line(self, due: Due, line: &[u8], output: &mut Output) -> Turn {
         match due {
             Due::Command => self.begin(line, output),
@@ -195,21 +207,31 @@ impl Standing {
         }
     }
 
-    /// Begins a command.
-    fn begin(self, line: &[u8], output: &mut Output) -> Turn {
+    /// Begins a command, unless it is the session's last one.
+    fn begin(mut self, line: &[u8], output: &mut Output) -> Turn {
+        self.commands = self.commands.saturating_add(1);
+        if self.commands >= COMMANDS_MAX {
+            let text = "too many commands and no sign-in";
+            return close(CloseReason::TooManyCommands, text, output);
+        }
         let Some((tag, rest)) = Tag::split_off(line) else {
             return self.fail(None, Fault::Tag, output);
         };
         let (verb, rest) = Verb::split_off(rest);
         let bare = rest.trim_ascii().is_empty();
         let content = match verb {
+            // Refused like any other command: its literals are read to their end, nothing is asked
+            // for, and what came with it is thrown away unread.
+            Verb::Authenticate | Verb::Login if !self.privacy.takes_credentials() => {
+                Content::Faulty(Fault::Privacy)
+            }
             Verb::Authenticate if Literal::split_off(rest).1.is_none() => {
                 return self.authenticate(tag, rest, output);
             }
             _ if line.len() > COMMAND_LINE_LEN_MAX => Content::Faulty(Fault::LineTooLong),
             Verb::Authenticate => Content::Faulty(Fault::AuthenticateArguments),
             Verb::Capability if bare => {
-                output.line(&format!("* CAPABILITY {}", self.literals.capabilities()));
+                output.line(&format!("* CAPABILITY {}", self.capabilities()));
                 return self.complete(&tag, "CAPABILITY", output);
             }
             Verb::Noop if bare => return self.complete(&tag, "NOOP", output),
@@ -218,10 +240,18 @@ impl Standing {
                 output.line(&response::completed(&tag, "LOGOUT"));
                 return Break(Step::Close(CloseReason::Quit));
             }
+            Verb::StartTls if bare && self.privacy.offers_tls() => {
+                output.line(&response::begin_tls(&tag));
+                return Break(Step::StartTls(ImapAwaitClientTls(self)));
+            }
+            Verb::StartTls => Content::Faulty(match self.privacy {
+                Privacy::Clear => Fault::StartTls,
+                Privacy::Offered | Privacy::Required => Fault::Arguments,
+                Privacy::Tls => Fault::StartTlsAgain,
+            }),
             Verb::Capability | Verb::Noop | Verb::Logout => Content::Faulty(Fault::Arguments),
             Verb::Id => Content::Id,
             Verb::Login => Content::Login(Login::Nothing),
-            Verb::StartTls => Content::Faulty(Fault::StartTls),
             Verb::Missing => Content::Faulty(Fault::NoCommand),
             Verb::Other => Content::Faulty(Fault::UnknownCommand),
         };

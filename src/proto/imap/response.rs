@@ -4,7 +4,7 @@
 //! Out:    lines without CRLF: printable ASCII that holds nothing a client sent but its tag.
 
 use super::command::{Fault, Tag};
-use crate::proto::{authorize_command, printable};
+use crate::proto::{Privacy, authorize_command, printable};
 use crate::refusal::Refusal;
 
 /// Longest part of a reply that comes from elsewhere, in bytes: an upstream's reply, its cause.
@@ -22,14 +22,19 @@ pub enum NonSyncLiterals {
     NotOffered,
 }
 
-impl NonSyncLiterals {
-    /// The capabilities before the sign-in.
-    pub(super) fn capabilities(self) -> &'static str {
-        match self {
-            Self::Offered => "IMAP4rev1 SASL-IR ID LITERAL+ AUTH=PLAIN AUTH=LOGIN",
-            Self::NotOffered => "IMAP4rev1 SASL-IR ID AUTH=PLAIN AUTH=LOGIN",
-        }
-    }
+/// The capabilities before the sign-in.
+pub(super) fn capabilities(literals: NonSyncLiterals, privacy: Privacy) -> String {
+    let literals = match literals {
+        NonSyncLiterals::Offered => " LITERAL+",
+        NonSyncLiterals::NotOffered => "",
+    };
+    let sign_in = match privacy {
+        Privacy::Clear | Privacy::Tls => "AUTH=PLAIN AUTH=LOGIN",
+        Privacy::Offered => "STARTTLS AUTH=PLAIN AUTH=LOGIN",
+        // RFC 3501 section 6.2.3: a client must not send LOGIN where this is shown.
+        Privacy::Required => "STARTTLS LOGINDISABLED",
+    };
+    format!("IMAP4rev1 SASL-IR ID{literals} {sign_in}")
 }
 
 /// The tagged response to a command that was carried out.
@@ -37,14 +42,22 @@ pub(super) fn completed(tag: &Tag, command: &str) -> String {
     format!("{tag} OK {command} completed")
 }
 
+/// The tagged response to STARTTLS.
+pub(super) fn begin_tls(tag: &Tag) -> String {
+    format!("{tag} OK ready for the TLS handshake")
+}
+
 /// The response to a command that was not; untagged where there is no usable tag.
 pub(super) fn fault(tag: Option<&Tag>, fault: Fault) -> String {
     let condition = match fault {
         Fault::Mechanism => "NO",
+        // RFC 5530: nothing is wrong but that the connection is in clear.
+        Fault::Privacy => "NO [PRIVACYREQUIRED]",
         Fault::Tag
         | Fault::NoCommand
         | Fault::UnknownCommand
         | Fault::StartTls
+        | Fault::StartTlsAgain
         | Fault::Arguments
         | Fault::LoginArguments
         | Fault::AuthenticateArguments

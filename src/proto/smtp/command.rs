@@ -37,6 +37,8 @@ pub(super) enum Command<'a> {
     Transaction,
     /// STARTTLS.
     StartTls,
+    /// STARTTLS with something behind it, which RFC 3207 section 4 forbids.
+    StartTlsWithArguments,
     /// The request line of a browser.
     Http,
     /// Anything else.
@@ -82,7 +84,8 @@ impl<'a> Command<'a> {
             b"QUIT" => Self::Quit,
             b"MAIL" => Self::Mail,
             b"RCPT" | b"DATA" | b"BDAT" | b"BURL" => Self::Transaction,
-            b"STARTTLS" => Self::StartTls,
+            b"STARTTLS" if argument.is_empty() => Self::StartTls,
+            b"STARTTLS" => Self::StartTlsWithArguments,
             _ => Self::Unknown,
         }
     }
@@ -150,6 +153,17 @@ mod tests {
         for line in [&b""[..], b" ", b"EHLO\0", b"EHLOX", b"\xff\xfe", b"MAIL=1", b"\x16\x03\x01"] {
             assert_eq!(Command::parse(line), Command::Unknown, "{line:?}");
         }
+    }
+
+    #[test]
+    fn starttls_is_told_from_one_with_arguments() {
+        for line in [&b"STARTTLS"[..], b"starttls \t", b" StartTLS"] {
+            assert_eq!(Command::parse(line), Command::StartTls, "{line:?}");
+        }
+        for line in [&b"STARTTLS x"[..], b"STARTTLS  \tEHLO"] {
+            assert_eq!(Command::parse(line), Command::StartTlsWithArguments, "{line:?}");
+        }
+        assert_eq!(Command::parse(b"STARTTLSX"), Command::Unknown);
     }
 
     #[test]

@@ -1,17 +1,19 @@
 //! SMTP submission, downstream side: what a client may say before it is signed in.
 //!
-//! Sources: RFC 5321 section 4, RFC 4954 (AUTH), RFC 6409 section 4 (nothing is taken unsigned).
+//! Sources: RFC 5321 section 4, RFC 3207 (STARTTLS), RFC 4954 (AUTH), RFC 6409 section 4 (nothing is
+//! taken unsigned).
 //! In:   lines of up to `sasl::LINE_LEN_MAX` bytes, ending in CRLF or LF: one limit for commands and
 //!       responses, because an AUTH with its initial response is both.
 //! Out:  one reply a command, in order; none repeats a byte of the client.
-//! Ends: in `Step::Verify` or `Step::Close`; what follows an accepted claim is never parsed here.
+//! Ends: in `Step::Verify`, `Step::StartTls` or `Step::Close`; what follows an accepted claim is
+//!       never parsed here, and what follows STARTTLS in clear ends the session.
 
 use super::command::{Auth, Command, is_http};
 use super::{Extensions, Welcome, reply};
 use crate::proto::sasl::{self, SaslError, login, plain};
 use crate::proto::{
-    AwaitClientTls, AwaitVerdict, Claim, CloseReason, Downstream, FAILURES_MAX, Farewell, Input,
-    Line, Output, Privacy, Step,
+    AwaitClientTls, AwaitVerdict, COMMANDS_MAX, Claim, CloseReason, Downstream, FAILURES_MAX,
+    Farewell, Input, Line, Output, Privacy, Step,
 };
 use crate::refusal::Refusal;
 
@@ -19,10 +21,11 @@ use crate::refusal::Refusal;
 #[derive(Debug)]
 pub struct SmtpDownstream {
     extensions: Extensions,
-    #[expect(dead_code, reason = "read where STARTTLS is shown")]
     privacy: Privacy,
-    /// Refused sign-ins and 5xx replies so far.
+    /// Refused sign-ins and 5xx replies so far, in clear and under TLS.
     failures: u8,
+    /// Commands so far, in clear and under TLS.
+    commands: u16,
     phase: Phase,
 }
 
@@ -43,8 +46,10 @@ enum Phase {
 enum Answer {
     /// A reply that is no failure.
     Reply(&'static str),
-    /// The extensions, AUTH being the last of them.
+    /// The extensions, with STARTTLS and AUTH as the last of them.
     Ehlo,
+    /// Leave to begin the TLS handshake.
+    StartTls,
     /// A prompt in base64 for the line that the new phase reads.
     Challenge(Phase, &'static str),
     /// A reply that counts as a failure.
@@ -56,15 +61,15 @@ enum Answer {
 }
 
 impl SmtpDownstream {
-    /// A new session, which shows `extensions` and AUTH.
+    /// A new session, which shows `extensions` and what `privacy` says of STARTTLS and AUTH.
     pub fn new(extensions: Extensions, privacy: Privacy) -> Self {
-        Self { extensions, privacy, failures: 0, phase: Phase::Command }
+        Self { extensions, privacy, failures: 0, commands: 0, phase: Phase::Command }
     }
 
     /// Answers one line, which ends the phase that it belongs to.
     fn answer(&mut self, line: &[u8]) -> Answer {
         let answer = match std::mem::replace(&mut self.phase, Phase::Command) {
-            Phase::Command => command(line),
+            Phase::Command => self.carry_out(line),
             Phase::PlainResponse => plain::read(line).map(Answer::Claim),
             Phase::LoginUsername => ask_password(line),
             Phase::LoginPassword(awaiting) => awaiting.read_password(line).map(Answer::Claim),
@@ -75,6 +80,40 @@ impl SmtpDownstream {
                 SaslError::Base64 => reply::NOT_BASE64,
                 SaslError::Malformed => reply::MALFORMED,
             })
+        })
+    }
+
+    /// Answers a command, or the session's last one.
+    fn carry_out(&mut self, line: &[u8]) -> Result<Answer, SaslError> {
+        self.commands = self.commands.saturating_add(1);
+        if self.commands >= COMMANDS_MAX {
+            return Ok(Answer::Close(CloseReason::TooManyCommands, reply::TOO_MANY_COMMANDS));
+        }
+        let may_sign_in = self.privacy.takes_credentials();
+        Ok(match Command::parse(line) {
+            Command::Ehlo => Answer::Ehlo,
+            Command::Helo => Answer::Reply(reply::HELO),
+            Command::Auth(auth) if may_sign_in => return begin_sign_in(auth),
+            // Nothing is asked for, and what came with it is thrown away unread.
+            Command::Auth(_) => Answer::Failure(reply::AUTH_AFTER_TLS),
+            Command::Noop | Command::Rset => Answer::Reply(reply::OK),
+            Command::Vrfy => Answer::Reply(reply::VRFY),
+            Command::Help => Answer::Reply(if may_sign_in { reply::HELP } else { reply::HELP_TLS }),
+            Command::Expn => Answer::Failure(reply::NO_EXPN),
+            Command::Mail if may_sign_in => Answer::Failure(reply::AUTH_FIRST),
+            Command::Mail => Answer::Failure(reply::MAIL_AFTER_TLS),
+            Command::Transaction => Answer::Failure(reply::BAD_ORDER),
+            Command::StartTls if self.privacy.offers_tls() => Answer::StartTls,
+            Command::StartTls | Command::StartTlsWithArguments => {
+                Answer::Failure(match self.privacy {
+                    Privacy::Clear => reply::NO_STARTTLS,
+                    Privacy::Offered | Privacy::Required => reply::STARTTLS_ARGUMENTS,
+                    Privacy::Tls => reply::STARTTLS_AGAIN,
+                })
+            }
+            Command::Unknown => Answer::Failure(reply::UNKNOWN),
+            Command::Quit => Answer::Close(CloseReason::Quit, reply::BYE),
+            Command::Http => Answer::Close(CloseReason::Browser, reply::NO_WEB_SERVER),
         })
     }
 
@@ -95,7 +134,19 @@ impl SmtpDownstream {
         for line in self.extensions.lines() {
             output.line(&format!("250-{line}"));
         }
-        output.line("250 AUTH PLAIN LOGIN");
+        if self.privacy.takes_credentials() {
+            if self.privacy.offers_tls() {
+                output.line("250-STARTTLS");
+            }
+            output.line("250 AUTH PLAIN LOGIN");
+        } else {
+            output.line("250 STARTTLS");
+        }
+    }
+
+    /// Whether a TLS handshake begins where a command is due.
+    fn hears_tls(&self, input: &Input) -> bool {
+        matches!(self.phase, Phase::Command) && input.begins_tls_handshake()
     }
 }
 
@@ -109,6 +160,10 @@ impl Downstream for SmtpDownstream {
 
     fn receive(mut self, input: &mut Input, output: &mut Output) -> Step<Self> {
         while !output.is_full() {
+            if self.hears_tls(input) {
+                // Such a client reads no reply.
+                return Step::Close(CloseReason::ClientHello);
+            }
             let answer = match input.take_line(sasl::LINE_LEN_MAX) {
                 Line::Incomplete => return Step::Read(self),
                 Line::Whole(line) => self.answer(&line),
@@ -125,6 +180,10 @@ impl Downstream for SmtpDownstream {
             match answer {
                 Answer::Reply(text) => output.line(text),
                 Answer::Ehlo => self.show_extensions(output),
+                Answer::StartTls => {
+                    output.line(reply::BEGIN_TLS);
+                    return Step::StartTls(SmtpAwaitClientTls(self));
+                }
                 Answer::Challenge(phase, prompt) => {
                     self.phase = phase;
                     output.line(&format!("334 {prompt}"));
@@ -157,8 +216,10 @@ impl AwaitClientTls for SmtpAwaitClientTls {
     type Machine = SmtpDownstream;
 
     fn started(self, input: &Input) -> Result<SmtpDownstream, CloseReason> {
+        let SmtpDownstream { extensions, privacy: _, failures, commands, phase: _ } = self.0;
         if input.is_empty() {
-            Ok(SmtpDownstream { privacy: Privacy::Tls, ..self.0 })
+            let (privacy, phase) = (Privacy::Tls, Phase::Command);
+            Ok(SmtpDownstream { extensions, privacy, failures, commands, phase })
         } else {
             Err(CloseReason::CleartextBehindStartTls)
         }
@@ -183,24 +244,6 @@ impl AwaitVerdict for SmtpAwaitVerdict {
     fn refuse(self, refusal: &Refusal, output: &mut Output) -> Step<SmtpDownstream> {
         self.0.fail(&reply::refusal(refusal), output)
     }
-}
-
-fn command(line: &[u8]) -> Result<Answer, SaslError> {
-    Ok(match Command::parse(line) {
-        Command::Ehlo => Answer::Ehlo,
-        Command::Helo => Answer::Reply(reply::HELO),
-        Command::Auth(auth) => return begin_sign_in(auth),
-        Command::Noop | Command::Rset => Answer::Reply(reply::OK),
-        Command::Vrfy => Answer::Reply(reply::VRFY),
-        Command::Help => Answer::Reply(reply::HELP),
-        Command::Expn => Answer::Failure(reply::NO_EXPN),
-        Command::Mail => Answer::Failure(reply::AUTH_FIRST),
-        Command::Transaction => Answer::Failure(reply::BAD_ORDER),
-        Command::StartTls => Answer::Failure(reply::NO_STARTTLS),
-        Command::Unknown => Answer::Failure(reply::UNKNOWN),
-        Command::Quit => Answer::Close(CloseReason::Quit, reply::BYE),
-        Command::Http => Answer::Close(CloseReason::Browser, reply::NO_WEB_SERVER),
-    })
 }
 
 fn begin_sign_in(auth: Auth<'_>) -> Result<Answer, SaslError> {

@@ -12,6 +12,10 @@ mod tests_downstream;
 #[cfg(test)]
 mod tests_downstream_auth;
 #[cfg(test)]
+mod tests_downstream_tls;
+#[cfg(test)]
+mod tests_odd;
+#[cfg(test)]
 mod tests_split;
 #[cfg(test)]
 mod tests_upstream;

@@ -15,6 +15,8 @@ pub(super) const HELO: &str = "250 mailbearer";
 pub(super) const OK: &str = "250 2.0.0 OK";
 pub(super) const VRFY: &str = "252 2.5.0 nothing is verified here, send the message";
 pub(super) const HELP: &str = "214 2.0.0 sign in with AUTH PLAIN or AUTH LOGIN, then send";
+pub(super) const HELP_TLS: &str = "214 2.0.0 begin TLS with STARTTLS, then sign in and send";
+pub(super) const BEGIN_TLS: &str = "220 2.0.0 ready for the TLS handshake";
 pub(super) const BYE: &str = "221 2.0.0 goodbye";
 pub(super) const CANCELLED: &str = "501 5.7.0 sign-in cancelled";
 pub(super) const NOT_BASE64: &str = "501 5.5.2 this is not base64";
@@ -25,10 +27,17 @@ pub(super) const AUTH_FIRST: &str = "530 5.7.0 Authentication required";
 pub(super) const BAD_ORDER: &str = "503 5.5.1 sign in and send MAIL first";
 pub(super) const NO_EXPN: &str = "502 5.5.1 EXPN is not served";
 pub(super) const NO_STARTTLS: &str = "502 5.5.1 STARTTLS is not offered on this port";
+pub(super) const STARTTLS_ARGUMENTS: &str = "501 5.5.4 STARTTLS takes no arguments";
+pub(super) const STARTTLS_AGAIN: &str = "503 5.5.1 TLS is active already";
+// RFC 4954 section 6: 538 5.7.11, encryption required for requested authentication mechanism.
+pub(super) const AUTH_AFTER_TLS: &str = "538 5.7.11 begin TLS first (STARTTLS), then sign in";
+// RFC 3207 section 4: 530 to a command that needs TLS.
+pub(super) const MAIL_AFTER_TLS: &str = "530 5.7.0 begin TLS first (STARTTLS), then sign in";
 pub(super) const UNKNOWN: &str = "500 5.5.1 unknown command";
 pub(super) const TOO_LONG: &str = "500 5.5.6 line too long";
 pub(super) const ENDLESS: &str = "421 4.7.0 this line does not end, closing";
 pub(super) const TOO_MANY_FAILURES: &str = "421 4.7.0 too many failures, closing";
+pub(super) const TOO_MANY_COMMANDS: &str = "421 4.7.0 too many commands and no sign-in, closing";
 pub(super) const NO_WEB_SERVER: &str = "421 4.7.0 this is no web server, closing";
 
 /// Longest line that we send, in bytes without CRLF (RFC 5321 section 4.5.3.1.5: 512 with it).

@@ -10,8 +10,8 @@ use super::*;
 use crate::names::Username;
 use crate::proto::sasl::Credentials;
 use crate::proto::{
-    AwaitToken as _, AwaitVerdict as _, CloseReason, Downstream as _, FAILURES_MAX, Input, Output,
-    Privacy, Step, Upstream as _, UpstreamStep,
+    AwaitClientTls as _, AwaitToken as _, AwaitVerdict as _, CloseReason, Downstream as _,
+    FAILURES_MAX, Input, Output, Privacy, Step, Upstream as _, UpstreamStep,
 };
 use crate::provider::{MailHost, Mechanism, UpstreamTls};
 use crate::refusal::Refusal;
@@ -156,6 +156,32 @@ fn downstream(pieces: &[&[u8]], accepted: usize) -> Heard {
     heard
 }
 
+/// Plays a client against a machine that takes no credentials before TLS, until it closes or TLS is
+/// begun; gives what was said and the machine as it goes on under TLS.
+fn before_tls(pieces: &[&[u8]]) -> (String, Option<SmtpDownstream>) {
+    let (mut input, mut output) = (Input::default(), Output::default());
+    let mut step = Step::Read(SmtpDownstream::new(Extensions::default(), Privacy::Required));
+    for piece in pieces {
+        input.extend(piece);
+        if let Step::Read(machine) = step {
+            step = machine.receive(&mut input, &mut output);
+        }
+    }
+    let machine = match step {
+        Step::Verify(claim, _) => panic!("{claim:?} before TLS"),
+        Step::Read(_) | Step::Close(_) => None,
+        Step::StartTls(awaiting) => match awaiting.started(&input) {
+            Ok(machine) => Some(machine),
+            Err(reason) => {
+                assert_eq!(reason, CloseReason::CleartextBehindStartTls);
+                assert!(!input.is_empty());
+                None
+            }
+        },
+    };
+    (String::from_utf8(output.take().to_vec()).unwrap(), machine)
+}
+
 /// Plays a provider against the upstream machine, TLS being up.
 fn upstream(pieces: &[&[u8]]) -> Heard {
     let mut heard = Heard::default();
@@ -224,6 +250,25 @@ proptest! {
         let reason = format!("{:?}", CloseReason::TooManyFailures);
         prop_assert_eq!(closed, heard.events.last() == Some(&reason));
         prop_assert!(!closed || failures + 1 == usize::from(FAILURES_MAX));
+    }
+
+    #[test]
+    fn downstream_takes_nothing_before_tls_where_tls_is_required(
+        sent in client(),
+        cuts in vec(any::<Index>(), 0..8),
+        starttls in any::<bool>(),
+    ) {
+        let sent = if starttls { [&sent[..], b"\nSTARTTLS\n"].concat() } else { sent };
+        let (said, machine) = before_tls(&pieces(&sent, &cuts));
+        // Nothing is asked for either.
+        prop_assert!(!said.lines().any(|line| line.starts_with("334")), "{}", said);
+        if let Some(machine) = machine {
+            // Under TLS the next line is a command, whatever was begun before.
+            let (mut input, mut output) = (Input::default(), Output::default());
+            input.extend(b"AUTH PLAIN AGFsaWNlAHB3\r\n");
+            let step = machine.receive(&mut input, &mut output);
+            prop_assert!(matches!(step, Step::Verify(..)), "{:?}", step);
+        }
     }
 
     #[test]

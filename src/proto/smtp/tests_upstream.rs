@@ -1,5 +1,8 @@
 //! The upstream machine in transcripts: the sign-in and its verdicts.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::*;
 use crate::names::Username;
 use crate::proto::sasl::Credentials;
@@ -12,7 +15,8 @@ use crate::provider::{MailHost, Mechanism, UpstreamTls};
 use crate::secret::AccessToken;
 
 /// `user=alice@example.com ^A auth=Bearer secret-token ^A ^A` in base64.
-const XOAUTH2: &str = "dXNlcj1hbGljZUBleGFtcGxlLmNvbQFhdXRoPUJlYXJlciBzZWNyZXQtdG9rZW4BAQ==";
+pub(super) const XOAUTH2: &str =
+    "dXNlcj1hbGljZUBleGFtcGxlLmNvbQFhdXRoPUJlYXJlciBzZWNyZXQtdG9rZW4BAQ==";
 
 /// Exchange Online as far as the token.
 const EXCHANGE: &str = "
@@ -256,19 +260,37 @@ fn replies_out_of_place_are_a_fault() {
     }
 }
 
-#[test]
-fn the_token_never_prints_while_the_challenge_is_awaited() {
-    let (mut input, mut output) = (Input::default(), Output::default());
+/// Begins a sign-in with `token` at a server with nothing but AUTH.
+fn authenticate(token: &str, output: &mut Output) -> SmtpUpstream {
+    let mut input = Input::default();
     input.extend(b"220 mx\r\n250-mx\r\n250 AUTH XOAUTH2\r\n");
     let machine = SmtpUpstream::new(UpstreamTls::Implicit, Mechanism::Xoauth2);
-    let UpstreamStep::Ready(awaiting) = machine.receive(&mut input, &mut output) else { panic!() };
+    let UpstreamStep::Ready(awaiting) = machine.receive(&mut input, output) else { panic!() };
+    output.take();
     let credentials = Credentials {
         mailbox: &Username::parse("alice@example.com").unwrap(),
-        token: &AccessToken::parse("secret-token").unwrap(),
+        token: &AccessToken::parse(token).unwrap(),
         mechanism: Mechanism::Xoauth2,
         host: &MailHost { host: "mx".to_owned(), port: 465, tls: UpstreamTls::Implicit },
     };
-    let shown = format!("{:?}", awaiting.authenticate(&credentials, &mut output));
+    awaiting.authenticate(&credentials, output)
+}
+
+#[test]
+fn a_token_of_16_kib_is_sent_whole_in_one_line_after_the_challenge() {
+    let text = "t".repeat(16_384);
+    let (mut input, mut output) = (Input::default(), Output::default());
+    let machine = authenticate(&text, &mut output);
+    assert_eq!(output.take(), &b"AUTH XOAUTH2\r\n"[..]);
+    input.extend(b"334 \r\n");
+    assert!(matches!(machine.receive(&mut input, &mut output), UpstreamStep::Read(_)));
+    let message = format!("user=alice@example.com\x01auth=Bearer {text}\x01\x01");
+    assert_eq!(output.take(), format!("{}\r\n", STANDARD.encode(message)).as_bytes());
+}
+
+#[test]
+fn the_token_never_prints_while_the_challenge_is_awaited() {
+    let shown = format!("{:?}", authenticate("secret-token", &mut Output::default()));
     assert!(shown.contains("REDACTED"), "{shown}");
     assert!(!shown.contains("secret") && !shown.contains(XOAUTH2), "{shown}");
 }

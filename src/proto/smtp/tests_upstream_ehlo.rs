@@ -1,6 +1,6 @@
 //! The upstream machine in transcripts: greeting, STARTTLS and EHLO.
 
-use super::tests_upstream::{fault, play_implicit, play_starttls};
+use super::tests_upstream::{XOAUTH2, fault, play_implicit, play_starttls};
 use crate::proto::UpstreamFault;
 use crate::proto::transcript::Ended;
 
@@ -47,6 +47,48 @@ fn bytes_in_clear_behind_starttls_are_refused() {
          TLS",
     );
     assert_eq!(fault(ended), UpstreamFault::CleartextBehindStartTls);
+}
+
+#[test]
+fn an_answer_to_starttls_that_is_sent_twice_leaves_bytes_in_clear() {
+    for answer in ["S: 220 go\nS: 220 go", "S: 220 go\nS: 250-mx\nS: 250 AUTH XOAUTH2"] {
+        let ended = play_starttls(&format!(
+            "S: 220 mx
+             C: EHLO [127.0.0.1]
+             S: 250-mx
+             S: 250 STARTTLS
+             C: STARTTLS
+             {answer}
+             TLS"
+        ));
+        assert_eq!(fault(ended), UpstreamFault::CleartextBehindStartTls, "{answer}");
+    }
+}
+
+#[test]
+fn extensions_from_before_tls_are_not_kept() {
+    let ended = play_starttls(&format!(
+        "S: 220 mx
+         C: EHLO [127.0.0.1]
+         S: 250-mx
+         S: 250-SIZE 1
+         S: 250-CHUNKING
+         S: 250 STARTTLS
+         C: STARTTLS
+         S: 220 go
+         TLS
+         C: EHLO [127.0.0.1]
+         S: 250-mx
+         S: 250-DSN
+         S: 250 AUTH XOAUTH2
+         TOKEN
+         C: AUTH XOAUTH2
+         S: 334
+         C: {XOAUTH2}
+         S: 235 ok"
+    ));
+    let Ended::Authenticated(welcome, _) = ended else { panic!("{ended:?}") };
+    assert_eq!(welcome.extensions.lines().collect::<Vec<_>>(), ["DSN"]);
 }
 
 #[test]

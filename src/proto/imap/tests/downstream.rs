@@ -286,7 +286,7 @@ fn a_line_without_a_usable_tag_is_answered_without_one() {
          S: * BAD begin the line with a tag of at most 64 characters
          C: a+b NOOP
          S: * BAD begin the line with a tag of at most 64 characters
-         C: \\x16\\x03\\x01 NOOP
+         C: \\xff\\xfb NOOP
          S: * BAD begin the line with a tag of at most 64 characters",
     );
 }

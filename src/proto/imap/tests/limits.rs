@@ -60,6 +60,21 @@ fn a_line_behind_a_literal_is_taken_up_to_8_kib() {
 }
 
 #[test]
+fn a_line_that_is_too_long_closes_when_a_literal_comes_behind_it() {
+    let sent = |end: &str| format!("a1 LOGIN {}{end}\r\na2 NOOP\r\n", "x".repeat(13_000));
+    for end in [" {9+}", " {9-}", " ({65536+}", "{9+}"] {
+        let heard = hear_all_ways(sent(end).as_bytes());
+        assert_eq!(heard.closed, Some(CloseReason::EndlessLine), "{end}");
+        assert!(!heard.said.contains("a2 "), "{end}: {}", heard.said);
+    }
+    // A client that waits for leave is refused before it sends its literal.
+    for end in [" {9}", " {+}", " {9+", "9+} "] {
+        let expected = "* BAD the line is too long\r\na2 OK NOOP completed\r\n";
+        assert_eq!(reply(sent(end).as_bytes()), expected, "{end}");
+    }
+}
+
+#[test]
 fn an_endless_line_closes() {
     for begin in ["", "a1 LOGIN alice ", "a1 AUTHENTICATE PLAIN\r\n"] {
         let heard = hear_all_ways(&line(begin, 100_000));
@@ -141,19 +156,42 @@ fn a_tag_is_echoed_up_to_64_bytes() {
 }
 
 #[test]
-fn a_flood_of_commands_is_answered_in_portions() {
+fn the_two_hundredth_command_closes_whatever_it_is() {
+    let noops = b"a NOOP\r\n".repeat(199);
+    assert_eq!(reply(&noops), "a OK NOOP completed\r\n".repeat(199));
+    for last in ["a NOOP", "a LOGOUT", "a LOGIN alice secret", "a LOGIN {5}", "a X {9+}", ""] {
+        let heard = hear([&[&noops[..], last.as_bytes(), b"\r\na NOOP\r\n"].concat()[..]]);
+        assert_eq!(heard.closed, Some(CloseReason::TooManyCommands), "{last}");
+        assert!(heard.claims.is_empty(), "{last}");
+        let end = "a OK NOOP completed\r\n* BYE too many commands and no sign-in\r\n";
+        assert!(heard.said.ends_with(end), "{last}: {}", heard.said);
+    }
+}
+
+#[test]
+fn a_flood_of_literals_is_answered_in_portions() {
+    let sent = [&b"a ID"[..], &b" {0}\r\n".repeat(60), b"\r\n"].concat().repeat(199);
     let (mut input, mut output) = (Input::default(), Output::default());
-    input.extend("a CAPABILITY\r\n".repeat(5_000).as_bytes());
+    input.extend(&sent);
     let mut machine = ImapDownstream::new(NonSyncLiterals::NotOffered, Privacy::Clear);
-    let mut answered = 0;
+    let (mut answered, mut portions) = (0, 0);
     while !input.is_empty() {
         let Step::Read(next) = machine.receive(&mut input, &mut output) else { panic!("it ends") };
         machine = next;
         let portion = output.take();
         assert!(portion.len() < 65_536 + 200, "{} bytes at once", portion.len());
+        portions += 1;
         answered += portion.windows(4).filter(|window| window == b"a OK").count();
     }
-    assert_eq!(answered, 5_000);
+    assert_eq!((answered, portions), (199, 3));
+}
+
+#[test]
+fn a_line_of_64_kib_is_answered_before_it_ends() {
+    for end in ["", "\r\n"] {
+        let sent = format!("{}{end}", "x".repeat(65_536 - end.len()));
+        assert_eq!(reply(sent.as_bytes()), "* BAD the line is too long\r\n");
+    }
 }
 
 #[test]

@@ -2,8 +2,11 @@
 
 mod downstream;
 mod limits;
+mod odd;
 mod properties;
+mod starttls;
 mod upstream;
+mod upstream_starttls;
 
 use super::{ImapDownstream, NonSyncLiterals, Welcome};
 use crate::proto::{

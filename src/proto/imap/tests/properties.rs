@@ -13,10 +13,12 @@ use proptest::sample::{Index, select};
 
 use super::hear;
 use crate::names::Username;
-use crate::proto::imap::ImapUpstream;
+use crate::proto::imap::{ImapDownstream, ImapUpstream, NonSyncLiterals};
 use crate::proto::sasl::Credentials;
-use crate::proto::{AwaitTls as _, AwaitToken as _};
-use crate::proto::{Input, Output, Upstream as _, UpstreamStep};
+use crate::proto::{
+    AwaitClientTls as _, AwaitTls as _, AwaitToken as _, CloseReason, Downstream as _, Input,
+    Output, Privacy, Step, Upstream as _, UpstreamStep,
+};
 use crate::provider::{MailHost, Mechanism, UpstreamTls};
 use crate::secret::AccessToken;
 
@@ -35,6 +37,7 @@ fn client_bytes() -> impl Strategy<Value = Vec<u8>> {
         b"a1 ID (\"name\" {4+}\r\nabcd NIL)\r\n",
         b"a1 CAPABILITY\r\na2 NOOP\r\n",
         b"a1 LOGOUT\r\n",
+        b"a1 STARTTLS\r\n",
         b"GET / HTTP/1.1\r\n",
     ]);
     let damage = prop_oneof![any::<u8>(), select(b"{}+-\"\\\r\n *()=019\0".to_vec()),];
@@ -114,6 +117,33 @@ fn connect(tls: UpstreamTls, pieces: &[&[u8]]) -> (Vec<u8>, String) {
     (output.take().to_vec(), end)
 }
 
+/// Feeds `pieces` to a server that takes no credentials before TLS, until it closes or TLS is begun;
+/// gives what was said and the server as it goes on under TLS.
+fn before_tls(pieces: &[&[u8]]) -> (String, Option<ImapDownstream>) {
+    let (mut input, mut output) = (Input::default(), Output::default());
+    let machine = ImapDownstream::new(NonSyncLiterals::Offered, Privacy::Required);
+    let mut step = Step::Read(machine);
+    for piece in pieces {
+        input.extend(piece);
+        if let Step::Read(machine) = step {
+            step = machine.receive(&mut input, &mut output);
+        }
+    }
+    let machine = match step {
+        Step::Verify(claim, _) => panic!("{claim:?} before TLS"),
+        Step::Read(_) | Step::Close(_) => None,
+        Step::StartTls(awaiting) => match awaiting.started(&input) {
+            Ok(machine) => Some(machine),
+            Err(reason) => {
+                assert_eq!(reason, CloseReason::CleartextBehindStartTls);
+                assert!(!input.is_empty());
+                None
+            }
+        },
+    };
+    (String::from_utf8(output.take().to_vec()).unwrap(), machine)
+}
+
 /// An argument as a client with a grammar writes it.
 #[derive(Debug, Clone, Copy)]
 enum Form {
@@ -187,6 +217,26 @@ proptest! {
         let whole = connect(tls, &[&sent]);
         prop_assert_eq!(&connect(tls, &cut(&sent, &cuts)), &whole);
         prop_assert_eq!(&connect(tls, &sent.chunks(1).collect::<Vec<_>>()), &whole);
+    }
+
+    #[test]
+    fn a_server_takes_nothing_before_tls_where_tls_is_required(
+        sent in client_bytes(),
+        cuts in vec(any::<Index>(), 0..6),
+        starttls in any::<bool>(),
+    ) {
+        let sent = if starttls { [&sent[..], b"\na1 STARTTLS\n"].concat() } else { sent };
+        let (said, machine) = before_tls(&cut(&sent, &cuts));
+        // No challenge is sent either.
+        let asks = |line: &str| line.starts_with('+') && line != "+ go ahead";
+        prop_assert!(!said.lines().any(asks), "{}", said);
+        if let Some(machine) = machine {
+            // Under TLS the next line is a command, whatever was begun before.
+            let (mut input, mut output) = (Input::default(), Output::default());
+            input.extend(b"a2 LOGIN alice secret\r\n");
+            let step = machine.receive(&mut input, &mut output);
+            prop_assert!(matches!(step, Step::Verify(..)), "{:?}", step);
+        }
     }
 
     #[test]

@@ -448,6 +448,22 @@ fn the_token_is_sent_inline_only_if_the_line_stays_under_8000_bytes() {
 }
 
 #[test]
+fn a_token_of_16_kib_is_sent_whole_in_a_line_of_its_own() {
+    let mailbox = Username::parse("alice@example.com").unwrap();
+    let text = "t".repeat(16_384);
+    let token = AccessToken::parse(&text).unwrap();
+    let (mechanism, host) = (Mechanism::Xoauth2, host());
+    let credentials = Credentials { mailbox: &mailbox, token: &token, mechanism, host: &host };
+    let (mut input, mut output) = (Input::default(), Output::default());
+    let machine = awaiting_token().authenticate(&credentials, &mut output);
+    assert_eq!(output.take(), &b"m1 AUTHENTICATE XOAUTH2\r\n"[..]);
+    input.extend(b"+ \r\n");
+    assert!(matches!(machine.receive(&mut input, &mut output), UpstreamStep::Read(_)));
+    let message = format!("user=alice@example.com\x01auth=Bearer {text}\x01\x01");
+    assert_eq!(output.take(), format!("{}\r\n", STANDARD.encode(message)).as_bytes());
+}
+
+#[test]
 fn the_token_is_not_printed_while_it_is_held() {
     let mailbox = Username::parse("alice@example.com").unwrap();
     let token = AccessToken::parse(&"t".repeat(7_000)).unwrap();
