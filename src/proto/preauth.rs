@@ -20,6 +20,11 @@ const TAIL_LEN_MAX: usize = 10;
 /// command: a client that takes no replies must not have us keep them all.
 const OUTPUT_LEN_MAX: usize = 65_536;
 
+/// The first byte of a TLS handshake: content type 22 (RFC 8446 section 5.1).
+///
+/// No command of a mail protocol begins with a control character.
+const TLS_HANDSHAKE: u8 = 0x16;
+
 /// Bytes received and not yet consumed.
 #[derive(Debug, Default)]
 pub struct Input {
@@ -67,6 +72,12 @@ impl Input {
     /// Whether no byte waits.
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+
+    /// Whether the next line begins as a TLS handshake does. Its line end may never come, so this is
+    /// asked before the line is taken.
+    pub fn begins_tls_handshake(&self) -> bool {
+        self.skipped.is_none() && self.bytes.first() == Some(&TLS_HANDSHAKE)
     }
 
     /// Takes the next line, if it is whole and at most `len_max` bytes long without its end.
