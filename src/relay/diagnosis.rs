@@ -41,7 +41,7 @@ const UNKNOWN: Diagnosis = Diagnosis {
 };
 
 /// Parts that a reply holds, in lower case, and what it means. The first that fits counts.
-const TABLE: [(&[&str], Diagnosis); 11] = [
+const TABLE: [(&[&str], Diagnosis); 15] = [
     (
         &["5.7.139", "smtpclientauthentication is disabled"],
         Diagnosis {
@@ -122,7 +122,26 @@ const TABLE: [(&[&str], Diagnosis); 11] = [
     ),
     (&["5.7.8", "username and password not accepted"], GMAIL),
     (&["[authenticationfailed] invalid credentials"], GMAIL),
+    (&["-err authentication failure: unknown user name or bad password"], EXCHANGE_POP3),
+    (&["-err logon failure"], EXCHANGE_POP3),
+    (
+        &["-err [sys/perm]", "not enabled for pop access"],
+        Diagnosis {
+            cause: "POP is off in the settings of the mailbox",
+            fix: "switch POP on in Gmail's settings, Forwarding and POP/IMAP, or for everybody in \
+                  the Admin console",
+            remedy: Remedy::Nothing,
+        },
+    ),
+    (&["-err [auth]", "username and password not accepted"], GMAIL),
 ];
+
+const EXCHANGE_POP3: Diagnosis = Diagnosis {
+    cause: "POP3 is off for the mailbox, or the token is for another user than `mailbox`",
+    fix: "run Set-CASMailbox MAILBOX -PopEnabled $true, and check `mailbox`; for an application \
+          POP.AccessAsApp and Add-MailboxPermission",
+    remedy: Remedy::Token,
+};
 
 const GMAIL: Diagnosis = Diagnosis {
     cause: "the token is for another user than `mailbox`, or lacks the scope for mail",
@@ -157,6 +176,11 @@ mod tests {
                 "policy",
             ),
             ("535 5.7.139 something new", "sign-in log"),
+            (
+                "-ERR [SYS/PERM] Your account is not enabled for POP access. Please visit your \
+                 Gmail settings page and enable your account for POP access.",
+                "Forwarding and POP/IMAP",
+            ),
         ] {
             let diagnosis = Diagnosis::of(reply);
             assert_eq!(diagnosis.remedy, Remedy::Nothing, "{reply}");
@@ -171,6 +195,9 @@ mod tests {
             "535 5.7.8 Username and Password not accepted. For more information, go to",
             "NO AUTHENTICATE failed.",
             "NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)",
+            "-ERR Authentication failure: unknown user name or bad password.",
+            "-ERR Logon failure",
+            "-ERR [AUTH] Username and password not accepted.",
         ] {
             let diagnosis = Diagnosis::of(reply);
             assert_eq!(diagnosis.remedy, Remedy::Token, "{reply}");

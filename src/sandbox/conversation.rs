@@ -342,6 +342,9 @@ mod tests {
         let smtp = |reply: &[u8]| is_positive(Protocol::Submission, reply);
         assert!(smtp(b"250 OK\r\n") && smtp(b"334 \r\n"));
         assert!(!smtp(b"421 no\r\n") && !smtp(b"535 no\r\n") && !smtp(b""));
+        let pop3 = |reply: &[u8]| is_positive(Protocol::Pop3, reply);
+        assert!(pop3(b"+OK\r\n") && pop3(b"+ \r\n"));
+        assert!(!pop3(b"-ERR no +OK\r\n") && !pop3(b""));
     }
 
     #[test]

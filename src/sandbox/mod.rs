@@ -1,5 +1,5 @@
 //! The sandbox: a stand-in provider on loopback, with an authorization server that asks nobody and
-//! issues JWTs, and with submission and IMAP servers that take nothing else. `demo` shows it; for
+//! issues JWTs, and with submission, IMAP and POP3 servers that take nothing else. `demo` shows it; for
 //! the tests it is the provider that does what a script says.
 //!
 //! It holds to the protocols more strictly than real servers do, keeps everything in memory within
@@ -21,6 +21,7 @@ mod grants;
 mod imap;
 mod issuer;
 mod mailboxes;
+mod pop3;
 mod record;
 mod refusal;
 mod script;
@@ -104,7 +105,7 @@ pub enum ImapWelcome {
 }
 
 impl SandboxSettings {
-    /// Submission with STARTTLS, implicit TLS for IMAP, tokens for an hour, refresh tokens that
+    /// Submission with STARTTLS, implicit TLS for IMAP and POP3, tokens for an hour, refresh tokens that
     /// rotate and leave time for it, a bare welcome: as Exchange Online is.
     pub fn new(mailboxes: Vec<AccountPattern>) -> Self {
         Self {
@@ -215,6 +216,11 @@ impl Sandbox {
         self.hosts.imap.clone()
     }
 
+    /// Its POP3 server.
+    pub fn pop3(&self) -> MailHost {
+        self.hosts.pop3.clone()
+    }
+
     /// The URL of its token endpoint.
     pub fn token_endpoint(&self) -> String {
         format!("http://{}/token", self.token_address)
@@ -258,7 +264,7 @@ impl Sandbox {
             hosts: PerProtocol {
                 submission: Some(self.smtp()),
                 imap: Some(self.imap()),
-                pop3: None,
+                pop3: Some(self.pop3()),
             },
             mechanism: Mechanism::Xoauth2,
             ca_file: Some(ca_file.to_owned()),
@@ -366,6 +372,11 @@ impl Sandbox {
     /// How many connections the IMAP server accepted.
     pub fn imap_connections(&self) -> u64 {
         self.shared.record.connections(Protocol::Imap)
+    }
+
+    /// How many connections the POP3 server accepted.
+    pub fn pop3_connections(&self) -> u64 {
+        self.shared.record.connections(Protocol::Pop3)
     }
 
     /// What was said on the last [`CONNECTIONS_KEPT`] connections, oldest first.

@@ -27,9 +27,9 @@ pub enum Step<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Sends these bytes, as they are, instead of its own reply; `{tag}` stands for the command's
-    /// tag. If they are positive (2xx or 3xx; a last line with `OK`, or `+`), the step is carried
-    /// out, else it is not. At [`Step::Token`] a positive reply signs in without looking at the
-    /// token.
+    /// tag. If they are positive (2xx or 3xx; for IMAP a last line with `OK`, or `+`; for POP3 a
+    /// `+`), the step is carried out, else it is not. At [`Step::Token`] a positive reply signs in
+    /// without looking at the token.
     Reply(Bytes),
     /// Sends these bytes and closes.
     ReplyThenClose(Bytes),

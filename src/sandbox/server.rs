@@ -18,7 +18,7 @@ use super::mailboxes::Mailboxes;
 use super::record::Record;
 use super::script::{Script, Step};
 use super::sign_in::{Claim, SignIn, SignInRefusal};
-use super::{ImapWelcome, imap, smtp};
+use super::{ImapWelcome, imap, pop3, smtp};
 use crate::names::{AccountPattern, Username};
 use crate::provider::{Mechanism, PerProtocol, Protocol, UpstreamTls};
 
@@ -78,7 +78,7 @@ async fn converse(tcp: TcpStream, protocol: Protocol, shared: &Shared) {
     match protocol {
         Protocol::Submission => smtp::converse(talk, shared).await,
         Protocol::Imap => imap::converse(talk, shared).await,
-        Protocol::Pop3 => talk.close(End::Orderly).await,
+        Protocol::Pop3 => pop3::converse(talk, shared).await,
     }
 }
 

@@ -175,7 +175,7 @@ impl Client {
     }
 
     /// Sends a line and gives the reply: for SMTP its last line, for IMAP the one with the tag of
-    /// the line or a `+`.
+    /// the line or a `+`, for POP3 its first.
     pub(crate) async fn ask(&mut self, line: &str) -> String {
         self.ask_all(line).await.pop().unwrap()
     }
@@ -187,14 +187,14 @@ impl Client {
         self.reply(&tag).await
     }
 
-    /// Reads a reply to the command with `tag`; SMTP replies to none.
+    /// Reads a reply to the command with `tag`; SMTP and POP3 reply to none.
     pub(crate) async fn reply(&mut self, tag: &str) -> Vec<String> {
         let mut lines = Vec::new();
         loop {
             let line = self.line().await.expect("the server closed");
             let last = match line.as_bytes() {
                 [b'0'..=b'9', b'0'..=b'9', b'0'..=b'9', separator, ..] => *separator == b' ',
-                _ => line.starts_with('+') || line.split(' ').next() == Some(tag),
+                _ => line.starts_with(['+', '-']) || line.split(' ').next() == Some(tag),
             };
             lines.push(line);
             if last {

@@ -11,6 +11,7 @@ mod client;
 mod consent;
 mod grants;
 mod imap;
+mod pop3;
 mod refresh;
 mod script;
 mod smtp;

@@ -55,7 +55,7 @@ async fn a_refresh_token_brings_a_token_of_who_consented() {
     assert_eq!((status, &answer["expires_in"]), (200, &3600.into()));
     let claims = claims(&sandbox, &answer["access_token"], AUDIENCE);
     assert_eq!(claims["sub"], "alice@example.com");
-    assert_eq!(claims["scope"], "SMTP.SendAsApp IMAP.AccessAsApp");
+    assert_eq!(claims["scope"], "SMTP.SendAsApp IMAP.AccessAsApp POP.AccessAsApp");
     assert!(answer.get("id_token").is_none(), "{answer}");
     assert_eq!(sandbox.refreshes(), 1);
 }

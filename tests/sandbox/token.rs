@@ -25,6 +25,7 @@ async fn a_token_is_a_jwt_that_the_public_key_verifies() {
     assert_eq!(jwt.claims["azp"], sandbox.client_id());
     assert_eq!(jwt.claims["sub"], sandbox.client_id());
     assert_eq!(jwt.claims["roles"][1], "IMAP.AccessAsApp");
+    assert_eq!(jwt.claims["roles"][2], "POP.AccessAsApp");
     assert_eq!(jwt.claims["exp"].as_u64(), jwt.claims["iat"].as_u64().map(|it| it + 3600));
 }
 

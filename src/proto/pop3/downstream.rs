@@ -1,22 +1,174 @@
 //! POP3, downstream side: the commands a client may send before it is signed in.
+//!
+//! Sources: RFC 1939 section 7 (USER, PASS), RFC 2449 (CAPA), RFC 2595 section 4 (STLS), RFC 5034
+//!          section 4 (AUTH).
+//! In:   lines of up to `COMMAND_LINE_LEN_MAX` bytes, `sasl::LINE_LEN_MAX` where they carry SASL,
+//!       ending in CRLF or LF.
+//! Out:  one reply a command, in order; none repeats a byte of the client.
+//! Ends: in `Step::Verify`, `Step::StartTls` or `Step::Close`; what follows is never parsed here.
 
-use super::Welcome;
+use super::command::{Auth, Command, is_http};
+use super::{Welcome, reply};
+use crate::names::Username;
+use crate::proto::sasl::{self, SaslError, login, plain};
 use crate::proto::{
-    AwaitClientTls, AwaitVerdict, CloseReason, Downstream, Farewell, Input, Output, Privacy, Step,
+    AwaitClientTls, AwaitVerdict, COMMANDS_MAX, Claim, CloseReason, Downstream, FAILURES_MAX,
+    Farewell, Input, Line, Output, Privacy, Step,
 };
 use crate::refusal::Refusal;
+
+/// Longest line of a command, in bytes without its end.
+///
+/// RFC 2449 section 4 allows 255 with its end. AUTH may be as long as a line of SASL: clients send
+/// long initial responses inline, though RFC 5034 section 4 forbids it.
+const COMMAND_LINE_LEN_MAX: usize = 255;
 
 /// The server that a POP3 client sees until it is signed in.
 #[derive(Debug)]
 pub struct Pop3Downstream {
-    #[expect(dead_code, reason = "read where STARTTLS is shown")]
     privacy: Privacy,
+    /// Refused sign-ins and `-ERR` replies so far.
+    failures: u8,
+    /// Commands so far.
+    commands: u16,
+    phase: Phase,
+}
+
+/// What the next line is.
+#[derive(Debug)]
+enum Phase {
+    /// A command. The name is that of the last USER, until something else begins a sign-in.
+    Command(Option<Username>),
+    /// The response of PLAIN.
+    PlainResponse,
+    /// The user name of LOGIN.
+    LoginUsername,
+    /// The password of LOGIN.
+    LoginPassword(login::AwaitPassword),
+}
+
+/// What comes of one line.
+enum Answer {
+    /// A reply that is no failure.
+    Reply(&'static str),
+    /// The capabilities.
+    Capabilities,
+    /// The SASL mechanisms.
+    Mechanisms,
+    /// A prompt in base64 for the line that the new phase reads.
+    Challenge(Phase, &'static str),
+    /// A reply that counts as a failure.
+    Failure(&'static str),
+    /// Whom the client claims to be.
+    Claim(Claim),
+    /// A TLS handshake is due.
+    StartTls,
+    /// A last reply.
+    Close(CloseReason, &'static str),
 }
 
 impl Pop3Downstream {
     /// A server for one session.
     pub fn new(privacy: Privacy) -> Self {
-        Self { privacy }
+        Self { privacy, failures: 0, commands: 0, phase: Phase::Command(None) }
+    }
+
+    /// Answers one line, which ends the phase that it belongs to.
+    fn answer(&mut self, line: &[u8]) -> Answer {
+        let answer = match std::mem::replace(&mut self.phase, Phase::Command(None)) {
+            Phase::Command(user) => self.obey(line, user),
+            Phase::PlainResponse => plain::read(line).map(Answer::Claim),
+            Phase::LoginUsername => ask_password(line),
+            Phase::LoginPassword(awaiting) => awaiting.read_password(line).map(Answer::Claim),
+        };
+        answer.unwrap_or_else(|error| {
+            Answer::Failure(match error {
+                SaslError::Cancelled => reply::CANCELLED,
+                SaslError::Base64 => reply::NOT_BASE64,
+                SaslError::Malformed => reply::MALFORMED,
+            })
+        })
+    }
+
+    fn obey(&mut self, line: &[u8], user: Option<Username>) -> Result<Answer, SaslError> {
+        let command = Command::parse(line);
+        self.commands = self.commands.saturating_add(1);
+        if self.commands >= COMMANDS_MAX {
+            return Ok(Answer::Close(CloseReason::TooManyCommands, reply::TOO_MANY_COMMANDS));
+        }
+        if line.len() > COMMAND_LINE_LEN_MAX && !command.may_be_long() {
+            return Ok(Answer::Failure(reply::TOO_LONG));
+        }
+        let signs_in = matches!(command, Command::User(_) | Command::Pass(_) | Command::Auth(_));
+        if signs_in && self.privacy == Privacy::Required {
+            return Ok(Answer::Failure(reply::TLS_FIRST));
+        }
+        let answer = match command {
+            Command::User(name) => return Ok(self.take_name(name)),
+            Command::Pass(password) => return claim(user, password),
+            Command::Auth(auth) => return begin_sign_in(auth),
+            Command::Apop => Answer::Failure(reply::NO_APOP),
+            Command::Capa => Answer::Capabilities,
+            Command::Stls => match self.privacy {
+                Privacy::Offered | Privacy::Required => Answer::StartTls,
+                Privacy::Tls => Answer::Failure(reply::TLS_ACTIVE),
+                Privacy::Clear => Answer::Failure(reply::NO_STLS),
+            },
+            Command::Noop => Answer::Reply(reply::OK),
+            Command::Quit => Answer::Close(CloseReason::Quit, reply::BYE),
+            Command::Transaction => Answer::Failure(reply::SIGN_IN_FIRST),
+            Command::Arguments => Answer::Failure(reply::NO_ARGUMENTS),
+            Command::Unknown => Answer::Failure(reply::UNKNOWN),
+            Command::Http => Answer::Close(CloseReason::Browser, reply::NO_WEB_SERVER),
+        };
+        // Clients ask for capabilities, or say NOOP, between USER and PASS.
+        self.phase = Phase::Command(user);
+        Ok(answer)
+    }
+
+    /// Takes a name that PASS is to follow. Whether there is such an account is never told here.
+    fn take_name(&mut self, name: &[u8]) -> Answer {
+        match Username::from_wire(name) {
+            Ok(name) => {
+                self.phase = Phase::Command(Some(name));
+                Answer::Reply(reply::SEND_PASS)
+            }
+            Err(_) => Answer::Failure(reply::USERNAME),
+        }
+    }
+
+    /// Counts a failure and writes `text`, or the session's last words in its place.
+    fn fail(mut self, text: &str, output: &mut Output) -> Step<Self> {
+        self.failures = self.failures.saturating_add(1);
+        if self.failures < FAILURES_MAX {
+            output.line(text);
+            Step::Read(self)
+        } else {
+            output.line(reply::TOO_MANY_FAILURES);
+            Step::Close(CloseReason::TooManyFailures)
+        }
+    }
+
+    /// Shows what a client may use here and behind the sign-in. It asks again after that, and is
+    /// answered by the provider.
+    fn show_capabilities(&self, output: &mut Output) {
+        output.line(reply::CAPABILITIES);
+        if self.privacy != Privacy::Required {
+            output.line("USER");
+            output.line("SASL PLAIN LOGIN");
+        }
+        if matches!(self.privacy, Privacy::Offered | Privacy::Required) {
+            output.line("STLS");
+        }
+        for capability in ["RESP-CODES", "AUTH-RESP-CODE", "UIDL", "TOP", "PIPELINING"] {
+            output.line(capability);
+        }
+        output.line(reply::END_OF_LIST);
+    }
+
+    /// Whether a TLS handshake begins where a command is due.
+    fn hears_tls(&self, input: &Input) -> bool {
+        matches!(self.phase, Phase::Command(_)) && input.begins_tls_handshake()
     }
 }
 
@@ -25,28 +177,75 @@ impl Downstream for Pop3Downstream {
     type AwaitTls = Pop3AwaitClientTls;
 
     fn greet(&self, output: &mut Output) {
-        output.line("+OK mailbearer ready");
+        output.line(reply::GREETING);
     }
 
-    fn receive(self, _input: &mut Input, _output: &mut Output) -> Step<Self> {
+    fn receive(mut self, input: &mut Input, output: &mut Output) -> Step<Self> {
+        while !output.is_full() {
+            if self.hears_tls(input) {
+                // Such a client reads no reply.
+                return Step::Close(CloseReason::ClientHello);
+            }
+            let answer = match input.take_line(sasl::LINE_LEN_MAX) {
+                Line::Incomplete => return Step::Read(self),
+                Line::Whole(line) => self.answer(&line),
+                Line::TooLong => {
+                    self.phase = Phase::Command(None);
+                    Answer::Failure(reply::TOO_LONG)
+                }
+                Line::Skipped(end) if is_http(&end) => {
+                    Answer::Close(CloseReason::Browser, reply::NO_WEB_SERVER)
+                }
+                Line::Skipped(_) => continue,
+                Line::Endless => Answer::Close(CloseReason::EndlessLine, reply::ENDLESS),
+            };
+            match answer {
+                Answer::Reply(text) => output.line(text),
+                Answer::Capabilities => self.show_capabilities(output),
+                Answer::Mechanisms => {
+                    for line in [reply::MECHANISMS, "PLAIN", "LOGIN", reply::END_OF_LIST] {
+                        output.line(line);
+                    }
+                }
+                Answer::Challenge(phase, prompt) => {
+                    self.phase = phase;
+                    output.line(&format!("+ {prompt}"));
+                }
+                Answer::Failure(text) => {
+                    let step = self.fail(text, output);
+                    let Step::Read(machine) = step else { return step };
+                    self = machine;
+                }
+                Answer::Claim(claim) => return Step::Verify(claim, Pop3AwaitVerdict(self)),
+                Answer::StartTls => {
+                    output.line(reply::BEGIN_TLS);
+                    return Step::StartTls(Pop3AwaitClientTls(self));
+                }
+                Answer::Close(reason, text) => {
+                    output.line(text);
+                    return Step::Close(reason);
+                }
+            }
+        }
         Step::Read(self)
     }
 
     fn farewell(farewell: Farewell, output: &mut Output) {
-        output.line(&format!("-ERR {}", farewell.text()));
+        output.line(&reply::farewell(farewell));
     }
 }
 
 /// A POP3 client that was told to begin a TLS handshake.
 #[derive(Debug)]
-pub struct Pop3AwaitClientTls(#[expect(dead_code, reason = "read where STLS is")] Pop3Downstream);
+pub struct Pop3AwaitClientTls(Pop3Downstream);
 
 impl AwaitClientTls for Pop3AwaitClientTls {
     type Machine = Pop3Downstream;
 
     fn started(self, input: &Input) -> Result<Pop3Downstream, CloseReason> {
+        let Pop3Downstream { failures, commands, privacy: _, phase: _ } = self.0;
         if input.is_empty() {
-            Ok(Pop3Downstream { privacy: Privacy::Tls })
+            Ok(Pop3Downstream { failures, commands, ..Pop3Downstream::new(Privacy::Tls) })
         } else {
             Err(CloseReason::CleartextBehindStartTls)
         }
@@ -66,7 +265,35 @@ impl AwaitVerdict for Pop3AwaitVerdict {
         output.bytes(b"\r\n");
     }
 
-    fn refuse(self, _refusal: &Refusal, _output: &mut Output) -> Step<Pop3Downstream> {
-        Step::Read(self.0)
+    fn refuse(self, refusal: &Refusal, output: &mut Output) -> Step<Pop3Downstream> {
+        self.0.fail(&reply::refusal(refusal), output)
     }
+}
+
+/// The claim of USER and PASS.
+fn claim(user: Option<Username>, password: Option<&[u8]>) -> Result<Answer, SaslError> {
+    Ok(match (user, password) {
+        (None, _) => Answer::Failure(reply::USER_FIRST),
+        (Some(_), None) => Answer::Failure(reply::PASSWORD_MISSING),
+        (Some(_), Some(password)) if password.contains(&0) => return Err(SaslError::Malformed),
+        (Some(username), Some(password)) => {
+            Answer::Claim(Claim { username, password: password.to_vec().into() })
+        }
+    })
+}
+
+fn begin_sign_in(auth: Auth<'_>) -> Result<Answer, SaslError> {
+    match auth {
+        Auth::List => Ok(Answer::Mechanisms),
+        Auth::Plain(Some(response)) => plain::read(response).map(Answer::Claim),
+        Auth::Plain(None) => Ok(Answer::Challenge(Phase::PlainResponse, "")),
+        Auth::Login(Some(username)) => ask_password(username),
+        Auth::Login(None) => Ok(Answer::Challenge(Phase::LoginUsername, login::USERNAME_PROMPT)),
+        Auth::Unknown => Ok(Answer::Failure(reply::MECHANISM)),
+    }
+}
+
+fn ask_password(username: &[u8]) -> Result<Answer, SaslError> {
+    let awaiting = login::read_username(username)?;
+    Ok(Answer::Challenge(Phase::LoginPassword(awaiting), login::PASSWORD_PROMPT))
 }
