@@ -27,8 +27,8 @@ use clap::{Args, Parser, Subcommand};
 
 pub use self::exit::Exit;
 
-/// Keeps old mail clients working: takes their password sign-in for SMTP and IMAP, and signs in at
-/// the provider with OAuth 2.0.
+/// Keeps old mail clients working: takes their password sign-in for SMTP, IMAP and POP3, and signs
+/// in at the provider with OAuth 2.0.
 #[derive(Debug, Parser)]
 #[command(name = "mailbearer", version, arg_required_else_help = true, after_help = CONFIG_HELP)]
 struct Cli {
@@ -121,7 +121,7 @@ struct AccountsArgs {
 struct TokenArgs {
     /// The account, or an address that a wildcard covers.
     account: String,
-    /// What the token is for. Default: submission, or imap where the provider has that alone.
+    /// What the token is for. Default: the first of submission, imap and pop3 that the provider has.
     #[arg(long, value_name = "PROTOCOL", value_parser = PROTOCOLS)]
     protocol: Option<String>,
 }
@@ -153,7 +153,7 @@ struct AuthorizeArgs {
 }
 
 /// The protocols by name.
-const PROTOCOLS: [&str; 2] = ["submission", "imap"];
+const PROTOCOLS: [&str; 3] = ["submission", "imap", "pop3"];
 
 /// What `demo` is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
