@@ -27,12 +27,15 @@ impl<'t> Pair<'t> {
 
     /// Reports those that are written, where there is no use for them.
     pub(super) fn forbid(self, message: &str, help: &str) -> Result<(), Reported> {
-        [self.certificate, self.private_key].into_iter().fold(Ok(()), |forbidden, key| {
-            forbidden.and(match key? {
-                Some((field, _)) => Err(field.problem(message, help)),
-                None => Ok(()),
-            })
-        })
+        let mut forbidden = Ok(());
+        for key in [self.certificate, self.private_key] {
+            forbidden = forbidden.and(match key {
+                Ok(Some((field, _))) => Err(field.problem(message, help)),
+                Ok(None) => Ok(()),
+                Err(reported) => Err(reported),
+            });
+        }
+        forbidden
     }
 
     /// The certificate and its key; none where neither is written. They are read now to see that
