@@ -114,7 +114,7 @@ fn wrong_usage_exits_64_and_help_exits_0() {
         &["check", "--wrong"],
         &["password"],
         &["password", "alice@contoso.com", "--hash"],
-        &["password", "alice@contoso.com", "--protocol", "pop3"],
+        &["password", "alice@contoso.com", "--protocol", "nntp"],
         &["password", "alice@contoso.com", "--list", "--label", "scanner"],
         &["password", "alice@contoso.com", "--list", "--revoke", "scanner"],
         &["password", "alice@contoso.com", "--json"],

@@ -113,6 +113,7 @@ pub(super) mod tests {
             scopes: PerProtocol::default(),
             local_password: password,
             mailbox: PerProtocol::default(),
+            is_pop3_served: false,
         }
     }
 

@@ -32,9 +32,6 @@ const LABEL_LEN_MAX: usize = 64;
 /// Most passwords of one name: far more than anybody has devices, and a list that can be read.
 const PER_NAME_MAX: usize = 100;
 
-/// What a password without a label is good for.
-const EVERY_PROTOCOL: [Protocol; 2] = [Protocol::Submission, Protocol::Imap];
-
 /// A password that was just made.
 #[derive(Debug)]
 pub struct Made {
@@ -99,10 +96,14 @@ struct Live {
 impl MadePasswords {
     /// Those that `store` keeps.
     pub(super) fn new(store: Store) -> Self {
-        let live = store
-            .passwords()
-            .into_iter()
-            .map(|(tag, password)| (tag, Live { password, revoked: CancellationToken::new() }));
+        let live = store.passwords().into_iter().map(|(tag, mut password)| {
+            // One without a label is for every protocol, also for those that a version which made
+            // it did not have.
+            if password.label.is_none() {
+                password.protocols = Protocol::ALL.to_vec();
+            }
+            (tag, Live { password, revoked: CancellationToken::new() })
+        });
         let live = Mutex::new(live.collect());
         let key = RwLock::new(store.password_key().map(|key| hmac_key(&key)));
         Self { store, key, live, changing: Mutex::default() }
@@ -153,7 +154,7 @@ impl MadePasswords {
             name,
             label: label.map(str::to_owned),
             protocols: match (label, protocols) {
-                (None, _) => EVERY_PROTOCOL.to_vec(),
+                (None, _) => Protocol::ALL.to_vec(),
                 (Some(_), []) => vec![Protocol::Submission],
                 (Some(_), protocols) => protocols.to_vec(),
             },

@@ -7,7 +7,7 @@ pub mod password;
 use std::sync::Arc;
 
 use crate::names::{AccountPattern, Username};
-use crate::provider::{Grant, PerProtocol, Provider};
+use crate::provider::{Grant, PerProtocol, Protocol, Provider};
 use crate::secret::{ExposeSecret as _, SecretSource, SecretString};
 
 /// One `[accounts.…]` table.
@@ -25,6 +25,38 @@ pub struct AccountSettings {
     pub local_password: LocalPassword,
     /// The XOAUTH2 user where it is not the account itself.
     pub mailbox: PerProtocol<Option<Username>>,
+    /// Whether a listener serves by POP3 this account, or another with the same grant.
+    pub is_pop3_served: bool,
+}
+
+impl AccountSettings {
+    /// The first protocol that its provider has a server for.
+    pub fn first_protocol(&self) -> Protocol {
+        let hosts = &self.provider.hosts;
+        let first = Protocol::ALL.into_iter().find(|protocol| hosts.get(*protocol).is_some());
+        first.unwrap_or(Protocol::Submission)
+    }
+
+    /// The protocols whose scopes a person is asked for.
+    ///
+    /// POP3 is among them only where a listener speaks it: for others its permission would be more
+    /// than they need, one that the application's registration may lack, and one that the consents
+    /// of earlier versions do not hold.
+    pub fn consented_protocols(&self) -> impl Iterator<Item = Protocol> {
+        let is_asked = |protocol: &Protocol| *protocol != Protocol::Pop3 || self.is_pop3_served;
+        Protocol::ALL.into_iter().filter(is_asked)
+    }
+
+    /// The scopes that a person is asked for, each once, in the order of the protocols.
+    pub fn consent_scopes(&self) -> Vec<String> {
+        let mut scopes = Vec::new();
+        for scope in self.consented_protocols().flat_map(|protocol| self.scopes.get(protocol)) {
+            if !scopes.contains(scope) {
+                scopes.push(scope.clone());
+            }
+        }
+        scopes
+    }
 }
 
 /// What a legacy client must show to use an account.

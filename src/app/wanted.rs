@@ -16,7 +16,7 @@ pub(super) fn wanted(config: &Config) -> Vec<Wanted> {
         let of_grant = wanted
             .entry(&grant.id)
             .or_insert_with(|| Wanted { grant: Arc::clone(grant), scopes: Vec::new() });
-        for protocol in [Protocol::Submission, Protocol::Imap] {
+        for protocol in account.consented_protocols() {
             let scopes = account.scopes.get(protocol);
             let has_host = account.provider.hosts.get(protocol).is_some();
             if (has_host || is_led_elsewhere(config, account, protocol))

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod authorize;
+mod certificates;
 mod check;
 mod columns;
 mod demo;
@@ -27,8 +28,8 @@ use clap::{Args, Parser, Subcommand};
 
 pub use self::exit::Exit;
 
-/// Keeps old mail clients working: takes their password sign-in for SMTP and IMAP, and signs in at
-/// the provider with OAuth 2.0.
+/// Keeps old mail clients working: takes their password sign-in for SMTP, IMAP and POP3, and signs
+/// in at the provider with OAuth 2.0.
 #[derive(Debug, Parser)]
 #[command(name = "mailbearer", version, arg_required_else_help = true, after_help = CONFIG_HELP)]
 struct Cli {
@@ -98,6 +99,14 @@ Example: mailbearer authorize alice@contoso.com
          mailbearer authorize alice@contoso.com --refresh-token-stdin < refresh-token
          mailbearer authorize alice@contoso.com --revoke")]
     Authorize(AuthorizeArgs),
+    /// Make a local authority, and a certificate of it for the listeners' TLS.
+    ///
+    /// For networks where no public authority gives one. Devices trust the authority once; run
+    /// again, the command keeps it and renews the certificate. The names are localhost, 127.0.0.1,
+    /// ::1, this machine's host name, those of the certificate before, and each --name.
+    #[command(after_help = "Example: mailbearer certificates --out certs --name mail.contoso.com \
+                      --name 192.0.2.10")]
+    Certificates(CertificatesArgs),
     /// Have the running relay read its configuration again.
     ///
     /// As SIGHUP does: all of it or nothing, and no session ends.
@@ -116,12 +125,23 @@ struct AccountsArgs {
     json: bool,
 }
 
+/// What `certificates` is asked for.
+#[derive(Debug, Args)]
+struct CertificatesArgs {
+    /// Where ca.pem, ca.key, server.pem and server.key lie; it is made if there is none.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// A host name or IP address that devices enter as their server. May be given several times.
+    #[arg(long = "name", value_name = "NAME")]
+    names: Vec<String>,
+}
+
 /// What `token` is asked for.
 #[derive(Debug, Args)]
 struct TokenArgs {
     /// The account, or an address that a wildcard covers.
     account: String,
-    /// What the token is for. Default: submission, or imap where the provider has that alone.
+    /// What the token is for. Default: the first of submission, imap and pop3 that the provider has.
     #[arg(long, value_name = "PROTOCOL", value_parser = PROTOCOLS)]
     protocol: Option<String>,
 }
@@ -153,7 +173,7 @@ struct AuthorizeArgs {
 }
 
 /// The protocols by name.
-const PROTOCOLS: [&str; 2] = ["submission", "imap"];
+const PROTOCOLS: [&str; 3] = ["submission", "imap", "pop3"];
 
 /// What `demo` is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
@@ -226,6 +246,7 @@ fn run(cli: Cli) -> Exit {
         Command::Password(arguments) => password::made::run(cli.config, arguments),
         Command::Token(arguments) => token::run(cli.config, arguments),
         Command::Authorize(arguments) => authorize::run(cli.config, arguments),
+        Command::Certificates(arguments) => certificates::run(&arguments),
         Command::Reload => reload::run(cli.config),
         Command::Healthcheck => healthcheck::run(cli.config),
     }

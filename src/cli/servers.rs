@@ -2,7 +2,7 @@
 
 use crate::names::Username;
 use crate::net::listen::ListenAddress;
-use crate::relay::ListenerSettings;
+use crate::relay::{ListenerSettings, ListenerTls};
 
 /// Where the mail client of `name` finds us, a line for each address.
 pub(super) fn lines(
@@ -16,6 +16,12 @@ pub(super) fn lines(
         let allowed = listener.accounts.as_deref();
         let is_allowed = allowed.is_none_or(|some| some.iter().any(|it| it.covers(&name)));
         let protocol = listener.protocol.name();
+        // The words that mail programs have for it.
+        let encryption = match listener.tls {
+            ListenerTls::None => "no encryption",
+            ListenerTls::StartTls(_) => "STARTTLS",
+            ListenerTls::Implicit(_) => "SSL/TLS",
+        };
         if is_allowed && protocols.iter().any(|good_for| good_for == protocol) {
             lines.extend(listener.addresses.iter().map(|address| {
                 let (host, port) = match address {
@@ -25,7 +31,7 @@ pub(super) fn lines(
                     }
                     ListenAddress::Socket(socket) => (socket.ip().to_string(), socket.port()),
                 };
-                format!("{protocol:<10}  {host}, port {port}, no encryption")
+                format!("{protocol:<10}  {host}, port {port}, {encryption}")
             }));
         }
     }
@@ -36,6 +42,7 @@ pub(super) fn lines(
 mod tests {
     use super::*;
     use crate::names::AccountPattern;
+    use crate::net::tls::server::CertificateFiles;
     use crate::provider::Protocol;
 
     fn listener(protocol: Protocol, address: ListenAddress, accounts: &[&str]) -> ListenerSettings {
@@ -48,7 +55,7 @@ mod tests {
             allow: Vec::new(),
             accounts: (!accounts.is_empty()).then_some(accounts),
             upstream: None,
-            tls: crate::relay::ListenerTls::None,
+            tls: ListenerTls::None,
             require_tls: None,
         }
     }
@@ -68,6 +75,23 @@ mod tests {
             [
                 "submission  localhost, port 1587, no encryption",
                 "submission  this machine's name, port 2587, no encryption",
+            ]
+        );
+    }
+
+    #[test]
+    fn servers_tell_how_a_mail_client_calls_their_tls() {
+        let files = || CertificateFiles { certificate: "a".into(), private_key: "b".into() };
+        let tls = [ListenerTls::StartTls(files()), ListenerTls::Implicit(files())];
+        let listeners = tls.map(|tls| ListenerSettings {
+            tls,
+            ..listener(Protocol::Pop3, ListenAddress::Localhost(1995), &[])
+        });
+        assert_eq!(
+            lines(&listeners, "alice@contoso.com", &["pop3".to_owned()]),
+            [
+                "pop3        localhost, port 1995, STARTTLS",
+                "pop3        localhost, port 1995, SSL/TLS",
             ]
         );
     }

@@ -160,6 +160,8 @@ impl<'a, 't> Account<'a, 't> {
             local_password: local_password
                 .map_or(LocalPassword::None, |(_, password)| password.clone()),
             mailbox: self.mailbox.clone()?.unwrap_or_default(),
+            // Known once all accounts are: see `relations::mark_pop3`.
+            is_pop3_served: false,
         })
     }
 }
@@ -189,8 +191,9 @@ fn mailbox(
     let mut table = field.table()?;
     let submission = table.read("submission", |field| username(&field));
     let imap = table.read("imap", |field| username(&field));
-    table.finish(later::PER_PROTOCOL)?;
-    Ok(PerProtocol { submission: submission?, imap: imap?, pop3: None })
+    let pop3 = table.read("pop3", |field| username(&field));
+    table.finish(&[])?;
+    Ok(PerProtocol { submission: submission?, imap: imap?, pop3: pop3? })
 }
 
 fn username(field: &Field<'_>) -> Result<Username, Reported> {

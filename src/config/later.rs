@@ -9,10 +9,8 @@ const fn later(name: &'static str, help: &'static str) -> Later {
     Later { name, help }
 }
 
-const TLS: &str = "leave it out and serve loopback: TLS towards clients is not built yet";
 const DEVICES: &str = "leave it out: every client has to sign in, there are no [devices] yet";
 const LIMIT: &str = "leave it out: sessions and messages of a mailbox are not counted yet";
-const POP3: &str = "leave it out: submission and imap are served, POP3 is not built yet";
 const POSTGRESQL: &str = "leave it out: grants are kept in a file, which `path` names";
 const PROBES: &str = "leave it out: `mailbearer healthcheck` tells whether the relay is ready";
 const EGRESS: &str = "leave it out: upstreams are reached directly, and token endpoints through \
@@ -20,8 +18,6 @@ const EGRESS: &str = "leave it out: upstreams are reached directly, and token en
 
 /// Keys of a `[listeners.NAME]`.
 pub(super) const LISTENER: &[Later] = &[
-    later("certificate", TLS),
-    later("private_key", TLS),
     later("devices", DEVICES),
     later(
         "proxy_protocol_from",
@@ -29,30 +25,14 @@ pub(super) const LISTENER: &[Later] = &[
     ),
 ];
 
-/// Words of `listeners.NAME.protocol`.
-pub(super) const PROTOCOLS: &[Later] =
-    &[later("pop3", "write \"submission\" or \"imap\": POP3 is not built yet")];
-
-/// Words of `listeners.NAME.tls`.
-pub(super) const LISTENER_TLS: &[Later] = &[
-    later("starttls", "write \"none\" and serve loopback: TLS towards clients is not built yet"),
-    later("implicit", "write \"none\" and serve loopback: TLS towards clients is not built yet"),
-];
-
 /// Keys of a `[providers.NAME]` alone.
-pub(super) const PROVIDER: &[Later] = &[
-    later("pop3", POP3),
-    later("concurrent_sessions", LIMIT),
-    later("messages_per_minute", LIMIT),
-];
+pub(super) const PROVIDER: &[Later] =
+    &[later("concurrent_sessions", LIMIT), later("messages_per_minute", LIMIT)];
 
 /// Keys of an account, which may stand in its provider's table as a default.
 pub(super) const DEFAULTS: &[Later] = &[later("sender", SENDER)];
 
 const SENDER: &str = "leave it out: messages are passed on as they are (\"keep\")";
-
-/// Keys of `mailbox`, `scopes` and other tables with one value for each protocol.
-pub(super) const PER_PROTOCOL: &[Later] = &[later("pop3", POP3)];
 
 /// Keys of `[limits]`.
 pub(super) const LIMITS: &[Later] =

@@ -7,11 +7,12 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use crate::names::AccountPattern;
 use crate::net::listen::ListenAddress;
 use crate::provider::{MailHost, Protocol};
-use crate::relay::{ListenerSettings, ListenerTls};
+use crate::relay::ListenerSettings;
 
 use super::field::Field;
 use super::file::Reported;
 use super::later;
+use super::listener_tls;
 use super::table::Table;
 
 /// A value with the field that it was read from.
@@ -27,6 +28,7 @@ pub(super) struct Listener<'t> {
     pub(super) upstream: Option<At<'t, MailHost>>,
     name: String,
     allow: Vec<IpNet>,
+    tls: Result<listener_tls::Settings, Reported>,
     /// Whether all keys were right.
     read: Result<(), Reported>,
 }
@@ -46,13 +48,14 @@ impl<'t> Listener<'t> {
             values.into_iter().map(|(_, value)| value).collect()
         }
         self.read?;
+        let tls = self.tls?;
         Ok(ListenerSettings {
             name: self.name,
             protocol: self.protocol?,
             addresses: bare(self.addresses),
             allow: self.allow,
-            tls: ListenerTls::None,
-            require_tls: None,
+            tls: tls.tls,
+            require_tls: tls.require_tls,
             accounts: self.accounts.map(bare),
             upstream: self.upstream.map(|(_, host)| host),
         })
@@ -68,24 +71,22 @@ impl<'t> Listener<'t> {
     fn read(name: &str, field: Field<'t>) -> Result<Self, Reported> {
         let mut table = field.table()?;
         let mut read = field.check_name(name);
-        let protocol = table.require("protocol", "write protocol = \"submission\" or \"imap\"");
+        let protocol =
+            table.require("protocol", "write protocol = \"submission\", \"imap\" or \"pop3\"");
         let protocol = protocol.and_then(|field| {
-            let known = [("submission", Protocol::Submission), ("imap", Protocol::Imap)];
-            field.choice(&known, later::PROTOCOLS)
+            let known = Protocol::ALL.map(|protocol| (protocol.name(), protocol));
+            field.choice(&known, &[])
         });
         let addresses = table
             .require("address", "write address = \"localhost:1587\", or another free port")
             .and_then(|field| field.each(address));
-        let tls = table.read("tls", |field| field.choice(&[("none", ())], later::LISTENER_TLS));
-        let require_tls = table.read("require_tls", |field| require_tls(&field));
+        let tls = listener_tls::Keys::take(&mut table);
         let allow = table.read("allow", |field| field.each(network));
         let accounts = table.read("accounts", |field| field.each(pattern));
         let upstream = table.read("upstream", |field| field.mail_host().map(|host| (field, host)));
-        read = read.and(tls.map(|_| ())).and(table.finish(later::LISTENER));
+        read = read.and(table.finish(later::LISTENER));
 
-        if let (Ok(addresses), Ok(None)) = (&addresses, require_tls) {
-            read = read.and(refuse_in_clear(addresses));
-        }
+        let tls = tls.settle(&field, protocol.ok(), addresses.as_deref().ok());
         if let (Ok(Some((upstream, _))), Ok(None)) = (&upstream, &accounts) {
             read = Err(upstream.problem(
                 "needs `accounts` beside it, for their tokens are sent to that server",
@@ -106,6 +107,7 @@ impl<'t> Listener<'t> {
             accounts: or_empty(accounts, &mut read),
             upstream: or_empty(upstream, &mut read),
             name: name.to_owned(),
+            tls,
             allow: or_empty(allow, &mut read).map_or_else(loopback_networks, |networks| {
                 networks.into_iter().map(|(_, network)| network).collect()
             }),
@@ -154,38 +156,6 @@ pub(super) fn address(field: &Field<'_>) -> Result<ListenAddress, Reported> {
 /// Takes digits alone; the standard library would take a `+` before them.
 fn port(text: &str) -> Option<u16> {
     text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-/// Said by `require_tls = false`: credentials may come in clear, also off loopback.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum InClear {
-    Accepted,
-}
-
-fn require_tls(field: &Field<'_>) -> Result<InClear, Reported> {
-    if field.flag()? {
-        Err(field.problem(
-            "is true, but this listener has no TLS, so nobody could sign in",
-            "leave it out: TLS towards clients is not in this version of mailbearer",
-        ))
-    } else {
-        Ok(InClear::Accepted)
-    }
-}
-
-fn refuse_in_clear(addresses: &[At<'_, ListenAddress>]) -> Result<(), Reported> {
-    let mut refused = Ok(());
-    for (field, address) in addresses {
-        if let ListenAddress::Socket(socket) = address
-            && !is_loopback(*address)
-        {
-            refused = Err(field.problem(
-                format!("is {socket}, where passwords would cross a network in clear"),
-                "listen on localhost, or write `require_tls = false` to accept that",
-            ));
-        }
-    }
-    refused
 }
 
 /// Whether none but this machine reaches it.

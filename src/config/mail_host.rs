@@ -13,10 +13,12 @@ impl Field<'_> {
         let mut table = self.table()?;
         let host = table.require("host", "write the server's name: host = \"smtp.example\"");
         let host = host.and_then(|field| field.host());
-        let port = table.require("port", "write the server's port: 587, 465, 993 or 143 mostly");
+        let port = table.require("port", "write the server's port: 587, 465, 993 or 995 mostly");
         let port = port.and_then(|field| field.port());
-        let tls = table
-            .require("tls", "write tls = \"implicit\" (ports 465, 993) or \"starttls\" (587, 143)");
+        let tls = table.require(
+            "tls",
+            "write tls = \"implicit\" (465, 993, 995) or \"starttls\" (587, 143, 110)",
+        );
         let tls = tls.and_then(|field| field.upstream_tls());
         table.finish(&[])?;
         Ok(MailHost { host: host?, port: port?, tls: tls? })
@@ -44,7 +46,7 @@ impl Field<'_> {
         if self.text()? == "none" {
             return Err(self.problem(
                 "is \"none\", but no token is ever sent in clear",
-                "write \"implicit\" (ports 465, 993) or \"starttls\" (587, 143)",
+                "write \"implicit\" (ports 465, 993, 995) or \"starttls\" (587, 143, 110)",
             ));
         }
         let known = [("starttls", UpstreamTls::StartTls), ("implicit", UpstreamTls::Implicit)];

@@ -10,6 +10,7 @@
 
 mod accounts;
 mod authorization_params;
+mod certificate;
 mod changes;
 mod client_key;
 mod date;
@@ -19,6 +20,7 @@ mod file;
 mod grant_of;
 mod grants;
 mod later;
+mod listener_tls;
 mod listeners;
 mod local_password;
 mod locate;
@@ -174,11 +176,12 @@ impl Config {
         let mut root = field.table()?;
         let listeners = Listener::read_all(&mut root);
         let providers = Providers::read(&mut root);
-        let accounts = Accounts::read(&mut root, &providers);
+        let mut accounts = Accounts::read(&mut root, &providers);
         let store = store::read(field.file(), &mut root);
         let limits = settings::limits(&mut root);
         let log = settings::log(&mut root);
         let grace = settings::grace(&mut root);
+        relations::mark_pop3(&listeners, &mut accounts.settings);
         let web = web::read(&mut root, &listeners);
         let finished = later::refuse_tables(&mut root).and(root.finish(later::TABLES));
 

@@ -129,6 +129,7 @@ impl<'t> Providers<'t> {
         let scopes = table.read("scopes", |field| Scopes::read(&field));
         let submission = table.read("submission", |field| self.host(field));
         let imap = table.read("imap", |field| self.host(field));
+        let pop3 = table.read("pop3", |field| self.host(field));
         let mechanisms = [("xoauth2", Mechanism::Xoauth2), ("oauthbearer", Mechanism::OauthBearer)];
         let mechanism = table.read("mechanism", |field| field.choice(&mechanisms, &[]));
         let ca_file = table.read("ca_file", |field| ca_file(&field));
@@ -155,7 +156,7 @@ impl<'t> Providers<'t> {
             hosts: PerProtocol {
                 submission: submission.or(of_preset.hosts.submission),
                 imap: imap?.or(of_preset.hosts.imap),
-                pop3: of_preset.hosts.pop3,
+                pop3: pop3?.or(of_preset.hosts.pop3),
             },
         };
         let of_preset = preset.as_ref();

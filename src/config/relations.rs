@@ -1,13 +1,13 @@
 //! What must hold between the tables of a file: addresses that do not collide, upstreams that are
 //! not this relay itself, patterns that mean somebody, and listeners that serve somebody.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::account::{AccountSettings, LocalPassword};
 use crate::names::AccountPattern;
 use crate::net::listen::ListenAddress;
-use crate::provider::MailHost;
+use crate::provider::{GrantId, MailHost, Protocol};
 
 use super::field::Field;
 use super::listeners::{At, Listener};
@@ -134,6 +134,18 @@ pub(super) fn warn_of_any(listeners: &[Listener<'_>], accounts: &[At<'_, Account
                 ),
             );
         }
+    }
+}
+
+/// Marks the accounts whose grant is used for POP3: whoever consents for them is asked for its scopes.
+pub(super) fn mark_pop3(listeners: &[Listener<'_>], accounts: &mut [At<'_, AccountSettings>]) {
+    let listeners: Vec<_> =
+        listeners.iter().filter(|own| own.protocol == Ok(Protocol::Pop3)).collect();
+    let is_served = |account: &AccountSettings| listeners.iter().any(|own| serves(own, account));
+    let served = accounts.iter().filter(|(_, account)| is_served(account));
+    let grants: BTreeSet<GrantId> = served.map(|(_, account)| account.grant.id.clone()).collect();
+    for (_, account) in accounts {
+        account.is_pop3_served = grants.contains(&account.grant.id);
     }
 }
 

@@ -9,7 +9,6 @@ use crate::provider::{GrantKind, PerProtocol};
 
 use super::field::Field;
 use super::file::Reported;
-use super::later;
 use super::listeners::At;
 use super::presets::PresetScopes;
 
@@ -62,8 +61,9 @@ impl<'t> Scopes<'t> {
         let mut table = field.table()?;
         let submission = table.read("submission", |field| field.each(scope));
         let imap = table.read("imap", |field| field.each(scope));
-        table.finish(later::PER_PROTOCOL)?;
-        Ok(PerProtocol { submission: submission?, imap: imap?, pop3: None })
+        let pop3 = table.read("pop3", |field| field.each(scope));
+        table.finish(&[])?;
+        Ok(PerProtocol { submission: submission?, imap: imap?, pop3: pop3? })
     }
 
     /// Those that a grant of `kind` asks for.
@@ -192,11 +192,13 @@ impl Right {
 
 /// What to write, as the file would have it.
 fn written(scopes: &PerProtocol<Vec<String>>) -> String {
-    let PerProtocol { submission, imap, .. } = scopes;
-    if submission == imap {
+    let PerProtocol { submission, imap, pop3 } = scopes;
+    if submission == imap && imap == pop3 {
         format!("write scopes = {submission:?}")
     } else {
-        format!("write scopes = {{ submission = {submission:?}, imap = {imap:?} }}")
+        format!(
+            "write scopes = {{ submission = {submission:?}, imap = {imap:?}, pop3 = {pop3:?} }}"
+        )
     }
 }
 

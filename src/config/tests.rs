@@ -4,7 +4,9 @@
 mod clients;
 mod grant_of;
 mod later;
+mod listener_tls;
 mod person;
+mod pop3;
 mod presets;
 mod providers;
 mod refused;
@@ -425,8 +427,11 @@ fn a_mailbox_may_differ_by_protocol() {
         (both.submission, both.imap),
         (user("Shared@contoso.com"), user("Shared@contoso.com"))
     );
+    assert_eq!(both.pop3, user("Shared@contoso.com"));
     let one = mailbox(r#"mailbox = { imap = "shared@contoso.com" }"#);
-    assert_eq!((one.submission, one.imap), (None, user("shared@contoso.com")));
+    assert_eq!((one.submission, one.imap, one.pop3), (None, user("shared@contoso.com"), None));
+    let other = mailbox(r#"mailbox = { pop3 = "shared@contoso.com" }"#);
+    assert_eq!((other.imap, other.pop3), (None, user("shared@contoso.com")));
 }
 
 #[test]

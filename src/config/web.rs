@@ -7,10 +7,10 @@ use ipnet::IpNet;
 use reqwest::Url;
 
 use crate::net::listen::ListenAddress;
-use crate::net::tls::server::{self, CertificateError};
 use crate::oauth;
 use crate::secret::{SecretSource, is_long_enough};
 
+use super::certificate::Pair;
 use super::field::Field;
 use super::file::Reported;
 use super::later;
@@ -64,8 +64,7 @@ pub(super) fn read(
         return read_off(table);
     }
     let public_url = table.read("public_url", |field| PublicUrl::read(&field));
-    let certificate = table.read("certificate", |field| path(field));
-    let private_key = table.read("private_key", |field| path(field));
+    let pair = Pair::take(&mut table);
     let behind_proxy = table.read("behind_proxy", |field| field.each(proxy));
     let admin_token = table.read("admin_token", |field| admin_token(&field));
     table.finish(later::WEB)?;
@@ -76,7 +75,7 @@ pub(super) fn read(
             Some(Address::At(addresses)) => addresses,
             None | Some(Address::Off) => Vec::new(),
         },
-        tls: pair(certificate?, private_key?)?,
+        tls: pair.read()?.map(|files| (files.certificate, files.private_key)),
         behind_proxy: behind_proxy.unwrap_or_default().into_iter().map(|(_, it)| it).collect(),
         admin_token,
         field,
@@ -261,64 +260,6 @@ fn shown(address: ListenAddress) -> SocketAddr {
     match address {
         ListenAddress::Socket(socket) => socket,
         ListenAddress::Localhost(port) => (std::net::Ipv4Addr::LOCALHOST, port).into(),
-    }
-}
-
-fn path(field: Field<'_>) -> Result<At<'_, PathBuf>, Reported> {
-    let path = field.path()?;
-    Ok((field, path))
-}
-
-/// The certificate and its key, which are read now to see that they belong together: by those who
-/// need them, for others may not be able to read the key.
-fn pair(
-    certificate: Option<At<'_, PathBuf>>,
-    private_key: Option<At<'_, PathBuf>>,
-) -> Result<Option<(PathBuf, PathBuf)>, Reported> {
-    let ((field, certificate), (key_field, private_key)) = match (certificate, private_key) {
-        (None, None) => return Ok(None),
-        (Some(certificate), Some(private_key)) => (certificate, private_key),
-        (Some((field, _)), None) => {
-            return Err(field.problem(
-                "needs `private_key` beside it",
-                "write private_key = \"PATH\" with the key of this certificate (PEM)",
-            ));
-        }
-        (None, Some((field, _))) => {
-            return Err(field.problem(
-                "needs `certificate` beside it",
-                "write certificate = \"PATH\" with the certificate of this key (PEM)",
-            ));
-        }
-    };
-    if field.file().secrets() == Secrets::Verify
-        && let Err(error) = server::acceptor(&certificate, &private_key)
-    {
-        return Err(refuse_pair(&field, &key_field, &private_key, error));
-    }
-    Ok(Some((certificate, private_key)))
-}
-
-fn refuse_pair(
-    certificate: &Field<'_>,
-    private_key: &Field<'_>,
-    key_path: &std::path::Path,
-    error: CertificateError,
-) -> Reported {
-    let of = |path: &std::path::Path| if path == key_path { private_key } else { certificate };
-    match error {
-        CertificateError::Unreadable { path, source } => of(&path).cannot_read(&path, &source),
-        CertificateError::Unusable { path, problem, fix } => {
-            of(&path).problem(format!("names {}, which {problem}", path.display()), fix)
-        }
-        CertificateError::Mismatch { certificate, .. } => private_key.problem(
-            format!("is not the key of the certificate in {}", certificate.display()),
-            "name the pair that was issued together, the server's own certificate first in its file",
-        ),
-        CertificateError::Refused { path, source } => certificate.problem(
-            format!("names {}, which cannot be used ({source})", path.display()),
-            "take an RSA key of 2048 bits or more, or one on P-256",
-        ),
     }
 }
 

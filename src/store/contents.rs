@@ -340,7 +340,7 @@ impl Serialize for ProtocolText {
 impl<'de> Deserialize<'de> for ProtocolText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = String::deserialize(deserializer)?;
-        let known = [Protocol::Submission, Protocol::Imap].into_iter().find(|p| p.name() == name);
+        let known = Protocol::ALL.into_iter().find(|p| p.name() == name);
         known.map(ProtocolText).ok_or_else(|| D::Error::custom("no protocol"))
     }
 }

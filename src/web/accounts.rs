@@ -11,7 +11,7 @@ use super::moment::Moment;
 use crate::account::AccountSettings;
 use crate::names::AccountPattern;
 use crate::oauth::{GrantStatus, ProviderError, TokenError};
-use crate::provider::{Grant, GrantId, PerProtocol};
+use crate::provider::{Grant, GrantId};
 use crate::store::StoredShortfall;
 
 /// One account of the file.
@@ -81,11 +81,7 @@ pub struct LastError {
 /// one account's is that of its mailbox, for the first protocol that has one.
 pub(super) fn grant_of(account: &AccountSettings) -> Arc<Grant> {
     let AccountPattern::Exact(name) = &account.name else { return Arc::clone(&account.grant) };
-    let PerProtocol { submission, imap, .. } = &account.mailbox;
-    let first = match account.provider.hosts {
-        PerProtocol { submission: None, imap: Some(_), .. } => imap,
-        PerProtocol { .. } => submission,
-    };
+    let first = account.mailbox.get(account.first_protocol());
     account.grant.for_mailbox(first.as_ref().unwrap_or(name))
 }
 
@@ -121,15 +117,14 @@ impl NotGranted {
     /// What `account` lacks by what is `known` of its consent: the file may have other scopes now
     /// than the consent was asked for.
     fn new(account: &AccountSettings, known: &StoredShortfall) -> Option<Self> {
-        let PerProtocol { submission, imap, .. } = &account.scopes;
-        let wanted: BTreeSet<&String> = submission.iter().chain(imap).collect();
+        let wanted: BTreeSet<String> = account.consent_scopes().into_iter().collect();
         let scopes = match &known.missing {
             Some(missing) => {
-                let scopes = wanted.into_iter().filter(|scope| missing.contains(*scope));
-                Some(scopes.cloned().collect()).filter(|scopes: &Vec<_>| !scopes.is_empty())
+                let scopes = wanted.into_iter().filter(|scope| missing.contains(scope));
+                Some(scopes.collect()).filter(|scopes: &Vec<_>| !scopes.is_empty())
             }
             None => {
-                let is_wanted = wanted.iter().any(|scope| known.unnamed.contains(*scope));
+                let is_wanted = wanted.iter().any(|scope| known.unnamed.contains(scope));
                 is_wanted.then(Vec::new)
             }
         };

@@ -22,7 +22,7 @@ use crate::account::directory::{Account, Directory};
 use crate::account::password::{Made, Passwords};
 use crate::names::{AccountPattern, Username};
 use crate::oauth::{Aftermath, Authorized, Revoked, Tokens};
-use crate::provider::{Grant, GrantId, PerProtocol, Protocol};
+use crate::provider::{Grant, GrantId, Protocol};
 use crate::secret::{AccessToken, RefreshToken};
 use crate::store::{Health, Store, StoredPassword};
 
@@ -172,7 +172,14 @@ impl Operator {
     ) -> Result<Obtained<AccessToken>, OperatorError> {
         let account = self.account(name)?;
         let settings = account.settings();
-        let protocol = protocol.unwrap_or_else(|| first_protocol(&account));
+        let protocol = protocol.unwrap_or_else(|| settings.first_protocol());
+        let is_asked = settings.consented_protocols().any(|asked| asked == protocol);
+        if settings.grant.kind().is_kept() && !is_asked {
+            return Err(OperatorError::NotConsentedTo {
+                account: account.name().clone(),
+                protocol,
+            });
+        }
         let grant = settings.grant.for_mailbox(account.mailbox(protocol));
         let token = self.tokens.access_token(&grant, settings.scopes.get(protocol)).await?;
         Ok(Obtained { it: token.access_token, unsaved: self.settle().await })
@@ -195,7 +202,7 @@ impl Operator {
     ) -> Result<Obtained<Authorized>, OperatorError> {
         let account = self.consenting(name)?;
         let settings = account.settings();
-        let scopes = settings.scopes.get(first_protocol(&account));
+        let scopes = settings.scopes.get(settings.first_protocol());
         let Consent { refresh_token, users } = consent;
         let (grant, expected) = (&settings.grant, expected(&account, users));
         let authorized = self.tokens.authorize(grant, scopes, refresh_token, &expected).await?;
@@ -336,18 +343,9 @@ impl Operator {
     }
 }
 
-/// The first protocol that the account's provider has a server for.
-fn first_protocol(account: &Account) -> Protocol {
-    match account.settings().provider.hosts {
-        PerProtocol { submission: None, imap: Some(_), .. } => Protocol::Imap,
-        PerProtocol { .. } => Protocol::Submission,
-    }
-}
-
 /// Who may give the consent of `account`: it, its mailboxes, and `users`.
 pub(super) fn expected(account: &Account, users: Vec<Username>) -> Vec<Username> {
-    let mailboxes =
-        [Protocol::Submission, Protocol::Imap].map(|protocol| account.mailbox(protocol).clone());
+    let mailboxes = Protocol::ALL.map(|protocol| account.mailbox(protocol).clone());
     let mut expected = vec![account.name().clone()];
     for user in mailboxes.into_iter().chain(users) {
         if !expected.iter().any(|known| known.folded() == user.folded()) {

@@ -30,6 +30,11 @@ fn read_below(directory: &Path, keys: &mut BTreeSet<String>) {
     }
 }
 
+/// Whether a key may have `byte` in its name.
+fn is_of_key(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'
+}
+
 /// What an example says of `key` in a table of `kind`: the comment above it, or above the keys that
 /// it stands among.
 fn explanation(example: &Page, kind: &str, key: &str) -> Option<String> {
@@ -40,7 +45,7 @@ fn explanation(example: &Page, kind: &str, key: &str) -> Option<String> {
         if line.starts_with('[') {
             table = line.trim_matches(['[', ']']).split('.').next().unwrap().to_owned();
             comment.clear();
-        } else if !name.is_empty() && name.bytes().all(|it| it.is_ascii_lowercase() || it == b'_') {
+        } else if !name.is_empty() && name.bytes().all(is_of_key) {
             if table == kind && name == key && !comment.is_empty() {
                 return Some(comment);
             }

@@ -28,9 +28,10 @@ fn row(name: &str) -> String {
     };
     let token = account.grant.server.token_endpoint.as_deref().unwrap();
     format!(
-        "| `{name}` | {} | {} | {} |",
+        "| `{name}` | {} | {} | {} | {} |",
         shown(account.provider.hosts.submission.as_ref()),
         shown(account.provider.hosts.imap.as_ref()),
+        shown(account.provider.hosts.pop3.as_ref()),
         token.split('/').nth(2).unwrap(),
     )
 }

@@ -14,9 +14,9 @@ fn make(made: &MadePasswords, username: &str, label: Option<&str>) -> String {
     made.password.expose_secret().to_owned()
 }
 
-/// Whether the password is good for submission and for IMAP.
-fn good_for(made: &MadePasswords, username: &str, password: &str) -> [bool; 2] {
-    EVERY_PROTOCOL
+/// Whether the password is good for submission, IMAP and POP3.
+fn good_for(made: &MadePasswords, username: &str, password: &str) -> [bool; 3] {
+    Protocol::ALL
         .map(|protocol| made.verify(&name(username), protocol, password.as_bytes()).is_some())
 }
 
@@ -24,14 +24,14 @@ fn good_for(made: &MadePasswords, username: &str, password: &str) -> [bool; 2] {
 fn a_password_opens_its_name_in_any_case_and_no_other() {
     let made = made();
     let password = make(&made, "Alice@Contoso.com", None);
-    assert_eq!(good_for(&made, "ALICE@contoso.com", &password), [true, true]);
-    assert_eq!(good_for(&made, "bob@contoso.com", &password), [false, false]);
+    assert_eq!(good_for(&made, "ALICE@contoso.com", &password), [true; 3]);
+    assert_eq!(good_for(&made, "bob@contoso.com", &password), [false; 3]);
     for other in ["", &password[1..], &password.to_uppercase(), &format!("{password} ")] {
-        assert_eq!(good_for(&made, "alice@contoso.com", other), [false, false], "{other}");
+        assert_eq!(good_for(&made, "alice@contoso.com", other), [false; 3], "{other}");
     }
     // The bytes of name and password in another division.
     let (first, rest) = password.split_at(1);
-    assert_eq!(good_for(&made, &format!("alice@contoso.com{first}"), rest), [false, false]);
+    assert_eq!(good_for(&made, &format!("alice@contoso.com{first}"), rest), [false; 3]);
 }
 
 #[test]
@@ -62,9 +62,35 @@ fn each_letter_is_drawn_with_the_same_chance() {
 fn a_labelled_password_is_for_submission_unless_said_otherwise() {
     let made = made();
     let scanner = make(&made, "alice", Some("scanner"));
-    assert_eq!(good_for(&made, "alice", &scanner), [true, false]);
+    assert_eq!(good_for(&made, "alice", &scanner), [true, false, false]);
     let reader = made.make(&name("alice"), Some("reader"), &[Protocol::Imap]).unwrap();
-    assert_eq!(good_for(&made, "alice", reader.password.expose_secret()), [false, true]);
+    assert_eq!(good_for(&made, "alice", reader.password.expose_secret()), [false, true, false]);
+}
+
+#[test]
+fn a_kept_password_is_for_a_newer_protocol_unless_it_has_a_label() {
+    let store = Store::in_memory();
+    let key = hmac_key(&store.make_password_key().unwrap());
+    // As they were kept before there was POP3.
+    let keep = |label: Option<&str>, password: &str| {
+        let stored = StoredPassword {
+            name: name("alice"),
+            label: label.map(str::to_owned),
+            protocols: vec![Protocol::Submission, Protocol::Imap],
+            made_at: unix_time(),
+        };
+        let tag = tag(&key, &name("alice"), password.as_bytes());
+        store.change_passwords(Some((tag, stored)), &[]).unwrap();
+    };
+    keep(None, "main");
+    keep(Some("laptop"), "labelled");
+
+    let made = MadePasswords::new(store);
+    assert_eq!(good_for(&made, "alice", "main"), [true; 3]);
+    assert_eq!(good_for(&made, "alice", "labelled"), [true, true, false]);
+    let [main, laptop] = made.list(&name("alice")).try_into().unwrap();
+    assert_eq!(main.protocols, Protocol::ALL);
+    assert_eq!(laptop.protocols, [Protocol::Submission, Protocol::Imap]);
 }
 
 #[test]
@@ -77,9 +103,9 @@ fn the_main_password_is_replaced_and_labelled_ones_stay() {
     let revoked = made.verify(&name("alice"), Protocol::Imap, first.as_bytes()).unwrap();
     let second = made.make(&name("ALICE"), None, &[]).unwrap();
     assert!(second.replaced && revoked.is_cancelled());
-    assert_eq!(good_for(&made, "alice", first), [false, false]);
-    assert_eq!(good_for(&made, "alice", second.password.expose_secret()), [true, true]);
-    assert_eq!(good_for(&made, "alice", &scanner), [true, false]);
+    assert_eq!(good_for(&made, "alice", first), [false; 3]);
+    assert_eq!(good_for(&made, "alice", second.password.expose_secret()), [true; 3]);
+    assert_eq!(good_for(&made, "alice", &scanner), [true, false, false]);
 }
 
 #[test]
@@ -118,7 +144,7 @@ fn a_revoked_password_is_wrong_and_its_sessions_are_told() {
     assert_eq!(made.revoke(&name("bob"), None), Ok(false));
     assert_eq!(made.revoke(&name("Alice"), Some("SCANNER")), Ok(true));
     assert!(of_scanner.is_cancelled() && !of_main.is_cancelled());
-    assert_eq!(good_for(&made, "alice", &scanner), [false, false]);
+    assert_eq!(good_for(&made, "alice", &scanner), [false; 3]);
     assert_eq!(made.revoke(&name("alice"), None), Ok(true));
     assert!(of_main.is_cancelled());
     assert_eq!(made.list(&name("alice")), []);
@@ -155,7 +181,7 @@ fn passwords_are_good_again_after_a_restart() {
     let store = Store::in_memory();
     let password = make(&MadePasswords::new(store.clone()), "alice", None);
     let restarted = MadePasswords::new(store);
-    assert_eq!(good_for(&restarted, "alice", &password), [true, true]);
+    assert_eq!(good_for(&restarted, "alice", &password), [true; 3]);
     assert!(restarted.any_of(&AccountPattern::parse("alice").unwrap()));
     assert!(!restarted.any_of(&AccountPattern::parse("*@contoso.com").unwrap()));
 }

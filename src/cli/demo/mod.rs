@@ -136,6 +136,7 @@ fn config(provider: &Sandbox, ca_file: &NamedTempFile) -> Result<Config> {
         scopes: provider.scopes(),
         local_password: LocalPassword::Plain(SecretSource::Value(SecretString::from(PASSWORD))),
         mailbox: PerProtocol::default(),
+        is_pop3_served: false,
     };
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
     let listener = |protocol: Protocol| ListenerSettings {

@@ -35,7 +35,7 @@ fn make(errand: &Errand, ask: MakePassword) -> Result<Exit, Exit> {
         return Ok(printed);
     }
     let label = ask.label.map_or_else(String::new, |label| format!(" ({label})"));
-    let protocols = made.protocols.join(" and ");
+    let protocols = listed(&made.protocols);
     tell(format_args!("a local password for {name}{label}, good for {protocols}, told this once"));
     if made.replaced {
         tell("the one before, without a label as well, stopped working");
@@ -51,6 +51,14 @@ fn make(errand: &Errand, ask: MakePassword) -> Result<Exit, Exit> {
         tell(format_args!("  {line}"));
     }
     Ok(Exit::Done)
+}
+
+/// Names in a sentence: `submission, imap and pop3`.
+fn listed(names: &[String]) -> String {
+    match names.split_last() {
+        Some((last, others)) if !others.is_empty() => format!("{} and {last}", others.join(", ")),
+        _ => names.concat(),
+    }
 }
 
 fn show(errand: &Errand, name: String, json: bool) -> Result<Exit, Exit> {
@@ -91,6 +99,14 @@ mod tests {
 
     use super::*;
     use crate::web::moment::Moment;
+
+    #[test]
+    fn protocols_stand_in_a_sentence() {
+        let all = ["submission", "imap", "pop3"].map(str::to_owned);
+        assert_eq!(listed(&all[..1]), "submission");
+        assert_eq!(listed(&all[..2]), "submission and imap");
+        assert_eq!(listed(&all), "submission, imap and pop3");
+    }
 
     #[test]
     fn list_shows_label_protocols_and_day() {

@@ -7,7 +7,7 @@
 
 use crate::provider::{LoopbackRedirect, PerProtocol};
 
-use super::{Preset, PresetScopes, SUBMISSIONS, people_alone, provider};
+use super::{Mailbox, Preset, PresetScopes, SUBMISSIONS, people_alone, provider};
 use crate::config::endpoint::{Endpoint, Endpoints};
 
 pub(super) fn fastmail() -> Preset {
@@ -17,7 +17,7 @@ pub(super) fn fastmail() -> Preset {
         provider: provider(
             "fastmail",
             ("smtp.fastmail.com", SUBMISSIONS),
-            Some("imap.fastmail.com"),
+            Some(Mailbox { imap: "imap.fastmail.com", pop3: "pop.fastmail.com" }),
         ),
         endpoints: Endpoints {
             issuer: endpoint("https://api.fastmail.com"),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::provider::{GrantKind, LoopbackRedirect, PerProtocol};
 
-use super::{DAY, NoGrant, Preset, PresetScopes, SUBMISSIONS, provider};
+use super::{DAY, Mailbox, NoGrant, Preset, PresetScopes, SUBMISSIONS, provider};
 use crate::config::endpoint::{Endpoint, Endpoints};
 
 /// Good for every protocol.
@@ -22,7 +22,11 @@ const REFRESH_IDLE: Duration = DAY.saturating_mul(180);
 pub(super) fn google() -> Preset {
     let endpoint = |url| Some(Endpoint::preset(url));
     Preset {
-        provider: provider("google", ("smtp.gmail.com", SUBMISSIONS), Some("imap.gmail.com")),
+        provider: provider(
+            "google",
+            ("smtp.gmail.com", SUBMISSIONS),
+            Some(Mailbox { imap: "imap.gmail.com", pop3: "pop.gmail.com" }),
+        ),
         endpoints: Endpoints {
             issuer: endpoint("https://accounts.google.com"),
             token: endpoint("https://oauth2.googleapis.com/token"),

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::provider::{GrantKind, LoopbackRedirect, PerProtocol};
 
-use super::{DAY, NoGrant, Preset, PresetScopes, SUBMISSION, people_alone, provider};
+use super::{DAY, Mailbox, NoGrant, Preset, PresetScopes, SUBMISSION, people_alone, provider};
 use crate::config::endpoint::{Endpoint, Endpoints};
 
 /// What Exchange Online shows to EHLO when a session begins; AUTH and STARTTLS are ours to show.
@@ -47,7 +47,8 @@ struct Cloud {
     name: &'static str,
     login: &'static str,
     submission: &'static str,
-    imap: Option<&'static str>,
+    /// Where mailboxes are read: one host for IMAP and POP3 in each cloud.
+    mailbox: Option<&'static str>,
     /// The resource that people's scopes name.
     resource: &'static str,
     /// The resource that an application's scope names.
@@ -59,7 +60,7 @@ const WORLDWIDE: Cloud = Cloud {
     name: "microsoft",
     login: "login.microsoftonline.com",
     submission: "smtp.office365.com",
-    imap: Some("outlook.office365.com"),
+    mailbox: Some("outlook.office365.com"),
     resource: "outlook.office.com",
     application_resource: "outlook.office365.com",
 };
@@ -67,12 +68,17 @@ const WORLDWIDE: Cloud = Cloud {
 const CLOUDS: [Cloud; 5] = [
     WORLDWIDE,
     // Its older name, smtp-hve.office365.com, is announced to go. It has no mailboxes to read.
-    Cloud { name: "microsoft-hve", submission: "smtp.hve.mx.microsoft", imap: None, ..WORLDWIDE },
+    Cloud {
+        name: "microsoft-hve",
+        submission: "smtp.hve.mx.microsoft",
+        mailbox: None,
+        ..WORLDWIDE
+    },
     Cloud {
         name: "microsoft-gcc-high",
         login: "login.microsoftonline.us",
         submission: "smtp.office365.us",
-        imap: Some("outlook.office365.us"),
+        mailbox: Some("outlook.office365.us"),
         resource: "outlook.office365.us",
         application_resource: "outlook.office365.us",
     },
@@ -80,7 +86,7 @@ const CLOUDS: [Cloud; 5] = [
         name: "microsoft-dod",
         login: "login.microsoftonline.us",
         submission: "outlook-dod.office365.us",
-        imap: Some("outlook-dod.office365.us"),
+        mailbox: Some("outlook-dod.office365.us"),
         resource: "outlook-dod.office365.us",
         application_resource: "outlook-dod.office365.us",
     },
@@ -88,7 +94,7 @@ const CLOUDS: [Cloud; 5] = [
         name: "microsoft-21vianet",
         login: "login.partner.microsoftonline.cn",
         submission: "smtp.partner.outlook.cn",
-        imap: Some("partner.outlook.cn"),
+        mailbox: Some("partner.outlook.cn"),
         resource: "partner.outlook.cn",
         application_resource: "partner.outlook.cn",
     },
@@ -108,9 +114,9 @@ pub(super) fn worldwide_scopes() -> PresetScopes {
 }
 
 fn exchange_online(cloud: &Cloud) -> Preset {
-    let mut provider = provider(cloud.name, (cloud.submission, SUBMISSION), cloud.imap);
+    let mut provider = provider(cloud.name, (cloud.submission, SUBMISSION), mailbox(cloud));
     // High Volume Email is another service, whose replies nobody has written down.
-    if cloud.imap.is_some() {
+    if cloud.mailbox.is_some() {
         provider.declared_ehlo = EHLO;
     }
     Preset {
@@ -130,7 +136,7 @@ fn exchange_online(cloud: &Cloud) -> Preset {
 /// Resource Owner Password Credentials").
 fn outlook_com() -> Preset {
     let submission = ("smtp-mail.outlook.com", SUBMISSION);
-    let provider = provider("outlook-com", submission, WORLDWIDE.imap);
+    let provider = provider("outlook-com", submission, mailbox(&WORLDWIDE));
     let mut scopes = scopes(&WORLDWIDE);
     scopes.application.clear();
     Preset {
@@ -140,6 +146,10 @@ fn outlook_com() -> Preset {
         refused: people_alone,
         ..exchange_online(&WORLDWIDE)
     }
+}
+
+fn mailbox(cloud: &Cloud) -> Option<Mailbox<'static>> {
+    cloud.mailbox.map(|host| Mailbox { imap: host, pop3: host })
 }
 
 fn endpoints(login: &str, tenant: &str) -> Endpoints {
@@ -153,7 +163,7 @@ fn endpoints(login: &str, tenant: &str) -> Endpoints {
     }
 }
 
-/// App-only tokens are for one resource, the same for both protocols. A person consents to one
+/// App-only tokens are for one resource, the same for every protocol. A person consents to one
 /// permission for each.
 fn scopes(cloud: &Cloud) -> PresetScopes {
     let scope = |permission| format!("https://{}/{permission}", cloud.resource);

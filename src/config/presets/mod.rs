@@ -118,20 +118,27 @@ pub(super) fn unknown(name: &str) -> Provider {
 }
 
 /// A built-in provider with these mail servers: submission by STARTTLS at port 587, or with TLS
-/// from the first byte at 465; IMAP with TLS from the first byte at 993 (RFC 8314).
-fn provider(name: &str, submission: (&str, u16), imap: Option<&str>) -> Provider {
+/// from the first byte at 465; IMAP and POP3 with TLS from the first byte at 993 and 995 (RFC 8314).
+fn provider(name: &str, submission: (&str, u16), mailbox: Option<Mailbox<'_>>) -> Provider {
     let (submission, port) = submission;
     let tls = if port == SUBMISSIONS { UpstreamTls::Implicit } else { UpstreamTls::StartTls };
     let host = |host: &str, port, tls| Some(MailHost { host: host.to_owned(), port, tls });
     Provider {
         hosts: PerProtocol {
             submission: host(submission, port, tls),
-            imap: imap.and_then(|imap| host(imap, IMAPS, UpstreamTls::Implicit)),
-            pop3: None,
+            imap: mailbox.and_then(|it| host(it.imap, IMAPS, UpstreamTls::Implicit)),
+            pop3: mailbox.and_then(|it| host(it.pop3, POP3S, UpstreamTls::Implicit)),
         },
         is_untried: true,
         ..unknown(name)
     }
+}
+
+/// Where a built-in provider's mailboxes are read.
+#[derive(Debug, Clone, Copy)]
+struct Mailbox<'h> {
+    imap: &'h str,
+    pop3: &'h str,
 }
 
 /// The grants that are for people alone: any other is refused.
@@ -149,11 +156,12 @@ fn people_alone(kind: GrantKind) -> Option<NoGrant> {
     Some(NoGrant { problem: refused, help: "write grant = \"authorization-code\"" })
 }
 
-/// Submission by STARTTLS (RFC 6409), submission with implicit TLS and IMAP with implicit TLS (RFC
-/// 8314 section 7).
+/// Submission by STARTTLS (RFC 6409); submission, IMAP and POP3 with implicit TLS (RFC 8314 section
+/// 7).
 const SUBMISSION: u16 = 587;
 const SUBMISSIONS: u16 = 465;
 const IMAPS: u16 = 993;
+const POP3S: u16 = 995;
 
 /// A day.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);

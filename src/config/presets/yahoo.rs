@@ -2,13 +2,13 @@
 //!
 //! Sources: Yahoo's "OAuth 2.0 Authorization Code Flow" and the metadata of
 //! <https://api.login.yahoo.com> (endpoints), what Thunderbird asks for (scope: `mail-w` covers reading
-//! too), Yahoo's and AOL's "IMAP server settings" (hosts). A client has to be approved for mail.
+//! too), Yahoo's and AOL's "IMAP server settings" and "POP server settings" (hosts). A client has to be approved for mail.
 //! Not told: after how long without use a refresh token dies; whether the id_token, for which
 //! `openid` asks elsewhere, is given for a client of mail, so it is not asked for.
 
 use crate::provider::{LoopbackRedirect, PerProtocol};
 
-use super::{Preset, PresetScopes, SUBMISSIONS, people_alone, provider};
+use super::{Mailbox, Preset, PresetScopes, SUBMISSIONS, people_alone, provider};
 use crate::config::endpoint::{Endpoint, Endpoints};
 
 const SCOPE: &str = "mail-w";
@@ -25,9 +25,10 @@ pub(super) fn aol() -> Preset {
 fn preset(name: &str, domain: &str, mail: &str) -> Preset {
     let endpoint =
         |path| Some(Endpoint::preset(format!("https://api.login.{domain}/oauth2/{path}")));
-    let (smtp, imap) = (format!("smtp.{mail}"), format!("imap.{mail}"));
+    let [smtp, imap, pop3] = ["smtp", "imap", "pop"].map(|first| format!("{first}.{mail}"));
+    let mailbox = Mailbox { imap: &imap, pop3: &pop3 };
     Preset {
-        provider: provider(name, (&smtp, SUBMISSIONS), Some(&imap)),
+        provider: provider(name, (&smtp, SUBMISSIONS), Some(mailbox)),
         endpoints: Endpoints {
             token: endpoint("get_token"),
             authorization: endpoint("request_auth"),

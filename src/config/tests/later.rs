@@ -17,21 +17,11 @@ fn what_is_not_built_yet_is_refused_as_such() {
     refused_later("web", &["probes = \"off\""]);
     refused_later("egress", &["http_proxy = \"x\"", "mail_proxy = \"x\"", "bind = \"x\""]);
     refused_later("limits", &["wait_for_slot = \"60s\"", "warm_connections = 8"]);
-    let provider = ["concurrent_sessions = {}", "messages_per_minute = 30", "pop3 = {}"];
+    let provider = ["concurrent_sessions = {}", "messages_per_minute = 30"];
     refused_later("providers.microsoft", &provider);
     refused_later("providers.microsoft", &["sender = \"keep\""]);
 
     let words = r#"
-        2 protocol = "pop3"
-        2: `listeners.submission.protocol` is "pop3", which is not in this version of mailbearer
-        4 tls = "starttls"
-        4: `listeners.submission.tls` is "starttls", which is not in this version of mailbearer
-        4 tls = "implicit"
-        4: `listeners.submission.tls` is "implicit", which is not in this version of mailbearer
-        4 certificate = "x"
-        4: `listeners.submission.certificate` is not in this version of mailbearer
-        4 private_key = "x"
-        4: `listeners.submission.private_key` is not in this version of mailbearer
         4 devices = false
         4: `listeners.submission.devices` is not in this version of mailbearer
         4 proxy_protocol_from = []
@@ -52,8 +42,6 @@ fn what_is_not_built_yet_is_refused_as_such() {
     refused(
         r#"accounts."alice@contoso.com""#,
         r#"
-        12 mailbox = { pop3 = "a@b" }
-        mailbox.pop3 is not in this version of mailbearer
         12 sender = "envelope"
         sender is not in this version of mailbearer
         "#,

@@ -34,9 +34,9 @@ fn entra(login: &str, tenant: &str) -> AuthorizationServer {
     }
 }
 
-fn hosts(account: &AccountSettings) -> [Option<(String, UpstreamTls)>; 2] {
+fn hosts(account: &AccountSettings) -> [Option<(String, UpstreamTls)>; 3] {
     let hosts = &account.provider.hosts;
-    [&hosts.submission, &hosts.imap]
+    [&hosts.submission, &hosts.imap, &hosts.pop3]
         .map(|host| Some((host.as_ref()?.to_string(), host.as_ref()?.tls)))
 }
 
@@ -99,16 +99,21 @@ fn exchange_online_is_as_microsoft_documents_it_in_each_cloud() {
         let expected = [
             Some((submission.to_owned(), UpstreamTls::StartTls)),
             imap.map(|imap| (imap.to_owned(), UpstreamTls::Implicit)),
+            imap.map(|imap| (imap.replace(":993", ":995"), UpstreamTls::Implicit)),
         ];
         assert_eq!(hosts(&person), expected, "{name}");
         assert_eq!(person.provider.mechanism, Mechanism::Xoauth2);
         assert!(person.provider.is_untried);
-        let scopes = ["SMTP.Send", "IMAP.AccessAsUser.All"].map(|permission| {
+        let [submission, imap, pop3] = [
+            ["SMTP.Send", "offline_access", "openid", "profile"],
+            ["IMAP.AccessAsUser.All", "offline_access", "openid", "profile"],
+            ["POP.AccessAsUser.All", "offline_access", "openid", "profile"],
+        ]
+        .map(|[permission, consent @ ..]| {
             let scope = format!("https://{resource}/{permission}");
-            [&scope, "offline_access", "openid", "profile"].map(str::to_owned)
+            [&scope].into_iter().map(String::as_str).chain(consent).map(str::to_owned).collect()
         });
-        let PerProtocol { submission, imap, .. } = &person.scopes;
-        assert_eq!([&submission[..], &imap[..]], [&scopes[0][..], &scopes[1][..]], "{name}");
+        assert_eq!(person.scopes, PerProtocol { submission, imap, pop3 }, "{name}");
 
         let application = account(name, APPLICATION);
         assert_eq!(application.grant.server, entra(login, "contoso.com"), "{name}");
@@ -120,8 +125,7 @@ fn exchange_online_is_as_microsoft_documents_it_in_each_cloud() {
         };
         assert_eq!(application.grant.id, id);
         let scopes = [format!("https://{resource_of_applications}/.default")];
-        assert_eq!(application.scopes.submission, scopes, "{name}");
-        assert_eq!(application.scopes.imap, scopes, "{name}");
+        assert_eq!(application.scopes, PerProtocol::of_each(scopes.to_vec()), "{name}");
     }
 }
 
@@ -136,6 +140,7 @@ fn outlook_com_is_for_people_with_personal_accounts() {
         [
             Some(("smtp-mail.outlook.com:587".to_owned(), UpstreamTls::StartTls)),
             Some(("outlook.office365.com:993".to_owned(), UpstreamTls::Implicit)),
+            Some(("outlook.office365.com:995".to_owned(), UpstreamTls::Implicit)),
         ]
     );
     assert_eq!(person.scopes, account("microsoft", OF_TENANT).scopes);
@@ -175,11 +180,11 @@ fn google_is_as_google_documents_it() {
         [
             Some(("smtp.gmail.com:465".to_owned(), UpstreamTls::Implicit)),
             Some(("imap.gmail.com:993".to_owned(), UpstreamTls::Implicit)),
+            Some(("pop.gmail.com:995".to_owned(), UpstreamTls::Implicit)),
         ]
     );
-    let scopes = ["https://mail.google.com/", "openid", "email"];
-    assert_eq!(person.scopes.submission, scopes);
-    assert_eq!(person.scopes.imap, scopes);
+    let scopes = ["https://mail.google.com/", "openid", "email"].map(str::to_owned);
+    assert_eq!(person.scopes, PerProtocol::of_each(scopes.to_vec()));
     assert!(person.provider.is_untried);
 }
 
@@ -206,12 +211,13 @@ fn yahoo_and_aol_are_as_they_document_it() {
         let host = |host: String| Some((host, UpstreamTls::Implicit));
         assert_eq!(
             hosts(&person),
-            [host(format!("smtp.{mail}:465")), host(format!("imap.{mail}:993"))]
+            [
+                host(format!("smtp.{mail}:465")),
+                host(format!("imap.{mail}:993")),
+                host(format!("pop.{mail}:995")),
+            ]
         );
-        assert_eq!(
-            (&person.scopes.submission[..], &person.scopes.imap[..]),
-            (&["mail-w".to_owned()][..], &["mail-w".to_owned()][..])
-        );
+        assert_eq!(person.scopes, PerProtocol::of_each(vec!["mail-w".to_owned()]));
         assert!(person.provider.is_untried);
     }
 }
@@ -234,9 +240,11 @@ fn fastmail_is_as_fastmail_documents_it() {
         }
     );
     let host = |host: &str| Some((host.to_owned(), UpstreamTls::Implicit));
-    assert_eq!(hosts(&person), [host("smtp.fastmail.com:465"), host("imap.fastmail.com:993")]);
+    let hosts_of_each = ["smtp.fastmail.com:465", "imap.fastmail.com:993", "pop.fastmail.com:995"];
+    assert_eq!(hosts(&person), hosts_of_each.map(host));
     assert_eq!(person.scopes.submission, ["https://www.fastmail.com/dev/protocol-smtp"]);
     assert_eq!(person.scopes.imap, ["https://www.fastmail.com/dev/protocol-imap"]);
+    assert_eq!(person.scopes.pop3, ["https://www.fastmail.com/dev/protocol-pop"]);
     let Way::AuthorizationCode(client) = &person.grant.way else { panic!("{:?}", person.grant) };
     assert!(matches!(client.auth, ClientAuth::None), "Fastmail's clients are public");
     assert!(person.provider.is_untried);

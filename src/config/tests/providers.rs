@@ -228,7 +228,8 @@ fn scopes(grant: &str, scopes: &str) -> Vec<(String, String)> {
 const RIGHT: &str = "write scopes = { submission = [\"https://outlook.office.com/SMTP.Send\", \
     \"offline_access\", \"openid\", \"profile\"], imap = \
     [\"https://outlook.office.com/IMAP.AccessAsUser.All\", \"offline_access\", \"openid\", \
-    \"profile\"] }";
+    \"profile\"], pop3 = [\"https://outlook.office.com/POP.AccessAsUser.All\", \"offline_access\", \
+    \"openid\", \"profile\"] }";
 
 const RIGHT_OF_APPLICATIONS: &str = "write scopes = [\"https://outlook.office365.com/.default\"]";
 

@@ -42,6 +42,7 @@ fn alice(local_password: LocalPassword) -> AccountSettings {
         scopes: PerProtocol::default(),
         local_password,
         mailbox: PerProtocol::default(),
+        is_pop3_served: false,
     }
 }
 

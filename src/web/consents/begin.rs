@@ -16,7 +16,7 @@ use crate::account::directory::Account;
 use crate::names::Username;
 use crate::net::listen::ListenAddress;
 use crate::oauth::{AuthorizeError, Authorized, CodeRequest, DeviceRequest};
-use crate::provider::{Grant, GrantKind, LoopbackRedirect, PerProtocol};
+use crate::provider::{Grant, GrantKind, LoopbackRedirect};
 
 /// What is asked for, and of whom.
 #[derive(Debug)]
@@ -287,9 +287,6 @@ impl Operator {
 impl Wish {
     fn new(account: &Account, users: Vec<Username>) -> Self {
         let settings = account.settings();
-        let PerProtocol { submission, imap, .. } = &settings.scopes;
-        let mut scopes = submission.clone();
-        scopes.extend(imap.iter().filter(|scope| !submission.contains(scope)).cloned());
         let is_address = |name: &&Username| name.domain().is_some();
         // Whoever was named for this consent is more likely than the account, which may be a
         // shared mailbox or a short name.
@@ -299,7 +296,7 @@ impl Wish {
         Self {
             account: account.name().clone(),
             grant: Arc::clone(&settings.grant),
-            scopes,
+            scopes: settings.consent_scopes(),
             users,
             expected,
             hint: hint.unwrap_or_else(|| account.name().clone()),

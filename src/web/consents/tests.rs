@@ -282,8 +282,16 @@ async fn person_is_asked_for_the_scopes_of_all_protocols_and_as_whoever_was_name
         let Begun::Browser { authorize_url, .. } = begun else { panic!("{begun:?}") };
         let hint = format!("login_hint={}", hint.replace('@', "%40"));
         assert!(authorize_url.contains(&hint), "{authorize_url}");
-        assert!(authorize_url.contains("scope=send+read"), "{authorize_url}");
+        assert!(authorize_url.split('&').any(|it| it == "scope=send+read"), "{authorize_url}");
     }
+}
+
+#[tokio::test]
+async fn person_is_asked_for_the_scope_of_pop3_where_a_listener_serves_it() {
+    let operator = with(vec![AccountSettings { is_pop3_served: true, ..of_person(ALICE) }], None);
+    let begun = operator.begin_consent(&name(ALICE), Method::Paste, Vec::new(), Waiter::Page).await;
+    let Begun::Browser { authorize_url, .. } = begun.unwrap() else { panic!("no browser") };
+    assert!(authorize_url.split('&').any(|it| it == "scope=send+read+fetch"), "{authorize_url}");
 }
 
 #[tokio::test]

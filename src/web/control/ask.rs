@@ -108,7 +108,7 @@ impl Ask for MakePassword {
             // A device that sends needs no more, and it is devices that get passwords of their own.
             protocols = match label {
                 Some(_) => vec![Protocol::Submission],
-                None => PROTOCOLS.to_vec(),
+                None => Protocol::ALL.to_vec(),
             };
         }
         protocols.sort();
@@ -331,11 +331,8 @@ impl Ask for CheckHealth {
     }
 }
 
-/// Every protocol, in the order in which they are told.
-const PROTOCOLS: [Protocol; 2] = [Protocol::Submission, Protocol::Imap];
-
 fn protocol(name: &str) -> Result<Protocol, OperatorError> {
-    PROTOCOLS
+    Protocol::ALL
         .into_iter()
         .find(|protocol| protocol.name() == name)
         .ok_or_else(|| OperatorError::Malformed("this relay knows no such protocol".to_owned()))

@@ -45,10 +45,11 @@ fn account(name: &str, kind: GrantKind, token_endpoint: &str) -> AccountSettings
         scopes: PerProtocol {
             submission: vec!["send".to_owned()],
             imap: vec!["read".to_owned()],
-            pop3: Vec::new(),
+            pop3: vec!["fetch".to_owned()],
         },
         local_password: LocalPassword::None,
         mailbox: PerProtocol::default(),
+        is_pop3_served: false,
     }
 }
 
@@ -215,7 +216,7 @@ async fn password_is_made_listed_replaced_and_revoked() {
     let made =
         ask(&router, "/passwords/make", json!({"name": "Alice@Contoso.com", "protocols": []}));
     let made = made.await;
-    assert_eq!(made["protocols"], json!(["submission", "imap"]));
+    assert_eq!(made["protocols"], json!(["submission", "imap", "pop3"]));
     assert_eq!(made["replaced"], false);
     let body = json!({"name": "alice@contoso.com", "label": "scanner", "protocols": []});
     let scanner = ask(&router, "/passwords/make", body.clone()).await;
@@ -259,7 +260,7 @@ async fn password_is_refused_when_name_label_or_protocol_cannot_be() {
             json!({"name": "app@contoso.com", "label": "x".repeat(65), "protocols": []}),
             "a label is",
         ),
-        (json!({"name": "app@contoso.com", "protocols": ["pop3"]}), "this relay knows no such"),
+        (json!({"name": "app@contoso.com", "protocols": ["nntp"]}), "this relay knows no such"),
     ] {
         let failure = refused(&router, "/passwords/make", body).await;
         assert!(failure.error.starts_with(expected), "{failure}");
@@ -299,11 +300,26 @@ async fn token_is_asked_for_the_protocol_that_is_named() {
     for (body, scope) in [
         (json!({"account": "app@contoso.com"}), "scope=send"),
         (json!({"account": "bob@fabrikam.com", "protocol": "imap"}), "scope=read"),
+        (json!({"account": "app@contoso.com", "protocol": "pop3"}), "scope=fetch"),
     ] {
         let got = ask(&router, "/token", body).await;
         assert_eq!(got, json!({"access_token": "fresh-token", "unsaved": null}));
         assert!(heard.lock().unwrap().pop().unwrap().contains(scope), "{scope}");
     }
+}
+
+#[tokio::test]
+async fn token_is_refused_for_what_its_person_was_not_asked_for() {
+    let router = router(operator(accounts("http://127.0.0.1:1/"), None));
+    let body = json!({"account": "alice@contoso.com", "protocol": "pop3"});
+    let failure = refused(&router, "/token", body).await;
+    let told = "nobody is asked to consent to pop3 for alice@contoso.com: no listener speaks it";
+    assert_eq!((failure.error.as_str(), failure.exit), (told, Class::Configuration));
+    assert!(
+        failure.fix.contains("run `mailbearer authorize alice@contoso.com`"),
+        "{}",
+        failure.fix
+    );
 }
 
 #[tokio::test]

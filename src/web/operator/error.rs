@@ -5,7 +5,7 @@ use super::super::consents::ConsentError;
 use crate::account::password::{MakeError, RandomError};
 use crate::names::{Username, UsernameError};
 use crate::oauth::{AuthorizeError, ErrorKind, TokenError};
-use crate::provider::GrantKind;
+use crate::provider::{GrantKind, Protocol};
 use crate::store::StoreError;
 
 /// Why something was not done. Nothing in it is a secret.
@@ -48,6 +48,14 @@ pub enum OperatorError {
         account: Username,
         /// Whose consent it uses.
         owner: Username,
+    },
+    /// Its person is not asked to consent to that protocol, which no listener speaks.
+    #[error("nobody is asked to consent to {protocol} for {account}: no listener speaks it")]
+    NotConsentedTo {
+        /// Which account.
+        account: Username,
+        /// For what a token was asked.
+        protocol: Protocol,
     },
     /// There is no access token.
     #[error("{}", .0.cause)]
@@ -122,7 +130,9 @@ impl OperatorError {
                 ErrorKind::Configuration => Class::Configuration,
             },
             Self::Store(StoreError::InUse { .. }) => Class::TryLater,
-            Self::Reload(_) | Self::Store(StoreError::Unusable { .. }) => Class::Configuration,
+            Self::NotConsentedTo { .. }
+            | Self::Reload(_)
+            | Self::Store(StoreError::Unusable { .. }) => Class::Configuration,
             // A spent refresh token must not be tried again by a script, so this is not 75.
             Self::NotKept { .. }
             | Self::NoSuchPassword { .. }
@@ -159,6 +169,10 @@ impl OperatorError {
                 format!("try `mailbearer token {account}` to see whether it works")
             }
             Self::ConsentOfAnother { owner, .. } => format!("run `mailbearer authorize {owner}`"),
+            Self::NotConsentedTo { account, protocol } => format!(
+                "write a [listeners.{protocol}] with protocol = \"{protocol}\" that serves it, and run \
+                 `mailbearer authorize {account}`"
+            ),
             Self::Token(error) => error.fix.clone(),
             Self::Consenting(error) => error.fix(),
             Self::WrongUser { user, .. } => format!(
@@ -192,6 +206,7 @@ impl OperatorError {
             Self::Malformed(_)
             | Self::Name(_)
             | Self::NoSuchPassword { .. }
+            | Self::NotConsentedTo { .. }
             | Self::Token(_)
             | Self::Consent(_)
             | Self::NotKept { .. }

@@ -1,0 +1,96 @@
+//! `certificate` and `private_key`: what a listener or the page shows of itself under TLS.
+
+use std::path::{Path, PathBuf};
+
+use crate::net::tls::server::{self, CertificateError, CertificateFiles};
+
+use super::field::Field;
+use super::file::Reported;
+use super::listeners::At;
+use super::secrets::Secrets;
+use super::table::Table;
+
+/// The two keys as a table has them, before they are compared.
+pub(super) struct Pair<'t> {
+    certificate: Result<Option<At<'t, PathBuf>>, Reported>,
+    private_key: Result<Option<At<'t, PathBuf>>, Reported>,
+}
+
+impl<'t> Pair<'t> {
+    /// Takes them out of `table`.
+    pub(super) fn take(table: &mut Table<'t>) -> Self {
+        Self {
+            certificate: table.read("certificate", path),
+            private_key: table.read("private_key", path),
+        }
+    }
+
+    /// Reports those that are written, where there is no use for them.
+    pub(super) fn forbid(self, message: &str, help: &str) -> Result<(), Reported> {
+        let mut forbidden = Ok(());
+        for key in [self.certificate, self.private_key] {
+            forbidden = forbidden.and(match key {
+                Ok(Some((field, _))) => Err(field.problem(message, help)),
+                Ok(None) => Ok(()),
+                Err(reported) => Err(reported),
+            });
+        }
+        forbidden
+    }
+
+    /// The certificate and its key; none where neither is written. They are read now to see that
+    /// they belong together: by those who need them, for others may not be able to read the key.
+    pub(super) fn read(self) -> Result<Option<CertificateFiles>, Reported> {
+        let (certificate, private_key) = (self.certificate?, self.private_key?);
+        let ((field, certificate), (key_field, private_key)) = match (certificate, private_key) {
+            (None, None) => return Ok(None),
+            (Some(certificate), Some(private_key)) => (certificate, private_key),
+            (Some((field, _)), None) => {
+                return Err(field.problem(
+                    "needs `private_key` beside it",
+                    "write private_key = \"PATH\" with the key of this certificate (PEM)",
+                ));
+            }
+            (None, Some((field, _))) => {
+                return Err(field.problem(
+                    "needs `certificate` beside it",
+                    "write certificate = \"PATH\" with the certificate of this key (PEM)",
+                ));
+            }
+        };
+        if field.file().secrets() == Secrets::Verify
+            && let Err(error) = server::acceptor(&certificate, &private_key)
+        {
+            return Err(refuse(&field, &key_field, &private_key, error));
+        }
+        Ok(Some(CertificateFiles { certificate, private_key }))
+    }
+}
+
+fn path(field: Field<'_>) -> Result<At<'_, PathBuf>, Reported> {
+    let path = field.path()?;
+    Ok((field, path))
+}
+
+fn refuse(
+    certificate: &Field<'_>,
+    private_key: &Field<'_>,
+    key_path: &Path,
+    error: CertificateError,
+) -> Reported {
+    let of = |path: &Path| if path == key_path { private_key } else { certificate };
+    match error {
+        CertificateError::Unreadable { path, source } => of(&path).cannot_read(&path, &source),
+        CertificateError::Unusable { path, problem, fix } => {
+            of(&path).problem(format!("names {}, which {problem}", path.display()), fix)
+        }
+        CertificateError::Mismatch { certificate, .. } => private_key.problem(
+            format!("is not the key of the certificate in {}", certificate.display()),
+            "name the pair that was issued together, the server's own certificate first in its file",
+        ),
+        CertificateError::Refused { path, source } => certificate.problem(
+            format!("names {}, which cannot be used ({source})", path.display()),
+            "take an RSA key of 2048 bits or more, or one on P-256",
+        ),
+    }
+}
