@@ -1,6 +1,7 @@
 //! Sockets, TLS and the buffers into which workers read.
 
 pub mod buffer;
+pub mod client_stream;
 pub mod connect;
 pub mod listen;
 pub mod read_ahead;
