@@ -166,12 +166,18 @@ impl HandshakeError {
             rustls::Error::PeerIncompatible(incompatible) => match incompatible {
                 PeerIncompatible::Tls12NotOffered
                 | PeerIncompatible::Tls12NotOfferedOrEnabled
-                | PeerIncompatible::SupportedVersionsExtensionRequired => Self::Version { problem },
+                | PeerIncompatible::SupportedVersionsExtensionRequired
+                // Looked for before the version; clients before TLS 1.2 have none to send.
+                | PeerIncompatible::SignatureAlgorithmsExtensionRequired => {
+                    Self::Version { problem }
+                }
                 _ => Self::Suite { problem },
             },
             rustls::Error::AlertReceived(alert) => match alert {
                 Alert::ProtocolVersion | Alert::InsufficientSecurity => Self::Version { problem },
-                Alert::UnknownCA => Self::Untrusted { problem },
+                // A signature that does not hold is most likely that of an authority made anew
+                // under the name of the one that the client trusts.
+                Alert::UnknownCA | Alert::DecryptError => Self::Untrusted { problem },
                 Alert::BadCertificate | Alert::CertificateUnknown | Alert::UnrecognisedName => {
                     Self::Certificate { problem }
                 }

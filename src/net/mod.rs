@@ -4,5 +4,7 @@ pub mod buffer;
 pub mod client_stream;
 pub mod connect;
 pub mod listen;
+#[cfg(test)]
+pub(crate) mod props;
 pub mod read_ahead;
 pub mod tls;

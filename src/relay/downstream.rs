@@ -259,3 +259,6 @@ pub(crate) async fn close<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
     // Whatever goes wrong here, the connection is closed next.
     let _ = timeout(CLOSE_TIMEOUT, linger).await;
 }
+
+#[cfg(test)]
+mod tests;

@@ -86,7 +86,7 @@ where
     if listener.settings().tls.is_implicit()
         && let Err(ended) = client.start_tls().await
     {
-        return Err(over::<P, S>(client, ended, listener).await);
+        return Err(Box::pin(over::<P, S>(client, ended, listener)).await);
     }
     let machine = P::downstream(listener, listener.privacy(peer));
     machine.greet(client.output());
@@ -107,10 +107,10 @@ where
             Err(ended) => break ended,
         }
     };
-    Err(over::<P, S>(client, ended, listener).await)
+    Err(Box::pin(over::<P, S>(client, ended, listener)).await)
 }
 
-/// Ends a session that has not signed in.
+/// Ends a session that has not signed in. Called in a box: a session that waits needs no room for it.
 async fn over<P, S>(client: Client<S>, ended: Ended, listener: &Listener) -> Outcome
 where
     P: MailProtocol,
@@ -149,4 +149,6 @@ fn joined(first: Bytes, second: &Bytes) -> Bytes {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
+#[cfg(test)]
+mod tls_tests;

@@ -180,7 +180,8 @@ impl Certificate {
         let ends = || humantime::format_rfc3339_seconds(UNIX_EPOCH + ends_at).to_string();
         if ends_at <= now {
             warn!(
-                ?certificate, ended = ends(),
+                ?certificate,
+                ended = ends(),
                 "the certificate has ended, so clients refuse it: put a new one in its place"
             );
         } else if ends_at - now <= ENDS_SOON {
@@ -198,3 +199,6 @@ impl fmt::Debug for Certificate {
         f.debug_struct("Certificate").field("files", &self.files).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

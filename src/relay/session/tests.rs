@@ -62,7 +62,13 @@ fn connect_until<P: MailProtocol>(
     shutdown: Shutdown,
     local_password: LocalPassword,
 ) -> (DuplexStream, JoinHandle<()>) {
-    let listener = listener(P::PROTOCOL, shutdown, local_password);
+    start::<P>(listener(P::PROTOCOL, shutdown, local_password))
+}
+
+/// Starts a session of `listener`.
+pub(in crate::relay) fn start<P: MailProtocol>(
+    listener: Arc<Listener>,
+) -> (DuplexStream, JoinHandle<()>) {
     let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let place = listener.relay().admit(peer).unwrap();
     let (client, stream) = duplex(4_096);
@@ -76,16 +82,29 @@ fn listener(
     shutdown: Shutdown,
     local_password: LocalPassword,
 ) -> Arc<Listener> {
-    let settings = ListenerSettings {
+    listener_of(settings(protocol), shutdown, local_password)
+}
+
+/// A listener in clear for everybody.
+pub(in crate::relay) fn settings(protocol: Protocol) -> ListenerSettings {
+    ListenerSettings {
         name: "test".to_owned(),
         protocol,
         addresses: Vec::new(),
-        allow: Vec::new(),
+        allow: vec!["127.0.0.0/8".parse().unwrap()],
         accounts: None,
         upstream: None,
         tls: ListenerTls::None,
         require_tls: None,
-    };
+    }
+}
+
+/// The same by `settings`.
+pub(in crate::relay) fn listener_of(
+    settings: ListenerSettings,
+    shutdown: Shutdown,
+    local_password: LocalPassword,
+) -> Arc<Listener> {
     let accounts = vec![alice(local_password)];
     let (listeners, limits) = (slice::from_ref(&settings), Limits::default());
     let certificates = &mut Certificates::default();
