@@ -38,11 +38,11 @@ impl Authority {
 
     /// A certificate for `host` and its key, both PEM.
     pub(crate) fn issue(&self, host: &str) -> [String; 2] {
-        self.issue_as(CertificateParams::new([host.to_owned()]).unwrap())
+        self.issue_as(&CertificateParams::new([host.to_owned()]).unwrap())
     }
 
     /// The same by `params`.
-    pub(crate) fn issue_as(&self, params: CertificateParams) -> [String; 2] {
+    pub(crate) fn issue_as(&self, params: &CertificateParams) -> [String; 2] {
         let key = KeyPair::generate().unwrap();
         [params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem()]
     }

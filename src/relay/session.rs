@@ -149,6 +149,8 @@ fn joined(first: Bytes, second: &Bytes) -> Bytes {
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;
 #[cfg(test)]
 mod tls_tests;
+#[cfg(test)]
+pub(super) use tests::{listener_of, settings};

@@ -169,7 +169,7 @@ async fn a_client_that_refuses_the_certificate_tells_why() {
 
     let mut params = CertificateParams::new([HOST.to_owned()]).unwrap();
     params.not_after = date_time_ymd(2020, 1, 1);
-    let (served, _) = meet(&authority.issue_as(params), authority.client(both), HOST).await;
+    let (served, _) = meet(&authority.issue_as(&params), authority.client(both), HOST).await;
     let error = served.unwrap_err();
     assert!(matches!(error, HandshakeError::Ended { .. }), "{error}");
 }

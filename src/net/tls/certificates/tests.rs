@@ -156,7 +156,7 @@ fn the_end_of_a_certificate_is_told_30_days_before_and_when_it_has_come() {
     let mut params = CertificateParams::new([HOST.to_owned()]).unwrap();
     params.not_after = date_time_ymd(2030, 6, 15);
     let end = Duration::from_secs(1_907_712_000); // date -u -d 2030-06-15 +%s
-    let files = put(dir.path(), &Authority::new().issue_as(params));
+    let files = put(dir.path(), &Authority::new().issue_as(&params));
     let certificate = Certificate::read(&files).unwrap();
     let (log, _collecting) = Log::collect();
     let told_at = |now| {
@@ -182,7 +182,7 @@ async fn files_are_looked_at_every_30_s_and_ends_told_daily_and_with_each_config
     let (authority, dir) = (Authority::new(), tempfile::tempdir().unwrap());
     let mut params = CertificateParams::new([HOST.to_owned()]).unwrap();
     params.not_after = date_time_ymd(2020, 1, 1);
-    let files = put(dir.path(), &authority.issue_as(params));
+    let files = put(dir.path(), &authority.issue_as(&params));
     let mut certificates = Certificates::default();
     let certificate = certificates.read(&files).unwrap();
     let (log, _collecting) = Log::collect();

@@ -13,7 +13,7 @@ use super::*;
 use crate::account::LocalPassword;
 use crate::net::props::{Authority, HOST, put};
 use crate::provider::Protocol;
-use crate::relay::session::tests::{listener_of, settings};
+use crate::relay::session::{listener_of, settings};
 use crate::relay::{ListenerSettings, ListenerTls, Shutdown};
 
 /// Marks the copy of a test that runs in a process of its own.
@@ -83,7 +83,7 @@ async fn clients_without_a_descriptor_are_told_so_one_after_the_other_until_ther
         return;
     }
     for (protocol, farewell, greeting) in
-        [(Protocol::Submission, "421 4.3.2 ", "220 "), (Protocol::Imap, "* BYE ", "* OK ")]
+        [(Protocol::Submission, "421 4.7.0 ", "220 "), (Protocol::Imap, "* BYE ", "* OK ")]
     {
         let (address, _first) = listen(settings(protocol)).await;
         let clients = [client(), client(), client()];
