@@ -27,12 +27,12 @@ use crate::account::password::{Passwords, RandomError};
 use crate::config::Config;
 use crate::names::AccountPattern;
 use crate::net::listen::ListenError;
-use crate::net::tls::TlsError;
+use crate::net::tls::certificates::{self, Certificates};
 use crate::net::tls::server::CertificateError;
 use crate::oauth::{TokenState, Tokens};
 use crate::provider::{GrantId, Protocol};
 use crate::relay::listener::Listener;
-use crate::relay::{ListenerSettings, Relay, Service, Shutdown};
+use crate::relay::{ListenerSettings, Relay, Service, ServiceError, Shutdown};
 use crate::store::Store;
 use crate::web::admin::AdminTokenError;
 use crate::web::consents::Consents;
@@ -87,6 +87,8 @@ pub struct App {
     sockets: Sockets,
     control: Option<ControlSocket>,
     page: Option<OpenPage>,
+    /// What listeners and the page show.
+    certificates: watch::Sender<Certificates>,
     grace: Duration,
     file: Option<PathBuf>,
     /// The configuration that it was started with.
@@ -144,9 +146,9 @@ pub enum StartError {
     /// Nobody could sign in at the page.
     #[error(transparent)]
     AdminToken(#[from] AdminTokenError),
-    /// TLS towards a provider cannot be set up.
+    /// Accounts or listeners cannot be served.
     #[error(transparent)]
-    Tls(#[from] TlsError),
+    Service(#[from] ServiceError),
     /// Local passwords cannot be kept secret.
     #[error(transparent)]
     Random(#[from] RandomError),
@@ -163,7 +165,9 @@ impl App {
         let Config { listeners, accounts, web, mut limits, grace, .. } = config;
         limits.sessions = descriptors::raise_limit(limits.sessions);
         let shutdown = Shutdown::default();
-        let service = Arc::new(Service::new(accounts, &listeners, limits)?);
+        let mut certificates = Certificates::default();
+        let service = Service::new(accounts, &listeners, limits, &mut certificates)?;
+        let service = Arc::new(service);
         let passwords = Arc::new(Passwords::new(store.clone())?);
         let tokens = Tokens::new(store.clone());
         tokens.want(wanted);
@@ -190,6 +194,7 @@ impl App {
             sockets,
             control,
             page: None,
+            certificates: watch::Sender::default(),
             grace,
             file,
             started_with,
@@ -197,7 +202,8 @@ impl App {
             reloads: mpsc::channel(RELOADS_WAITING_MAX),
             shutdown,
         };
-        app.page = OpenPage::bind(&web, app.operator())?;
+        app.page = OpenPage::bind(&web, &mut certificates, app.operator())?;
+        app.certificates.send_replace(certificates);
         app.tell_of_lacks();
         Ok(app)
     }
@@ -253,6 +259,7 @@ impl App {
             .map(|socket| tokio::spawn(socket.serve(self.operator(), stop.clone())));
         let tokens = self.tokens.clone();
         let keeping = tokio::spawn(async move { tokens.keep().await });
+        let showing = tokio::spawn(certificates::keep(self.certificates.subscribe()));
 
         if let Some(page) = &mut self.page {
             page.serve();
@@ -265,6 +272,7 @@ impl App {
         let page = self.page.take().map(|page| tokio::spawn(page.close()));
         self.drain().await;
         keeping.abort();
+        showing.abort();
         stop.cancel();
         if let Some(page) = page {
             let _ = page.await;

@@ -9,7 +9,8 @@ use tracing::info;
 
 use super::StartError;
 use crate::config::WebSettings;
-use crate::net::tls::server;
+use crate::net::tls::certificates::Certificates;
+use crate::net::tls::server::CertificateFiles;
 use crate::web::admin::AdminToken;
 use crate::web::operator::Operator;
 use crate::web::page::{Page, Site};
@@ -38,12 +39,13 @@ impl OpenPage {
     /// Binds the page's addresses; none where it is off.
     pub(super) fn bind(
         settings: &WebSettings,
+        certificates: &mut Certificates,
         operator: Operator,
     ) -> Result<Option<Self>, StartError> {
         if settings.page.is_none() {
             return Ok(None);
         }
-        let site = site(settings)?;
+        let site = site(settings, certificates)?;
         let is_tls = site.tls.is_some();
         let page = Page::new(operator, site)?;
         let mut sockets = Vec::new();
@@ -86,11 +88,19 @@ impl OpenPage {
     }
 }
 
-/// What `settings` make of the page. Reads certificates and the admin token, so it blocks.
-pub(super) fn site(settings: &WebSettings) -> Result<Site, StartError> {
+/// What `settings` make of the page, with its certificate from `certificates`. Reads that and the
+/// admin token, so it blocks.
+pub(super) fn site(
+    settings: &WebSettings,
+    certificates: &mut Certificates,
+) -> Result<Site, StartError> {
     let Some(page) = &settings.page else { return Ok(Site::default()) };
-    let tls = page.tls.as_ref();
-    let tls = tls.map(|(certificate, key)| server::acceptor(certificate, key)).transpose()?;
+    let tls = match page.tls.clone() {
+        Some((certificate, private_key)) => {
+            Some(certificates.read(&CertificateFiles { certificate, private_key })?)
+        }
+        None => None,
+    };
     let admin_token = page.admin_token.clone().map(AdminToken::new).transpose()?;
     Ok(Site {
         public_url: settings.public_url.clone(),

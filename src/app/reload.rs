@@ -9,6 +9,7 @@ use super::page::site;
 use super::wanted::wanted;
 use super::{App, descriptors, listeners_of};
 use crate::config::{Config, Secrets};
+use crate::net::tls::certificates::Certificates;
 use crate::relay::Service;
 use crate::web::page::Site;
 
@@ -36,7 +37,7 @@ impl App {
         let started_with = Arc::clone(&self.started_with);
         // Reads files: the configuration, its secrets, certificates.
         let prepared = tokio::task::spawn_blocking(move || prepare(&file, &started_with)).await;
-        let Prepared { config, service, site, warnings } =
+        let Prepared { config, service, site, certificates, warnings } =
             prepared.map_err(|_| "the relay is shutting down")??;
         let plan = self.sockets.plan(&config.listeners).map_err(|error| error.to_string())?;
 
@@ -51,6 +52,7 @@ impl App {
         if let Some(page) = &mut self.page {
             page.change(site);
         }
+        self.certificates.send_replace(certificates);
         self.grace = config.grace;
         (self.set_log_level)(config.log.level);
         self.tell_of_lacks();
@@ -63,6 +65,7 @@ struct Prepared {
     config: Config,
     service: Arc<Service>,
     site: Site,
+    certificates: Certificates,
     warnings: Vec<String>,
 }
 
@@ -74,9 +77,11 @@ fn prepare(file: &Path, started_with: &Config) -> Result<Prepared, String> {
     }
     config.limits.sessions = descriptors::raise_limit(config.limits.sessions);
     let accounts = config.accounts.clone();
-    let service = Service::new(accounts, &config.listeners, config.limits.clone())
-        .map_err(|error| error.to_string())?;
-    let site = site(&config.web).map_err(|error| error.to_string())?;
+    let mut certificates = Certificates::default();
+    let service =
+        Service::new(accounts, &config.listeners, config.limits.clone(), &mut certificates)
+            .map_err(|error| error.to_string())?;
+    let site = site(&config.web, &mut certificates).map_err(|error| error.to_string())?;
     let warnings = config.warnings.iter().map(|it| it.in_file(file).to_string()).collect();
-    Ok(Prepared { config, service: Arc::new(service), site, warnings })
+    Ok(Prepared { config, service: Arc::new(service), site, certificates, warnings })
 }

@@ -8,6 +8,8 @@ use tokio::net::TcpStream;
 
 use super::*;
 use crate::config::Secrets;
+use crate::net::tls::server::CertificateFiles;
+use crate::relay::ListenerTls;
 
 /// A configuration file whose listeners, each a name, a protocol and an address, are rewritten.
 struct File(TempDir);
@@ -133,4 +135,17 @@ async fn a_reload_that_cannot_bind_leaves_every_socket_as_it_was() {
     let problem = app.reload().await.unwrap_err();
     assert!(problem.contains("restart"), "{problem}");
     assert_eq!(bound(&app), before);
+}
+
+#[tokio::test]
+async fn a_listener_whose_certificate_cannot_be_shown_is_not_started() {
+    let file = File::new();
+    file.write(&[("mail", "imap", ANY_PORT)]);
+    let mut config = Config::load(&file.path(), Secrets::Verify).unwrap();
+    let missing = file.0.path().join("mail.pem");
+    let files = CertificateFiles { certificate: missing.clone(), private_key: missing };
+    config.listeners[0].tls = ListenerTls::Implicit(files);
+    let problem = App::bind(config, Backing::in_memory()).unwrap_err().to_string();
+    assert!(problem.starts_with("listeners.mail.certificate: "), "{problem}");
+    assert!(problem.contains("mail.pem") && problem.contains("cannot be read"), "{problem}");
 }

@@ -1,7 +1,10 @@
 //! Sockets, TLS and the buffers into which workers read.
 
 pub mod buffer;
+pub mod client_stream;
 pub mod connect;
 pub mod listen;
+#[cfg(test)]
+pub(crate) mod props;
 pub mod read_ahead;
 pub mod tls;

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::buffer::READ_LEN;
+use super::buffer::{READ_LEN, read_piece};
 
 thread_local! {
     /// The worker's own, apart from the one of `buffer`: that one is lent while this one is read
@@ -31,6 +31,26 @@ impl<S> ReadAhead<S> {
     /// Reads ahead on `stream`.
     pub fn new(stream: S) -> Self {
         Self { stream, ahead: Bytes::new() }
+    }
+
+    /// The stream itself. What was read ahead is lost.
+    pub fn into_inner(self) -> S {
+        self.stream
+    }
+}
+
+impl<S: AsyncRead + Unpin> ReadAhead<S> {
+    /// Waits for the next byte and leaves it to be read; none at the stream's end.
+    ///
+    /// # Errors
+    /// What the stream's read gives.
+    pub async fn first_byte(&mut self) -> io::Result<Option<u8>> {
+        if self.ahead.is_empty() {
+            let Self { stream, ahead } = self;
+            let read = |bytes: &[u8]| *ahead = Bytes::copy_from_slice(bytes);
+            read_piece(stream, READ_LEN, read).await?;
+        }
+        Ok(self.ahead.first().copied())
     }
 }
 
@@ -115,6 +135,20 @@ mod tests {
             }
         }
         assert!(got == sent);
+    }
+
+    #[tokio::test]
+    async fn the_first_byte_is_told_and_still_comes() {
+        let (mut far, near) = duplex(100);
+        let mut stream = ReadAhead::new(near);
+        far.write_all(b"abc").await.unwrap();
+        drop(far);
+        assert_eq!(stream.first_byte().await.unwrap(), Some(b'a'));
+        assert_eq!(stream.first_byte().await.unwrap(), Some(b'a'));
+        let mut read = String::new();
+        stream.read_to_string(&mut read).await.unwrap();
+        assert_eq!(read, "abc");
+        assert_eq!(stream.first_byte().await.unwrap(), None);
     }
 
     #[tokio::test]

@@ -1,13 +1,14 @@
-//! TLS towards providers: whom we trust, and the handshake. [`server`] is TLS towards those who
-//! connect.
+//! TLS towards providers: whom we trust, and the handshake. [`server`] and [`certificates`] are TLS
+//! towards those who connect.
 //!
 //! In:     the platform's certificate authorities, and a PEM file of further ones.
 //! Out:    a client configuration for TLS 1.2 and 1.3 (RFC 9325), server names always checked.
 //! Limits: a PEM file of `CA_FILE_LEN_MAX` bytes; `SESSIONS_KEPT` sessions to resume.
 //!
-//! This module and its child are the only ones that name `rustls_pemfile`, which is no longer
+//! This module and its child `server` are the only ones that name `rustls_pemfile`, which is no longer
 //! maintained.
 
+pub mod certificates;
 pub mod server;
 
 use std::io::{self, Read as _};

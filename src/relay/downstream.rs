@@ -1,8 +1,11 @@
-//! The client's side of a session until it has signed in: drives a downstream machine.
+//! The client's side of a session until it has signed in: drives a downstream machine, and TLS where
+//! the listener has it.
 //!
-//! Waits: the client's own time is `limits.sign_in_timeout` in all, ours is not counted.
+//! Waits: the client's own time is `limits.sign_in_timeout` in all, the handshake included; ours is
+//!        not counted.
 //! Limits: one read is at most 64 KiB; while we wait for a verdict at most 64 KiB are held.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,7 +15,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::outcome::Reason;
 use crate::net::buffer::{READ_LEN, read_piece};
-use crate::proto::{Claim, Downstream, Farewell, Input, Output, Step};
+use crate::net::client_stream::{ClientStream, HandshakeError};
+use crate::net::tls::certificates::Certificate;
+use crate::proto::{AwaitClientTls as _, Claim, Downstream, Farewell, Input, Output, Step};
 
 /// Bytes held from a client that pipelines behind its sign-in.
 const HELD_MAX: usize = 65_536;
@@ -26,7 +31,9 @@ const CLOSE_READ_MAX: usize = 262_144;
 /// A client that has not signed in.
 #[derive(Debug)]
 pub(crate) struct Client<S> {
-    stream: S,
+    stream: ClientStream<S>,
+    /// What it is shown in a handshake; none where there is no TLS.
+    certificate: Option<Arc<Certificate>>,
     input: Input,
     output: Output,
     /// What is left of the client's own time.
@@ -45,12 +52,52 @@ pub(crate) enum Ended {
     Draining,
     /// The client's own time is used up.
     SignInTimeout,
+    /// No TLS came about.
+    NoTls(HandshakeError),
+}
+
+impl Ended {
+    /// Why the session is over.
+    pub(crate) fn reason(&self) -> Reason {
+        match self {
+            Self::Over(reason) => *reason,
+            Self::Draining => Reason::Draining,
+            Self::SignInTimeout => Reason::SignInTimeout,
+            Self::NoTls(HandshakeError::Left) => Reason::GaveUp,
+            Self::NoTls(_) => Reason::NoTls,
+        }
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
-    pub(crate) fn new(stream: S, sign_in_timeout: Duration, drain: CancellationToken) -> Self {
+    /// A client that has just connected. Handshakes show it `certificate`.
+    pub(crate) fn new(
+        stream: S,
+        certificate: Option<Arc<Certificate>>,
+        sign_in_timeout: Duration,
+        drain: CancellationToken,
+    ) -> Self {
+        let (stream, left) = (ClientStream::Clear(stream), sign_in_timeout);
         let (input, output) = (Input::default(), Output::default());
-        Self { stream, input, output, left: sign_in_timeout, closed: false, drain }
+        Self { stream, certificate, input, output, left, closed: false, drain }
+    }
+
+    /// Does the TLS handshake, in the client's own time. Nothing received before it counts.
+    pub(crate) async fn start_tls(&mut self) -> Result<(), Ended> {
+        let Some(certificate) = &self.certificate else {
+            return Err(Ended::Over(Reason::NoTls));
+        };
+        self.input = Input::default();
+        let started = Instant::now();
+        // Boxed, so that no session holds room for a handshake but while it does one.
+        let handshake = Box::pin(self.stream.start_tls(certificate.acceptor(), self.left));
+        let done = tokio::select! {
+            biased;
+            () = self.drain.cancelled() => return Err(Ended::Over(Reason::Draining)),
+            done = handshake => done,
+        };
+        self.spend(started);
+        done.map_err(Ended::NoTls)
     }
 
     /// Where machines write.
@@ -66,11 +113,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         loop {
             let machine = match step {
                 Step::Read(machine) => machine,
+                Step::StartTls(awaiting) => {
+                    self.send().await?;
+                    let started = awaiting.started(&self.input);
+                    let machine = started.map_err(|reason| Ended::Over(reason.into()))?;
+                    self.start_tls().await?;
+                    machine
+                }
                 Step::Verify(claim, awaiting) => {
                     self.send().await?;
                     return Ok((claim, awaiting));
                 }
-                Step::StartTls(_) => return Err(Ended::Over(Reason::NoTls)),
                 Step::Close(reason) => return Err(Ended::Over(reason.into())),
             };
             step = machine.receive(&mut self.input, &mut self.output);
@@ -112,17 +165,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     }
 
     /// Says what is still to be said and closes.
-    pub(crate) async fn end<M: Downstream>(mut self, ended: Ended) -> Reason {
-        let (reason, farewell) = match ended {
-            Ended::Over(reason) => (reason, None),
-            Ended::Draining => (Reason::Draining, Some(Farewell::Draining)),
-            Ended::SignInTimeout => (Reason::SignInTimeout, Some(Farewell::SignInTimeout)),
+    pub(crate) async fn end<M: Downstream>(mut self, ended: &Ended) {
+        let farewell = match ended {
+            Ended::Over(_) | Ended::NoTls(_) => None,
+            Ended::Draining => Some(Farewell::Draining),
+            Ended::SignInTimeout => Some(Farewell::SignInTimeout),
         };
         if let Some(farewell) = farewell {
             M::farewell(farewell, &mut self.output);
         }
         let last_words = self.output.take();
-        if reason != Reason::GaveUp
+        if ended.reason() != Reason::GaveUp
             && matches!(
                 timeout(CLOSE_TIMEOUT, self.stream.write_all(&last_words)).await,
                 Ok(Ok(()))
@@ -130,11 +183,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         {
             close(&mut self.stream).await;
         }
-        reason
     }
 
     /// The stream, what the client sent and what it is to hear; for the splice.
-    pub(crate) fn into_parts(mut self) -> (S, Bytes, Bytes, bool) {
+    pub(crate) fn into_parts(mut self) -> (ClientStream<S>, Bytes, Bytes, bool) {
         let unsent = self.output.take().freeze();
         (self.stream, self.input.into_leftover(), unsent, self.closed)
     }
@@ -145,9 +197,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         }
         let bytes = self.output.take();
         let started = Instant::now();
+        let stream = &mut self.stream;
+        let write = async {
+            stream.write_all(&bytes).await?;
+            stream.flush().await
+        };
         let written = tokio::select! {
             biased;
-            written = timeout(self.left, self.stream.write_all(&bytes)) => written,
+            written = timeout(self.left, write) => written,
             // It takes no replies, so there is no use in last words.
             () = self.drain.cancelled() => return Err(Ended::Over(Reason::Draining)),
         };
@@ -202,3 +259,6 @@ pub(crate) async fn close<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
     // Whatever goes wrong here, the connection is closed next.
     let _ = timeout(CLOSE_TIMEOUT, linger).await;
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,28 +1,25 @@
-//! A listener: accepts connections, turns away whom it must and starts a session for the rest.
+//! A listener: turns away whom it must and starts a session for the rest.
+
+mod accept;
+
+pub use accept::serve;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
-use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
+use tokio::net::TcpStream;
 use tracing::{Instrument as _, error_span, field, warn};
 
 use super::protocol::{Imap, MailProtocol, Pop3, Submission};
 use super::{ListenerSettings, ListenerTls, Relay, Service, session};
 use crate::account::password::{AccessEnd, Peer, SignedIn};
 use crate::names::AccountPattern;
+use crate::net::tls::certificates::Certificate;
 use crate::proto::imap::NonSyncLiterals;
 use crate::proto::smtp::Extensions;
 use crate::proto::{Downstream as _, Farewell, Output, Privacy};
 use crate::provider::{MailHost, Protocol};
-
-/// How long accepting rests after it failed: the usual cause is that no descriptor is left, and
-/// one is free when a session ends.
-const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// One listener of a relay, as one configuration has it.
 #[derive(Debug)]
@@ -30,6 +27,8 @@ pub struct Listener {
     settings: ListenerSettings,
     relay: Arc<Relay>,
     service: Arc<Service>,
+    /// What its clients are shown; none where there is no TLS.
+    certificate: Option<Arc<Certificate>>,
     /// The servers that its clients may reach.
     reachable: Vec<MailHost>,
 }
@@ -54,8 +53,9 @@ impl Listener {
                 }
             }
         }
+        let certificate = service.certificate(&settings.name);
         let (relay, service) = (Arc::clone(relay), Arc::clone(service));
-        Self { settings, relay, service, reachable }
+        Self { settings, relay, service, certificate, reachable }
     }
 
     fn start(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
@@ -81,7 +81,7 @@ impl Listener {
             Ok(place) => place,
             Err(farewell) => {
                 warn!(listener = self.settings.name, %peer, reason = farewell.text(), "turned away");
-                return turn_away::<P>(stream, farewell);
+                return self.turn_away::<P>(stream, farewell);
             }
         };
         // Of the highest level, so that a refusal names its session whatever `log.level` is.
@@ -130,11 +130,21 @@ impl Listener {
         self.settings.upstream.as_ref()
     }
 
-    /// What TLS is to a session that was just accepted from `peer`.
-    pub(crate) fn privacy(&self, _peer: Peer) -> Privacy {
+    /// What its clients are shown in a handshake; none where there is no TLS.
+    pub(crate) fn certificate(&self) -> Option<&Arc<Certificate>> {
+        self.certificate.as_ref()
+    }
+
+    /// What TLS is to a session with `peer` when its machine begins.
+    ///
+    /// Credentials from another machine cross a network, so they are taken under TLS alone unless
+    /// `require_tls` says otherwise; those from this one do not.
+    pub(crate) fn privacy(&self, peer: Peer) -> Privacy {
+        let is_required = self.settings.require_tls.unwrap_or(peer != Peer::ThisMachine);
         match self.settings.tls {
             ListenerTls::None => Privacy::Clear,
-            ListenerTls::StartTls(_) => Privacy::Required,
+            ListenerTls::StartTls(_) if is_required => Privacy::Required,
+            ListenerTls::StartTls(_) => Privacy::Offered,
             ListenerTls::Implicit(_) => Privacy::Tls,
         }
     }
@@ -148,49 +158,28 @@ impl Listener {
     pub(crate) fn literals(&self) -> NonSyncLiterals {
         self.relay.records().literals(&self.reachable)
     }
-}
 
-/// Accepts connections of `socket` until `stop`, each for the listener that `current` names then.
-pub async fn serve(
-    current: watch::Receiver<Arc<Listener>>,
-    socket: TcpListener,
-    stop: CancellationToken,
-) {
-    let mut accepts = true;
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            accepted = socket.accept() => accepted,
-        };
-        let listener = Arc::clone(&current.borrow());
-        match accepted {
-            Ok((stream, peer)) => {
-                accepts = true;
-                listener.start(stream, peer);
-            }
-            Err(error) => {
-                // Said once, not ten times a second until it is over.
-                if std::mem::take(&mut accepts) {
-                    warn!(
-                        listener = listener.settings.name,
-                        error = error.to_string(),
-                        "no connection can be accepted; raise the descriptor limit \
-                         (ulimit -n) or lower `limits.sessions`"
-                    );
-                }
-                sleep(ACCEPT_RETRY).await;
-            }
+    /// Turns a client away for whom there is no descriptor.
+    fn turn_away_from_full(&self, stream: TcpStream) {
+        let farewell = Farewell::TooManySessions;
+        match self.settings.protocol {
+            Protocol::Submission => self.turn_away::<Submission>(stream, farewell),
+            Protocol::Imap => self.turn_away::<Imap>(stream, farewell),
+            Protocol::Pop3 => self.turn_away::<Pop3>(stream, farewell),
         }
     }
-}
 
-/// Says why and closes, without waiting: a client beyond the limits gets no task of ours.
-fn turn_away<P: MailProtocol>(stream: TcpStream, farewell: Farewell) {
-    let mut output = Output::default();
-    P::Downstream::farewell(farewell, &mut output);
-    if let Ok(mut stream) = stream.into_std() {
-        // The send buffer of a new connection is empty; if this fails all the same, so be it.
-        let _ = stream.write(&output.take());
+    /// Says why and closes, without waiting: a client beyond the limits gets no task of ours. Where
+    /// it would have to be said under TLS it is only closed.
+    fn turn_away<P: MailProtocol>(&self, stream: TcpStream, farewell: Farewell) {
+        if self.settings.tls.is_implicit() {
+            return;
+        }
+        let mut output = Output::default();
+        P::Downstream::farewell(farewell, &mut output);
+        if let Ok(mut stream) = stream.into_std() {
+            // The send buffer of a new connection is empty; if this fails all the same, so be it.
+            let _ = stream.write(&output.take());
+        }
     }
 }

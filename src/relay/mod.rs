@@ -10,6 +10,7 @@ mod records;
 mod service;
 mod session;
 mod splice;
+mod tls_advice;
 mod upstream;
 mod verdict;
 
@@ -33,7 +34,7 @@ use crate::proto::Farewell;
 use crate::provider::{MailHost, Protocol};
 use limits::{Place, SessionLimits};
 use records::Records;
-pub use service::Service;
+pub use service::{Service, ServiceError};
 
 /// One `[listeners.…]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +67,21 @@ pub enum ListenerTls {
     StartTls(CertificateFiles),
     /// With the first byte (RFC 8314).
     Implicit(CertificateFiles),
+}
+
+impl ListenerTls {
+    /// What its clients are shown.
+    pub fn files(&self) -> Option<&CertificateFiles> {
+        match self {
+            Self::None => None,
+            Self::StartTls(files) | Self::Implicit(files) => Some(files),
+        }
+    }
+
+    /// Whether TLS begins with the first byte.
+    pub fn is_implicit(&self) -> bool {
+        matches!(self, Self::Implicit(_))
+    }
 }
 
 /// The `[limits]` table.

@@ -3,9 +3,12 @@
 use std::fmt;
 use std::time::Duration;
 
-use tracing::info;
+use tracing::{info, warn};
 
+use super::ListenerSettings;
+use super::downstream::Ended;
 use super::splice::{End, Spliced};
+use super::tls_advice;
 use crate::account::password::AccessEnd;
 use crate::proto::CloseReason;
 
@@ -124,8 +127,10 @@ impl From<AccessEnd> for Reason {
 pub(crate) struct Outcome {
     reason: Reason,
     side: Side,
-    /// What the operating system said, where a side broke.
-    error: Option<std::io::ErrorKind>,
+    /// What the operating system said, where a side broke; why no TLS came about.
+    error: Option<String>,
+    /// What whoever runs the relay can do about it.
+    hint: Option<String>,
     /// Bytes streamed from client to provider after the sign-in.
     up_bytes: u64,
     /// Bytes streamed from provider to client after the sign-in.
@@ -133,8 +138,9 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// A session that ended before its sign-in.
-    pub(crate) fn before_sign_in(reason: Reason) -> Self {
+    /// A session at a listener of `settings` that ended before its sign-in.
+    pub(crate) fn before_sign_in(ended: &Ended, settings: &ListenerSettings) -> Self {
+        let reason = ended.reason();
         let side = match reason {
             Reason::Quit | Reason::GaveUp => Side::Downstream,
             Reason::Browser
@@ -152,20 +158,36 @@ impl Outcome {
             | Reason::Revoked
             | Reason::AccountRemoved => Side::Relay,
         };
-        Self { reason, side, error: None, up_bytes: 0, down_bytes: 0 }
+        let error = match ended {
+            Ended::NoTls(error) if reason == Reason::NoTls => Some(error.to_string()),
+            Ended::NoTls(_) | Ended::Over(_) | Ended::Draining | Ended::SignInTimeout => None,
+        };
+        let hint = tls_advice::advice(ended, settings);
+        Self { reason, side, error, hint, up_bytes: 0, down_bytes: 0 }
     }
 
-    /// Writes the closing line; the session's span names id, client and account.
+    /// Writes the closing line; the session's span names id, client and account. Where there is
+    /// something to be done, it is a warning.
     pub(crate) fn log(&self, lasted: Duration) {
-        info!(
-            reason = self.reason.name(),
-            side = %self.side,
-            error = self.error.map(|kind| kind.to_string()),
-            up_bytes = self.up_bytes,
-            down_bytes = self.down_bytes,
-            lasted_s = lasted.as_secs(),
-            "closed"
-        );
+        macro_rules! closed {
+            ($level:ident) => {
+                $level!(
+                    reason = self.reason.name(),
+                    side = %self.side,
+                    error = self.error,
+                    up_bytes = self.up_bytes,
+                    down_bytes = self.down_bytes,
+                    lasted_s = lasted.as_secs(),
+                    hint = self.hint,
+                    "closed"
+                )
+            };
+        }
+        if self.hint.is_some() {
+            closed!(warn);
+        } else {
+            closed!(info);
+        }
     }
 }
 
@@ -177,6 +199,13 @@ impl From<Spliced> for Outcome {
             End::Idle => (Reason::Idle, Side::Relay, None),
             End::Cut(reason) => (reason, Side::Relay, None),
         };
-        Self { reason, side, error, up_bytes: spliced.up_bytes, down_bytes: spliced.down_bytes }
+        Self {
+            reason,
+            side,
+            error: error.map(|kind| kind.to_string()),
+            hint: None,
+            up_bytes: spliced.up_bytes,
+            down_bytes: spliced.down_bytes,
+        }
     }
 }

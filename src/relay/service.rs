@@ -11,6 +11,8 @@ use super::{Limits, ListenerSettings};
 use crate::account::AccountSettings;
 use crate::account::directory::Directory;
 use crate::names::AccountPattern;
+use crate::net::tls::certificates::{Certificate, Certificates};
+use crate::net::tls::server::CertificateError;
 use crate::net::tls::{self, TlsError};
 use crate::provider::Provider;
 
@@ -20,28 +22,59 @@ pub struct Service {
     /// TLS towards the provider of every account, by its name.
     tls: HashMap<String, Arc<ClientConfig>>,
     limits: Limits,
+    /// What the clients of each listener that has TLS are shown, by its name.
+    certificates: HashMap<String, Arc<Certificate>>,
     /// Which accounts each listener lets in, by its name.
     allowed: HashMap<String, Option<Vec<AccountPattern>>>,
 }
 
+/// Why a configuration cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// TLS towards a provider cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// What a listener's clients are to be shown cannot be.
+    #[error("listeners.{listener}.certificate: {source}")]
+    Certificate {
+        /// The listener's name in the file.
+        listener: String,
+        /// What is wrong.
+        source: CertificateError,
+    },
+}
+
 impl Service {
-    /// Serves `accounts` at `listeners`. Blocks while certificates are read.
+    /// Serves `accounts` at `listeners`, with their certificates from `certificates`. Blocks while
+    /// files are read.
     ///
     /// # Errors
-    /// When a provider's `ca_file` cannot be used, or there are no certificates to trust at all.
+    /// When a provider's `ca_file` or a listener's certificate cannot be used, or there are no
+    /// authorities to trust at all.
     pub fn new(
         accounts: Vec<AccountSettings>,
         listeners: &[ListenerSettings],
         limits: Limits,
-    ) -> Result<Self, TlsError> {
+        certificates: &mut Certificates,
+    ) -> Result<Self, ServiceError> {
         let mut tls = HashMap::new();
         for AccountSettings { provider, .. } in &accounts {
             if !tls.contains_key(&provider.name) {
                 tls.insert(provider.name.clone(), tls::trust(provider.ca_file.as_deref())?);
             }
         }
+        let mut shown = HashMap::new();
+        for ListenerSettings { name, tls, .. } in listeners {
+            if let Some(files) = tls.files() {
+                let certificate = certificates.read(files).map_err(|source| {
+                    ServiceError::Certificate { listener: name.clone(), source }
+                })?;
+                shown.insert(name.clone(), certificate);
+            }
+        }
         let allowed = listeners.iter().map(|it| (it.name.clone(), it.accounts.clone())).collect();
-        Ok(Self { directory: Arc::new(Directory::new(accounts)), tls, limits, allowed })
+        let directory = Arc::new(Directory::new(accounts));
+        Ok(Self { directory, tls, limits, certificates: shown, allowed })
     }
 
     /// Its accounts.
@@ -59,6 +92,11 @@ impl Service {
     )]
     pub(super) fn tls(&self, provider: &Provider) -> Arc<ClientConfig> {
         Arc::clone(self.tls.get(&provider.name).expect("every account's provider has its TLS"))
+    }
+
+    /// What the clients of the listener of that name are shown, if it has TLS.
+    pub(super) fn certificate(&self, listener: &str) -> Option<Arc<Certificate>> {
+        self.certificates.get(listener).cloned()
     }
 
     /// Which accounts the listener of that name lets in, if there is one.

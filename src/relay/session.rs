@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::downstream::{Client, close};
+use super::downstream::{Client, Ended, close};
 use super::limits::Place;
 use super::listener::Listener;
 use super::outcome::{Outcome, Reason};
@@ -17,6 +17,7 @@ use super::splice::{End, Start, splice};
 use super::upstream::UpstreamStream;
 use super::verdict::{Accepted, verdict};
 use crate::account::password::{Peer, SignedIn};
+use crate::net::client_stream::ClientStream;
 use crate::proto::{AwaitVerdict as _, Downstream as _, Step};
 
 /// Serves one client on `peer`. `place` is freed when the session is over.
@@ -28,7 +29,8 @@ where
     let started = Instant::now();
     let relay = listener.relay();
     let sign_in_timeout = listener.service().limits().sign_in_timeout;
-    let client = Client::new(stream, sign_in_timeout, relay.drain().clone());
+    let certificate = listener.certificate().cloned();
+    let client = Client::new(stream, certificate, sign_in_timeout, relay.drain().clone());
     let outcome = match sign_in::<P, S>(&listener, peer, client).await {
         Ok(Session { mut client, mut upstream, start, access }) => {
             place.signed_in();
@@ -47,7 +49,7 @@ where
 
 /// A session that is signed in on both sides.
 struct Session<S> {
-    client: S,
+    client: ClientStream<S>,
     upstream: UpstreamStream,
     start: Start,
     access: SignedIn,
@@ -81,6 +83,11 @@ where
     P: MailProtocol,
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    if listener.settings().tls.is_implicit()
+        && let Err(ended) = client.start_tls().await
+    {
+        return Err(Box::pin(over::<P, S>(client, ended, listener)).await);
+    }
     let machine = P::downstream(listener, listener.privacy(peer));
     machine.greet(client.output());
     let mut step = Step::Read(machine);
@@ -100,7 +107,17 @@ where
             Err(ended) => break ended,
         }
     };
-    Err(Outcome::before_sign_in(client.end::<P::Downstream>(ended).await))
+    Err(Box::pin(over::<P, S>(client, ended, listener)).await)
+}
+
+/// Ends a session that has not signed in. Called in a box: a session that waits needs no room for it.
+async fn over<P, S>(client: Client<S>, ended: Ended, listener: &Listener) -> Outcome
+where
+    P: MailProtocol,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    client.end::<P::Downstream>(&ended).await;
+    Outcome::before_sign_in(&ended, listener.settings())
 }
 
 fn session<P, S>(
@@ -133,3 +150,7 @@ fn joined(first: Bytes, second: &Bytes) -> Bytes {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;
+#[cfg(test)]
+pub(super) use tests::{listener_of, settings};

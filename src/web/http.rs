@@ -22,11 +22,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use self::peers::Peers;
+use crate::net::tls::certificates::Certificate;
 
 /// How many connections are served at once; further ones wait in the system's queue.
 const CONNECTIONS_MAX: usize = 64;
@@ -55,8 +55,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Front {
     /// What answers; requests carry their [`Ends`].
     pub(crate) router: Router,
-    /// How TLS begins; without it clear http is spoken.
-    pub(crate) tls: Option<TlsAcceptor>,
+    /// What TLS begins with; without it clear http is spoken.
+    pub(crate) tls: Option<Arc<Certificate>>,
     /// From where many may come by one address.
     pub(crate) proxies: Vec<IpNet>,
 }
@@ -133,8 +133,8 @@ async fn converse(
     let router = front.router.layer(Extension(Ends { peer, local, is_tls: front.tls.is_some() }));
     match front.tls {
         None => answer(stream, router, HEADER_TIMEOUT, stop).await,
-        Some(acceptor) => {
-            let stream = timeout(TLS_TIMEOUT, acceptor.accept(stream))
+        Some(certificate) => {
+            let stream = timeout(TLS_TIMEOUT, certificate.acceptor().accept(stream))
                 .await
                 .map_err(|_| "no TLS in time".to_owned())?
                 .map_err(problem)?;

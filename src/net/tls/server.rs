@@ -2,17 +2,23 @@
 //!
 //! In:     a PEM file with the certificate and those between it and the authority, and a PEM file
 //!         with the key (PKCS#8, PKCS#1 or SEC1, not encrypted); they may be one file.
-//! Out:    an acceptor for TLS 1.2 and 1.3 (RFC 9325), without client certificates.
-//! Limits: as other PEM files.
+//! Out:    an acceptor for TLS 1.2 and 1.3 (RFC 9325), without client certificates and without ALPN:
+//!         no mail client names a protocol, and what one names is passed over.
+//! Limits: as other PEM files. Sessions are resumed by tickets, so none is kept here; they hold for
+//!         half a day at most, and end with the certificate that they began under.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use ::aws_lc_rs::digest::{Context, SHA256};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
+use x509_cert::der::Decode as _;
+use zeroize::Zeroizing;
 
 use super::{PemError, is_encrypted, read_pem};
 
@@ -33,25 +39,83 @@ pub struct CertificateFiles {
 /// # Errors
 /// When the files do not yield a certificate and its key.
 pub fn acceptor(certificate: &Path, private_key: &Path) -> Result<TlsAcceptor, CertificateError> {
-    let chain = chain(certificate)?;
-    let key = key(private_key)?;
-    let unusable = |source| {
-        if matches!(source, rustls::Error::InconsistentKeys(_)) {
-            CertificateError::Mismatch {
-                certificate: certificate.into(),
-                private_key: private_key.into(),
-            }
-        } else {
-            CertificateError::Refused { path: certificate.into(), source }
-        }
+    let files = CertificateFiles {
+        certificate: certificate.to_owned(),
+        private_key: private_key.to_owned(),
     };
-    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(unusable)?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(unusable)?;
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    Contents::read(&files)?.shown().map(|shown| TlsAcceptor::from(shown.config))
+}
+
+/// What stands in the two files, not looked into.
+pub(super) struct Contents<'a> {
+    files: &'a CertificateFiles,
+    certificate: Zeroizing<Vec<u8>>,
+    private_key: Zeroizing<Vec<u8>>,
+}
+
+/// A certificate as it is shown.
+pub(super) struct Shown {
+    /// What handshakes begin with.
+    pub(super) config: Arc<ServerConfig>,
+    /// `notAfter` of the server's own, since 1970, if it can be read.
+    pub(super) ends_at: Option<Duration>,
+}
+
+impl<'a> Contents<'a> {
+    /// Reads both files, which blocks for some milliseconds.
+    ///
+    /// # Errors
+    /// When one cannot be read.
+    pub(super) fn read(files: &'a CertificateFiles) -> Result<Self, CertificateError> {
+        let certificate = read(&files.certificate)?;
+        Ok(Self { files, certificate, private_key: read(&files.private_key)? })
+    }
+
+    /// What tells these contents from others, without giving the key away.
+    pub(super) fn digest(&self) -> Vec<u8> {
+        let mut context = Context::new(&SHA256);
+        // With its length before it, no byte can pass from one file to the other unseen.
+        context.update(&self.certificate.len().to_be_bytes());
+        context.update(&self.certificate);
+        context.update(&self.private_key);
+        context.finish().as_ref().to_vec()
+    }
+
+    /// Makes of them what is shown.
+    ///
+    /// # Errors
+    /// When they are not a certificate and its key.
+    pub(super) fn shown(&self) -> Result<Shown, CertificateError> {
+        let CertificateFiles { certificate, private_key } = self.files;
+        let chain = chain(certificate, &self.certificate)?;
+        let key = key(private_key, &self.private_key)?;
+        let unusable = |source| {
+            if matches!(source, rustls::Error::InconsistentKeys(_)) {
+                CertificateError::Mismatch {
+                    certificate: certificate.clone(),
+                    private_key: private_key.clone(),
+                }
+            } else {
+                CertificateError::Refused { path: certificate.clone(), source }
+            }
+        };
+        let ends_at = chain.first().and_then(ends_at);
+        let mut config =
+            ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+                .with_safe_default_protocol_versions()
+                .map_err(unusable)?
+                .with_no_client_auth()
+                .with_single_cert(chain, key)
+                .map_err(unusable)?;
+        config.ticketer = aws_lc_rs::Ticketer::new().map_err(unusable)?;
+        Ok(Shown { config: Arc::new(config), ends_at })
+    }
+}
+
+/// `notAfter` of a certificate, since 1970.
+fn ends_at(certificate: &CertificateDer<'_>) -> Option<Duration> {
+    let parsed = x509_cert::Certificate::from_der(certificate).ok()?;
+    Some(parsed.tbs_certificate().validity().not_after.to_unix_duration())
 }
 
 /// Why a certificate cannot be shown.
@@ -99,10 +163,9 @@ pub enum CertificateError {
     },
 }
 
-fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+fn chain(path: &Path, mut pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
     let unusable = |problem, fix| CertificateError::Unusable { path: path.into(), problem, fix };
-    let pem = read(path)?;
-    let chain = rustls_pemfile::certs(&mut pem.as_slice())
+    let chain = rustls_pemfile::certs(&mut pem)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|_| unusable("is damaged PEM", "export the certificate again"))?;
     if chain.is_empty() {
@@ -115,17 +178,16 @@ fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> 
     Ok(chain)
 }
 
-fn key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
+fn key(path: &Path, mut pem: &[u8]) -> Result<PrivateKeyDer<'static>, CertificateError> {
     let unusable = |problem, fix| CertificateError::Unusable { path: path.into(), problem, fix };
-    let pem = read(path)?;
-    if is_encrypted(&pem) {
+    if is_encrypted(pem) {
         return Err(unusable(
             "holds a private key under a passphrase, which nobody could type at a start",
             "take the passphrase off (openssl pkey -in FILE -out FILE.key) and keep the file to \
              its owner",
         ));
     }
-    rustls_pemfile::private_key(&mut pem.as_slice())
+    rustls_pemfile::private_key(&mut pem)
         .map_err(|_| unusable("is damaged PEM", "export the key again"))?
         .ok_or_else(|| {
             unusable(
@@ -136,7 +198,7 @@ fn key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
         })
 }
 
-fn read(path: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, CertificateError> {
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, CertificateError> {
     read_pem(path).map_err(|error| match error {
         PemError::Unreadable(source) => CertificateError::Unreadable { path: path.into(), source },
         PemError::TooLong => CertificateError::Unusable {

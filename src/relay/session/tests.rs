@@ -13,6 +13,7 @@ use super::*;
 use crate::account::password::{Origin, Passwords};
 use crate::account::{AccountSettings, LocalPassword};
 use crate::names::{AccountPattern, Username};
+use crate::net::tls::certificates::Certificates;
 use crate::oauth::Tokens;
 use crate::proto::Claim;
 use crate::provider::{Grant, Mechanism, PerProtocol, Protocol, Provider};
@@ -62,7 +63,13 @@ fn connect_until<P: MailProtocol>(
     shutdown: Shutdown,
     local_password: LocalPassword,
 ) -> (DuplexStream, JoinHandle<()>) {
-    let listener = listener(P::PROTOCOL, shutdown, local_password);
+    start::<P>(listener(P::PROTOCOL, shutdown, local_password))
+}
+
+/// Starts a session of `listener`.
+pub(in crate::relay) fn start<P: MailProtocol>(
+    listener: Arc<Listener>,
+) -> (DuplexStream, JoinHandle<()>) {
     let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let place = listener.relay().admit(peer).unwrap();
     let (client, stream) = duplex(4_096);
@@ -76,19 +83,33 @@ fn listener(
     shutdown: Shutdown,
     local_password: LocalPassword,
 ) -> Arc<Listener> {
-    let settings = ListenerSettings {
+    listener_of(settings(protocol), shutdown, local_password)
+}
+
+/// A listener in clear for everybody.
+pub(in crate::relay) fn settings(protocol: Protocol) -> ListenerSettings {
+    ListenerSettings {
         name: "test".to_owned(),
         protocol,
         addresses: Vec::new(),
-        allow: Vec::new(),
+        allow: vec!["127.0.0.0/8".parse().unwrap()],
         accounts: None,
         upstream: None,
         tls: ListenerTls::None,
         require_tls: None,
-    };
+    }
+}
+
+/// The same by `settings`.
+pub(in crate::relay) fn listener_of(
+    settings: ListenerSettings,
+    shutdown: Shutdown,
+    local_password: LocalPassword,
+) -> Arc<Listener> {
     let accounts = vec![alice(local_password)];
-    let service = Service::new(accounts, slice::from_ref(&settings), Limits::default()).unwrap();
-    let service = Arc::new(service);
+    let (listeners, limits) = (slice::from_ref(&settings), Limits::default());
+    let certificates = &mut Certificates::default();
+    let service = Arc::new(Service::new(accounts, listeners, limits, certificates).unwrap());
     let store = Store::in_memory();
     let passwords = Arc::new(Passwords::new(store.clone()).unwrap());
     // Each account has a made password besides, and so has one that does not exist.
@@ -125,7 +146,8 @@ async fn a_password_revoked_while_the_provider_is_signed_in_to_ends_the_session(
 async fn an_account_removed_while_the_provider_is_signed_in_to_ends_the_session() {
     let listener = listener(Protocol::Imap, Shutdown::default(), LocalPassword::None);
     let access = signed_in(&listener).await;
-    let empty = Service::new(Vec::new(), &[], Limits::default()).unwrap();
+    let (limits, certificates) = (Limits::default(), &mut Certificates::default());
+    let empty = Service::new(Vec::new(), &[], limits, certificates).unwrap();
     listener.relay().change(Arc::new(empty));
     let cut = timeout(Duration::from_secs(1), until_cut(&listener, &access)).await;
     assert_eq!(cut, Ok(Reason::AccountRemoved));

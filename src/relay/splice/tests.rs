@@ -155,6 +155,25 @@ async fn a_client_that_has_closed_and_takes_nothing_is_cut_after_the_idle_time()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_stalls_in_mid_download_is_cut_after_the_idle_time() {
+    let Running { mut client, mut upstream, spliced } = start(nothing_left(), 64);
+    let started = Instant::now();
+    let sending = tokio::spawn(async move {
+        let mut sent = 0;
+        while let Ok(len) = upstream.write(&[b'x'; 64]).await {
+            sent += len;
+        }
+        sent
+    });
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    client.read_exact(&mut [0; 64]).await.unwrap();
+    assert!(matches!(spliced.await.unwrap().end, End::Idle));
+    assert_eq!(started.elapsed().as_secs(), 100 + IDLE.as_secs());
+    let sent = sending.await.unwrap();
+    assert!(sent < 200_000, "{sent} bytes were taken for a client that took 64");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_session_in_which_nothing_moves_ends_after_the_idle_time_and_not_before() {
     let Running { client: _client, mut upstream, spliced } = start(nothing_left(), 1_000);
     let started = Instant::now();

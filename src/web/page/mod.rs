@@ -37,7 +37,6 @@ use ipnet::IpNet;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use self::consents::Shown;
@@ -48,6 +47,7 @@ use super::html::{self, Document, Place, Referrer};
 use super::http::{Ends, Front, serve_front};
 use super::operator::{Class, Operator, OperatorError};
 use crate::account::password::RandomError;
+use crate::net::tls::certificates::Certificate;
 
 /// Longest body of a request, in bytes: a form with a few names.
 const BODY_LEN_MAX: usize = 64 * 1024;
@@ -69,8 +69,8 @@ const FORM_TOKEN: &str = "form_token";
 pub struct Site {
     /// `web.public_url`.
     pub public_url: Option<String>,
-    /// How TLS begins; without it clear http is spoken.
-    pub tls: Option<TlsAcceptor>,
+    /// What TLS begins with; without it clear http is spoken.
+    pub tls: Option<Arc<Certificate>>,
     /// Proxies that may speak for a client.
     pub behind_proxy: Vec<IpNet>,
     /// What whoever uses the page has to show.

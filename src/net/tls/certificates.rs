@@ -1,0 +1,204 @@
+//! Certificates that are read again: what those who connect are shown, whenever that was issued.
+//!
+//! In:     the pairs of files of one configuration, each read once however many listeners name it.
+//! Out:    an acceptor for each handshake. Connections that run keep the certificate they began with.
+//! Waits:  the files are looked at every [`LOOK_INTERVAL`], by their content: a symbolic link that
+//!         turns to another directory, as Kubernetes does it, counts, and a new time alone does not.
+//! Fails:  what cannot be used is told once and the old one stays. A pair of which one file is
+//!         written and the other not yet is looked at once more before it is told.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use tokio_rustls::TlsAcceptor;
+use tracing::{error, info, warn};
+
+use super::server::{CertificateError, CertificateFiles, Contents, Shown};
+use crate::clock::unix_time;
+
+/// How often the files are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How often the end of a certificate is told.
+const TELL_INTERVAL: Duration = Duration::from_secs(24 * 3_600);
+
+/// How long before its end a certificate is told of. Those of ACME are renewed 30 days before.
+const ENDS_SOON: Duration = Duration::from_secs(30 * 24 * 3_600);
+
+/// Every certificate of one configuration. Cloning shares them.
+#[derive(Debug, Clone, Default)]
+pub struct Certificates(HashMap<CertificateFiles, Arc<Certificate>>);
+
+impl Certificates {
+    /// The certificate in `files`, which are read if they were not yet. Blocks.
+    ///
+    /// # Errors
+    /// When they do not yield a certificate and its key.
+    pub fn read(&mut self, files: &CertificateFiles) -> Result<Arc<Certificate>, CertificateError> {
+        if let Some(known) = self.0.get(files) {
+            return Ok(Arc::clone(known));
+        }
+        let certificate = Arc::new(Certificate::read(files)?);
+        self.0.insert(files.clone(), Arc::clone(&certificate));
+        Ok(certificate)
+    }
+
+    /// Looks at all files and shows what changed. Blocks.
+    fn look(&self) {
+        for certificate in self.0.values() {
+            certificate.look();
+        }
+    }
+
+    /// Tells which certificates have ended or will soon.
+    fn tell_of_ends(&self) {
+        for certificate in self.0.values() {
+            certificate.tell_of_end(unix_time());
+        }
+    }
+}
+
+/// Keeps the certificates of the configuration in force up to date, and tells of their ends, until
+/// `current` has no sender.
+pub async fn keep(mut current: watch::Receiver<Certificates>) {
+    loop {
+        let certificates = current.borrow_and_update().clone();
+        certificates.tell_of_ends();
+        let mut told_at = Instant::now();
+        loop {
+            tokio::select! {
+                biased;
+                changed = current.changed() => match changed {
+                    Ok(()) => break,
+                    Err(_) => return,
+                },
+                () = sleep(LOOK_INTERVAL) => {}
+            }
+            let looking = certificates.clone();
+            // It fails when the program ends, and then nobody needs it.
+            let _ = tokio::task::spawn_blocking(move || looking.look()).await;
+            if told_at.elapsed() >= TELL_INTERVAL {
+                certificates.tell_of_ends();
+                told_at = Instant::now();
+            }
+        }
+    }
+}
+
+/// A certificate and its key.
+pub struct Certificate {
+    files: CertificateFiles,
+    state: Mutex<State>,
+}
+
+struct State {
+    shown: Shown,
+    /// Of the contents that are shown.
+    digest: Vec<u8>,
+    /// What the last look found that cannot be used.
+    refused: Option<Refused>,
+}
+
+/// Contents that cannot be used.
+struct Refused {
+    /// Of the contents; none where they cannot even be read.
+    digest: Option<Vec<u8>>,
+    problem: String,
+    /// Whether that was found twice, and told.
+    is_told: bool,
+}
+
+impl Refused {
+    /// Whether the files hold the same as when `other` was found.
+    fn is_as(&self, other: &Self) -> bool {
+        self.digest == other.digest && self.problem == other.problem
+    }
+}
+
+impl Certificate {
+    fn read(files: &CertificateFiles) -> Result<Self, CertificateError> {
+        let contents = Contents::read(files)?;
+        let (shown, digest) = (contents.shown()?, contents.digest());
+        let state = Mutex::new(State { shown, digest, refused: None });
+        Ok(Self { files: files.clone(), state })
+    }
+
+    /// What the next handshake begins with.
+    pub fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(Arc::clone(&self.state().shown.config))
+    }
+
+    /// Looks at the files and shows what is in them, if that is new and good.
+    fn look(&self) {
+        let contents = Contents::read(&self.files);
+        let digest = contents.as_ref().ok().map(Contents::digest);
+        if digest.as_ref() == Some(&self.state().digest) {
+            self.state().refused = None;
+            return;
+        }
+        // Before the state is taken, which a handshake may be waiting for.
+        let shown = contents.and_then(|contents| contents.shown());
+        let mut state = self.state();
+        match (shown, digest) {
+            (Ok(shown), Some(digest)) => {
+                *state = State { shown, digest, refused: None };
+                drop(state);
+                info!(certificate = ?self.files.certificate, "certificate read again");
+                self.tell_of_end(unix_time());
+            }
+            (Ok(_), None) => {}
+            (Err(problem), digest) => {
+                let found = Refused { digest, problem: problem.to_string(), is_told: false };
+                self.refuse(&mut state, found);
+            }
+        }
+    }
+
+    /// Keeps what is shown. What is `found` for the first time may be half written.
+    fn refuse(&self, state: &mut State, mut found: Refused) {
+        if let Some(before) = state.refused.take().filter(|before| before.is_as(&found)) {
+            if !before.is_told {
+                error!(
+                    certificate = ?self.files.certificate,
+                    problem = found.problem,
+                    "certificate not read again, the old one stays"
+                );
+            }
+            found.is_told = true;
+        }
+        state.refused = Some(found);
+    }
+
+    /// Tells, at `now` since 1970, if it has ended or will soon.
+    fn tell_of_end(&self, now: Duration) {
+        let Some(ends_at) = self.state().shown.ends_at else { return };
+        let certificate = &self.files.certificate;
+        let ends = || humantime::format_rfc3339_seconds(UNIX_EPOCH + ends_at).to_string();
+        if ends_at <= now {
+            warn!(
+                ?certificate,
+                ended = ends(),
+                "the certificate has ended, so clients refuse it: put a new one in its place"
+            );
+        } else if ends_at - now <= ENDS_SOON {
+            warn!(?certificate, ends = ends(), "the certificate ends soon: renew it");
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificate").field("files", &self.files).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
