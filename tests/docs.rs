@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+#[path = "docs/clients.rs"]
+mod clients;
 #[path = "docs/commands.rs"]
 mod commands;
 #[path = "docs/keys.rs"]
