@@ -85,7 +85,7 @@ const PROGRAMS: [Program; 12] = [
     Program {
         name: "getmail",
         file: ".config/getmail/getmailrc",
-        // One in a hundred hangs after a delivery: it misses the end of its own child process.
+        // It hangs now and then behind a delivery, when it misses the end of its own child process.
         command: "touch fetched; for try in 1 2 3; do timeout 10 getmail && exit; done; exit 1",
         installed: "getmail --version",
         does: Does::Fetches,

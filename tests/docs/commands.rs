@@ -7,7 +7,7 @@ use super::pages::{Page, pages};
 use super::scene::Scene;
 
 /// Programs that are not ours and that tests do not have: what stands behind their names is not run.
-const OTHERS: [&str; 3] = ["az", "cargo", "ssh"];
+const OTHERS: [&str; 4] = ["az", "cargo", "fuzz/run", "ssh"];
 
 /// The command lines of a page: of its `sh` blocks, or of an example's comments.
 fn lines(page: &Page) -> Vec<String> {
