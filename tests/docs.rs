@@ -9,6 +9,8 @@ mod clients;
 mod commands;
 #[path = "docs/keys.rs"]
 mod keys;
+#[path = "docs/limits.rs"]
+mod limits;
 #[path = "docs/pages.rs"]
 mod pages;
 #[path = "docs/person.rs"]
