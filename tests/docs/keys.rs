@@ -40,7 +40,7 @@ fn explanation(example: &Page, kind: &str, key: &str) -> Option<String> {
         if line.starts_with('[') {
             table = line.trim_matches(['[', ']']).split('.').next().unwrap().to_owned();
             comment.clear();
-        } else if !name.is_empty() && name.bytes().all(|it| it.is_ascii_lowercase() || it == b'_') {
+        } else if is_key(name) {
             if table == kind && name == key && !comment.is_empty() {
                 return Some(comment);
             }
@@ -56,6 +56,11 @@ fn explanation(example: &Page, kind: &str, key: &str) -> Option<String> {
         }
     }
     None
+}
+
+fn is_key(name: &str) -> bool {
+    let plain = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'_';
+    !name.is_empty() && name.bytes().all(plain)
 }
 
 #[test]
