@@ -3,10 +3,14 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
+#[path = "docs/clients.rs"]
+mod clients;
 #[path = "docs/commands.rs"]
 mod commands;
 #[path = "docs/keys.rs"]
 mod keys;
+#[path = "docs/limits.rs"]
+mod limits;
 #[path = "docs/pages.rs"]
 mod pages;
 #[path = "docs/person.rs"]

@@ -1,7 +1,8 @@
-//! The README's table of replies against what the protocol machines say.
+//! The README's table of replies, and that of docs/errors.md, against what the protocol machines say.
 
 use mailbearer::names::Username;
 use mailbearer::proto::imap::{ImapDownstream, NonSyncLiterals};
+use mailbearer::proto::pop3::Pop3Downstream;
 use mailbearer::proto::smtp::{Extensions, SmtpDownstream};
 use mailbearer::proto::{AwaitVerdict as _, Downstream, Farewell, Input, Output, Privacy, Step};
 use mailbearer::refusal::{Refusal, Unavailable};
@@ -26,16 +27,43 @@ fn farewell<M: Downstream>(farewell: Farewell) -> String {
     String::from_utf8(output.take().to_vec()).unwrap()
 }
 
-/// What the README shows for SMTP and IMAP in one row; … stands for anything.
-fn rows() -> Vec<[String; 2]> {
-    let page = pages().into_iter().find(|page| page.name == "README.md").unwrap();
-    let (_, table) = page.text.split_once("| the client hears |").unwrap();
+/// The last line that a machine says to `input`, to which it needs no verdict.
+fn said<M: Downstream>(machine: M, input: &[u8]) -> String {
+    let (mut received, mut output) = (Input::default(), Output::default());
+    received.extend(input);
+    let step = machine.receive(&mut received, &mut output);
+    assert!(matches!(step, Step::Read(_)), "{input:?}");
+    let said = String::from_utf8(output.take().to_vec()).unwrap();
+    said.lines().last().unwrap().to_owned()
+}
+
+/// The spans of the table below `heading` of a page, row by row: one for each protocol; … stands for
+/// anything.
+fn rows<const PROTOCOLS: usize>(name: &str, heading: &str) -> Vec<[String; PROTOCOLS]> {
+    let page = pages().into_iter().find(|page| page.name == name).unwrap();
+    let (_, table) = page.text.split_once(heading).unwrap();
     let rows = table.lines().skip(2).take_while(|line| line.starts_with("| "));
     rows.map(|row| {
         let spans: Vec<String> = row.split('`').skip(1).step_by(2).map(str::to_owned).collect();
         spans.try_into().unwrap()
     })
     .collect()
+}
+
+/// Fails unless each of `heard` fits one row, and each row one of them.
+fn assert_told<const PROTOCOLS: usize>(
+    rows: &[[String; PROTOCOLS]],
+    heard: impl Iterator<Item = [String; PROTOCOLS]>,
+) {
+    let mut used = vec![0; rows.len()];
+    for heard in heard {
+        let fits =
+            |row: &&[String; PROTOCOLS]| row.iter().zip(&heard).all(|(it, heard)| shows(it, heard));
+        assert_eq!(rows.iter().filter(fits).count(), 1, "{heard:?}");
+        let at = rows.iter().position(|row| fits(&row)).unwrap();
+        used[at] += 1;
+    }
+    assert!(used.iter().all(|count| *count > 0), "{used:?}");
 }
 
 fn shows(shown: &str, heard: &str) -> bool {
@@ -46,10 +74,9 @@ fn shows(shown: &str, heard: &str) -> bool {
     })
 }
 
-#[test]
-fn every_reply_to_a_sign_in_has_one_row_in_the_readme_and_every_row_a_reply() {
+fn refusals() -> Vec<Refusal> {
     let account = Username::parse("alice@contoso.com").unwrap();
-    let refusals = [
+    vec![
         Refusal::WrongPassword,
         Refusal::ConsentNeeded { account: account.clone() },
         Refusal::GrantRefused { account },
@@ -61,33 +88,66 @@ fn every_reply_to_a_sign_in_has_one_row_in_the_readme_and_every_row_a_reply() {
             reply: "535 5.7.3 Authentication unsuccessful".to_owned(),
             cause: "the provider refuses this mailbox".to_owned(),
         },
-    ];
-    let farewells = [
-        Farewell::Draining,
-        Farewell::SignInTimeout,
-        Farewell::TooManySessions,
-        Farewell::TooManyFromPeer,
-    ];
-    let smtp = |refusal: &Refusal| {
-        let machine = SmtpDownstream::new(Extensions::default(), Privacy::Clear);
-        refused(machine, b"EHLO me\r\nAUTH PLAIN AGEAYg==\r\n", refusal)
-    };
-    let imap = |refusal: &Refusal| {
-        let machine = ImapDownstream::new(NonSyncLiterals::NotOffered, Privacy::Clear);
-        refused(machine, b"a1 LOGIN a b\r\n", refusal)
-    };
-    let heard = refusals.iter().map(|refusal| [smtp(refusal), imap(refusal)]);
-    let left = farewells
-        .into_iter()
-        .map(|it| [farewell::<SmtpDownstream>(it), farewell::<ImapDownstream>(it)]);
+    ]
+}
 
-    let rows = rows();
-    let mut used = vec![0; rows.len()];
-    for heard in heard.chain(left) {
-        let fits = |row: &&[String; 2]| row.iter().zip(&heard).all(|(it, heard)| shows(it, heard));
-        assert_eq!(rows.iter().filter(fits).count(), 1, "{heard:?}");
-        let at = rows.iter().position(|row| fits(&row)).unwrap();
-        used[at] += 1;
-    }
-    assert!(used.iter().all(|count| *count > 0), "{used:?}");
+const FAREWELLS: [Farewell; 4] = [
+    Farewell::Draining,
+    Farewell::SignInTimeout,
+    Farewell::TooManySessions,
+    Farewell::TooManyFromPeer,
+];
+
+fn smtp(privacy: Privacy) -> SmtpDownstream {
+    SmtpDownstream::new(Extensions::default(), privacy)
+}
+
+fn imap(privacy: Privacy) -> ImapDownstream {
+    ImapDownstream::new(NonSyncLiterals::NotOffered, privacy)
+}
+
+fn by_smtp(refusal: &Refusal) -> String {
+    refused(smtp(Privacy::Clear), b"EHLO me\r\nAUTH PLAIN AGEAYg==\r\n", refusal)
+}
+
+fn by_imap(refusal: &Refusal) -> String {
+    refused(imap(Privacy::Clear), b"a1 LOGIN a b\r\n", refusal)
+}
+
+fn by_pop3(refusal: &Refusal) -> String {
+    refused(Pop3Downstream::new(Privacy::Clear), b"USER a\r\nPASS b\r\n", refusal)
+}
+
+#[test]
+fn every_reply_to_a_sign_in_has_one_row_in_the_readme_and_every_row_a_reply() {
+    let refusals = refusals();
+    let heard = refusals.iter().map(|refusal| [by_smtp(refusal), by_imap(refusal)]);
+    let left = FAREWELLS.map(|it| [farewell::<SmtpDownstream>(it), farewell::<ImapDownstream>(it)]);
+    assert_told(&rows("README.md", "| the client hears |"), heard.chain(left));
+}
+
+#[test]
+fn every_reply_to_a_sign_in_is_told_for_each_protocol() {
+    let refusals = refusals();
+    let heard =
+        refusals.iter().map(|refusal| [by_smtp(refusal), by_imap(refusal), by_pop3(refusal)]);
+    let left = FAREWELLS.map(|it| {
+        [
+            farewell::<SmtpDownstream>(it),
+            farewell::<ImapDownstream>(it),
+            farewell::<Pop3Downstream>(it),
+        ]
+    });
+    let needs_tls = [
+        said(smtp(Privacy::Required), b"EHLO me\r\nAUTH PLAIN AGEAYg==\r\n"),
+        said(imap(Privacy::Required), b"a1 LOGIN a b\r\n"),
+        said(Pop3Downstream::new(Privacy::Required), b"USER a\r\n"),
+    ];
+    let cancelled = [
+        said(smtp(Privacy::Clear), b"EHLO me\r\nAUTH PLAIN\r\n*\r\n"),
+        said(imap(Privacy::Clear), b"a1 AUTHENTICATE PLAIN\r\n*\r\n"),
+        said(Pop3Downstream::new(Privacy::Clear), b"AUTH PLAIN\r\n*\r\n"),
+    ];
+    let rows = rows("docs/errors.md", "| what happened | SMTP | IMAP | POP3 |");
+    assert_told(&rows, heard.chain(left).chain([needs_tls, cancelled]));
 }

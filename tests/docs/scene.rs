@@ -47,7 +47,9 @@ impl Scene {
             ("\nassertion_file", ASSERTION),
         ] {
             for name in named(key) {
-                fs::write(dir.path().join(name), content).unwrap();
+                let path = dir.path().join(name);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, content).unwrap();
             }
         }
         let mut env: Vec<_> =
@@ -117,6 +119,18 @@ impl Relay {
             }
             assert_ne!(self.stdout.read_line(&mut self.shown).unwrap(), 0, "{}", self.shown);
         }
+    }
+
+    /// The ports of one listener for each protocol: what was printed is read on until all are told.
+    pub(crate) fn ports<const N: usize>(&mut self, protocols: [&str; N]) -> [String; N] {
+        while self.shown.lines().count() < N {
+            assert_ne!(self.stdout.read_line(&mut self.shown).unwrap(), 0, "{}", self.shown);
+        }
+        protocols.map(|protocol| {
+            let end = format!(" ({protocol})");
+            let address = self.shown.lines().find_map(|line| line.strip_suffix(&end)).unwrap();
+            address.rsplit(':').next().unwrap().to_owned()
+        })
     }
 
     /// Ends it, and gives what it printed.

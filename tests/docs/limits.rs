@@ -1,0 +1,54 @@
+//! The numbers of docs/security.md, and the reasons of docs/operation.md, against the code.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use mailbearer::proto::preauth::SKIP_MAX;
+use mailbearer::proto::{COMMANDS_MAX, FAILURES_MAX, sasl};
+use mailbearer::relay::Limits;
+
+use super::pages::{pages, root};
+
+#[test]
+fn every_limit_of_the_page_is_that_of_the_code() {
+    let page = pages().into_iter().find(|page| page.name == "docs/security.md").unwrap();
+    let limit = |what: &str| {
+        let what = format!("| {what} | ");
+        let row = page.text.lines().find_map(|line| line.strip_prefix(&what)).unwrap();
+        let (limit, _) = row.split_once(" | ").unwrap();
+        let number = limit.rsplit("`, ").next().unwrap().split(' ').next().unwrap();
+        number.replace(',', "").parse::<u64>().unwrap()
+    };
+    let Limits { sign_in_timeout, idle_timeout, sessions, sessions_per_peer } = Limits::default();
+    let of = |number: usize| u64::try_from(number).unwrap();
+    for (what, number) in [
+        ("time to sign in, our own waits not counted", sign_in_timeout.as_secs()),
+        ("sessions in all", of(sessions)),
+        ("sessions of one address that have not signed in", of(sessions_per_peer)),
+        ("refused sign-ins and bad commands of one session", FAILURES_MAX.into()),
+        ("commands of one session", COMMANDS_MAX.into()),
+        ("a line of an SMTP sign-in", of(sasl::LINE_LEN_MAX)),
+        ("a line that does not end", of(SKIP_MAX / 1024)),
+    ] {
+        assert_eq!(limit(what), number, "{what}");
+    }
+    let idle = format!("`limits.idle_timeout`, {} minutes", idle_timeout.as_secs() / 60);
+    assert!(page.text.contains(&idle), "{idle}");
+}
+
+#[test]
+fn every_reason_of_a_closing_line_has_a_row() {
+    let page = pages().into_iter().find(|page| page.name == "docs/operation.md").unwrap();
+    let (_, section) = page.text.split_once("## Why a session ended").unwrap();
+    let cells = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" | "));
+    let told: BTreeSet<&str> = cells.flat_map(|(cell, _)| cell.split(['`', ',', ' '])).collect();
+
+    let code = fs::read_to_string(root().join("src/relay/outcome.rs")).unwrap();
+    let (_, names) = code.split_once("impl Reason {").unwrap();
+    let (names, _) = names.split_once("\n}\n").unwrap();
+    let names: BTreeSet<&str> =
+        names.split(" => \"").skip(1).map(|it| it.split('"').next().unwrap()).collect();
+    assert!(names.len() > 10, "{names:?}");
+    let told = told.into_iter().filter(|it| !it.is_empty()).collect();
+    assert_eq!(names, told);
+}
