@@ -211,16 +211,15 @@ fn credentials_from_other_machines_need_tls_unless_the_file_says_otherwise() {
 
 #[test]
 fn a_session_that_waits_in_clear_holds_nothing_for_tls() {
-    /// What a session holds before its sign-in, in bytes: 3,400 were measured in a build for tests,
-    /// and another compiler may need more.
-    const SESSION_LEN_MAX: usize = 4_096;
+    /// What a session holds before its sign-in, in bytes: 3,896 were measured in a build for tests,
+    /// and another compiler may need a little more.
+    const SESSION_LEN_MAX: usize = 4_352;
     let listener = listener_of(settings(Protocol::Imap), Shutdown::default(), LocalPassword::None);
     let place = listener.relay().admit(std::net::Ipv4Addr::LOCALHOST.into()).unwrap();
     let (_client, stream) = tokio::io::duplex(64);
     let session = run::<Imap, DuplexStream>(listener, stream, Peer::ThisMachine, place);
     let len = size_of_val(&session);
     assert!(len <= SESSION_LEN_MAX, "{len} bytes");
-    println!("a session holds {len} bytes");
     let stream_len = size_of::<tokio::net::TcpStream>();
     assert!(size_of::<ClientStream<tokio::net::TcpStream>>() <= stream_len + 8);
 }

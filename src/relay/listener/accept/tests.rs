@@ -68,11 +68,12 @@ async fn listen(settings: ListenerSettings) -> (SocketAddr, TcpStream) {
     (address, first)
 }
 
-async fn heard(client: TcpSocket, address: SocketAddr) -> String {
+/// What a client hears until it is closed, and the client.
+async fn heard(client: TcpSocket, address: SocketAddr) -> (String, TcpStream) {
     let mut client = client.connect(address).await.unwrap();
     let mut heard = String::new();
     client.read_to_string(&mut heard).await.unwrap();
-    heard
+    (heard, client)
 }
 
 #[tokio::test]
@@ -88,8 +89,11 @@ async fn clients_without_a_descriptor_are_told_so_one_after_the_other_until_ther
         let (address, _first) = listen(settings(protocol)).await;
         let clients = [client(), client(), client()];
         let taken = exhaust();
+        // They stay, too: each that left would leave its descriptor to the next.
+        let mut told = Vec::new();
         for client in clients {
-            let heard = heard(client, address).await;
+            let (heard, client) = heard(client, address).await;
+            told.push(client);
             assert!(heard.starts_with(farewell) && heard.ends_with("\r\n"), "{heard:?}");
         }
         drop(taken);
@@ -115,7 +119,7 @@ async fn a_client_without_a_descriptor_is_closed_where_it_awaits_tls() {
     let mut spare = Spare::new();
     let connecting = client();
     let _taken = exhaust();
-    let (heard, ()) = tokio::join!(heard(connecting, address), async {
+    let ((heard, _client), ()) = tokio::join!(heard(connecting, address), async {
         assert!(are_descriptors_exhausted(&socket.accept().await.unwrap_err()));
         assert!(spare.turn_away_next(&socket, &listener).await);
         assert!(!spare.turn_away_next(&socket, &listener).await, "there is no other client");
