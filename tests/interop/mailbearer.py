@@ -46,14 +46,11 @@ STORE = """
 path = "{path}"
 """
 
-LISTENERS = """
-[listeners.submission]
-protocol = "submission"
-address = "127.0.0.1:{smtp_port}"
-
-[listeners.imap]
-protocol = "imap"
-address = "127.0.0.1:{imap_port}"
+LISTENER = """
+[listeners.{name}]
+protocol = "{protocol}"
+address = "127.0.0.1:{port}"
+{more}
 """
 
 
@@ -96,8 +93,7 @@ class Relay:
     def __init__(self, binary, directory, provider, ca_file):
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True)
-        self.smtp_port = free_port()
-        self.imap_port = free_port()
+        self._ports = []
         self.log = self.directory / "mailbearer.log"
         self.file = self.directory / "mailbearer.toml"
         self._binary = binary
@@ -106,7 +102,8 @@ class Relay:
         self._child = None
         # What is in its environment besides.
         self.variables = {}
-        self.add(LISTENERS.format(smtp_port=self.smtp_port, imap_port=self.imap_port))
+        self.smtp_port = self.add_listener("submission", "submission")
+        self.imap_port = self.add_listener("imap", "imap")
         (self.directory / "client-secret").write_text(provider.client_secret)
         self.local_password = hashed(binary)
 
@@ -128,6 +125,13 @@ class Relay:
             )
             + more
         )
+
+    def add_listener(self, name, protocol, more=""):
+        """Adds a listener, `more` being what its table says besides; gives its port."""
+        port = free_port()
+        self._ports.append(port)
+        self.add(LISTENER.format(name=name, protocol=protocol, port=port, more=more))
+        return port
 
     def add_account(self, name, provider):
         """Adds an account, or a whole domain, of that provider."""
@@ -193,8 +197,8 @@ class Relay:
 
     def wait_until_it_serves(self):
         """Waits until it answers; fails when it has ended."""
-        self._child.wait_until_listening(self.smtp_port)
-        self._child.wait_until_listening(self.imap_port)
+        for port in self._ports:
+            self._child.wait_until_listening(port)
 
     def pid(self):
         """Its process."""

@@ -1,5 +1,7 @@
 """The message that every client sends: 5 MB of what a relay could get wrong."""
 
+import email
+import email.policy
 import hashlib
 import random
 
@@ -11,6 +13,9 @@ BODY_LEN = 5 * 1024 * 1024
 LINE_LEN_MAX = 998
 # The client's first header. Servers put their own before it and leave alone what follows.
 MARKER = "X-Interop"
+HEADER_END = b"\r\n\r\n"
+# What a person writes: other scripts, dots alone, and a line that mbox files quote.
+LETTER = "Grüße, 你好, привет, שלום\n.\n..\n.a dot first\n\nFrom here on\nQUIT\n"
 
 # Map any byte to a printable ASCII one, and to one that is not NUL, CR, LF or another control.
 PRINTABLE = bytes(32 + byte % 95 for byte in range(256))
@@ -61,8 +66,46 @@ class Message:
             f"sent {self.bytes[at - 10 : at + 20]!r}, got {received[at - 10 : at + 20]!r}"
         )
 
+    def compare_kept(self, received):
+        """The same for what a client has kept in a file, with lines as Unix ends them.
+
+        It may have added header fields of its own; ours have to be there, in their order.
+        """
+        received = received.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+        header, _, body = received[max(received.find(self._marker()), 0) :].partition(HEADER_END)
+        ours, _, sent = self.bytes.partition(HEADER_END)
+        left = iter(header.split(b"\r\n"))
+        missing = [line for line in ours.split(b"\r\n") if line not in left]
+        if missing:
+            raise Failed(f"the header lacks {missing}: {header[:500]!r}")
+        # mbox ends a message by a blank line, and some servers end the last line of none.
+        self.compare(ours + HEADER_END + body.rstrip(b"\r\n") + _end(sent))
+
     def _marker(self):
         return f"{MARKER}: {self.name}\r\n".encode()
+
+
+class Letter:
+    """A message that a client composes itself of a subject and a text."""
+
+    def __init__(self, name, mailbox):
+        self.name = name
+        self.mailbox = mailbox
+        self.text = f"{LETTER}{name}\n"
+
+    def is_in(self, received):
+        """Whether `received`, which may be cut off behind its header, claims to be this letter."""
+        return f"Subject: {self.name}\r\n".encode() in received
+
+    def compare(self, received):
+        """Fails unless `received` says what was written."""
+        text = email.message_from_bytes(received, policy=email.policy.default).get_content()
+        if text.replace("\r\n", "\n") != self.text:
+            raise Failed(f"sent {self.text!r}, got {text!r}")
+
+
+def _end(octets):
+    return octets[len(octets.rstrip(b"\r\n")) :]
 
 
 def _digest(octets):

@@ -53,10 +53,10 @@ def listens(port):
     return True
 
 
-def run(argv, **options):
+def run(argv, timeout=PATIENCE_S, **options):
     """Runs a command to its end; its output is told if it fails."""
     done = subprocess.run(
-        argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE_S, **options
+        argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout, **options
     )
     if done.returncode != 0:
         shown = done.stdout.decode(errors="replace").strip()

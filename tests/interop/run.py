@@ -26,13 +26,16 @@ import demo
 import documented
 import faults
 import interrupted
+import matrix
 import minute
 import page
 import people
 import planted
 import store
+import tls
 import tokens
 from browser import Browser
+from listeners import PROTOCOLS, Listeners
 from mailbearer import LOCAL_PASSWORD, Provider, Relay
 from message import Message
 from oidc import OidcProvider
@@ -62,6 +65,8 @@ class Scene:
         # The servers' users have to reach their files in it.
         self.directory.chmod(0o755)
         self._stops = []
+        # What came of each client, protocol and TLS, as `matrix` keeps it.
+        self.results = {}
         try:
             self._build(binary)
         except BaseException:
@@ -106,6 +111,14 @@ class Scene:
         return provider
 
     @functools.cached_property
+    def listeners(self):
+        """A relay with a listener for each protocol and TLS, which starts with the first need."""
+        listeners = Listeners(self)
+        self._stops.append(listeners.relay.stop)
+        listeners.relay.start()
+        return listeners
+
+    @functools.cached_property
     def browser(self):
         """The real browser, with a home of its own."""
         return Browser(self.directory, self.ca_file)
@@ -116,10 +129,11 @@ class Scene:
             self.relay.smtp_port, self.relay.imap_port, user, password, str(self.directory)
         )
 
-    def delivered(self, sent):
-        """The message as it lies in the mailbox; waits for it."""
+    def delivered(self, sent, mailbox=None):
+        """The message as it lies in its mailbox, or in another; waits for it."""
+        mailbox = mailbox or sent.mailbox
         kept = wait_for(
-            f"{sent.name} is delivered", lambda: self.dovecot.find(sent.mailbox, sent.is_in)
+            f"{sent.name} is delivered", lambda: self.dovecot.find(mailbox, sent.is_in)
         )
         if len(kept) != 1:
             raise Failed(f"{sent.name} was delivered {len(kept)} times")
@@ -151,9 +165,12 @@ class Table:
         self._print("result", "client", "protocol", "account", "seconds")
 
     def row(self, client, protocol, account, check):
-        """Runs a check and prints its line. Whatever it raises is its failure, not the suite's."""
+        """Runs a check and prints its line. Whatever it raises is its failure, not the suite's.
+
+        Gives whether it passed, or `None` where it was not asked for.
+        """
         if self.words not in client:
-            return
+            return None
         started = time.monotonic()
         problem = None
         try:
@@ -167,6 +184,7 @@ class Table:
             self.failed += 1
         else:
             self.passed += 1
+        return problem is None
 
     def _print(self, result, client, protocol, account, seconds):
         print(f"{result:<7} {client:<60} {protocol:<8} {account:<21} {seconds:>7}", flush=True)
@@ -205,6 +223,9 @@ MODULES = (
 )
 GROUPS = {
     "streams": stream_messages,
+    **{f"clients-{protocol}": partial(matrix.check, protocol) for protocol in PROTOCOLS},
+    "clients-trust": matrix.check_trust,
+    "tls": tls.check,
     **{
         module.__name__: partial(run_checks, module)
         for module in MODULES
@@ -226,6 +247,8 @@ def main():
         for group, _, words in wanted:
             table.words = words.replace("_", " ")
             GROUPS[group](scene, table)
+        if scene.results:
+            matrix.show(scene.results)
     finally:
         scene.close(failed=table is None or table.failed > 0)
     print(f"interop: {table.passed} passed, {table.failed} failed")

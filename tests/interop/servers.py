@@ -1,4 +1,4 @@
-"""The real mail servers: Dovecot for IMAP, delivery and token checks, Postfix for submission.
+"""The real mail servers: Dovecot for IMAP, POP3, delivery and token checks, Postfix for submission.
 
 Both run as instances of their own under one temporary directory, on loopback ports that were free.
 Neither knows a password: XOAUTH2 and OAUTHBEARER alone, and Dovecot checks the signature and the
@@ -23,7 +23,7 @@ state_dir = {run}/state
 log_path = {directory}/dovecot.log
 auth_verbose = yes
 listen = 127.0.0.1
-protocols = imap lmtp
+protocols = imap pop3 lmtp
 instance_name = mailbearer-interop
 
 ssl = required
@@ -61,6 +61,15 @@ service imap-login {{
   }}
   inet_listener imaps {{
     port = {implicit_port}
+    ssl = yes
+  }}
+}}
+service pop3-login {{
+  inet_listener pop3 {{
+    port = {pop3_starttls_port}
+  }}
+  inet_listener pop3s {{
+    port = {pop3_implicit_port}
     ssl = yes
   }}
 }}
@@ -144,12 +153,14 @@ postlog unix-dgram n - n - 1 postlogd
 
 
 class Dovecot:
-    """Dovecot 2.3: IMAP by implicit TLS and by STARTTLS, LMTP, and SASL for Postfix."""
+    """Dovecot 2.3: IMAP and POP3 by implicit TLS and by STARTTLS, LMTP, and SASL for Postfix."""
 
     def __init__(self, directory, certificates, provider, denied):
         self.directory = pathlib.Path(directory)
         self.implicit_port = free_port()
         self.starttls_port = free_port()
+        self.pop3_implicit_port = free_port()
+        self.pop3_starttls_port = free_port()
         self.sasl = self.directory / "run" / "postfix"
         self.lmtp = self.directory / "run" / "lmtp"
         self._mail = self.directory / "mail"
@@ -173,6 +184,8 @@ class Dovecot:
                 gid=owner.pw_gid,
                 implicit_port=self.implicit_port,
                 starttls_port=self.starttls_port,
+                pop3_implicit_port=self.pop3_implicit_port,
+                pop3_starttls_port=self.pop3_starttls_port,
             )
         )
 
@@ -190,8 +203,9 @@ class Dovecot:
             raise Failed(f"Dovecot 2.3 (Debian 12) is needed, this is {version.strip()}")
         argv = [program("dovecot"), "-F", "-c", str(self.directory / "dovecot.conf")]
         self._child = Child("dovecot", argv, self.directory / "dovecot.out")
-        self._child.wait_until_listening(self.implicit_port)
-        self._child.wait_until_listening(self.starttls_port)
+        ports = (self.implicit_port, self.starttls_port)
+        for port in (*ports, self.pop3_implicit_port, self.pop3_starttls_port):
+            self._child.wait_until_listening(port)
 
     def stop(self):
         """Ends it, if it runs."""
