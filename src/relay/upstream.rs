@@ -164,14 +164,17 @@ pub(crate) async fn sign_in<M: Upstream>(
                         .await
                 }
                 UpstreamTls::StartTls => {
-                    let (tcp, awaiting) =
+                    let (mut tcp, awaiting) =
                         Connection::new(tcp, destination).until_tls(machine).await?;
-                    let mut connection =
-                        Connection::new(start_tls(destination, tcp.stream).await?, destination);
+                    // Before the handshake, which whoever sent bytes in clear may never finish.
                     let machine = awaiting
-                        .started(&tcp.input, &mut connection.output)
-                        .map_err(|fault| connection.fault(fault))?;
-                    connection.until_ready(machine).await
+                        .started(&tcp.input, &mut tcp.output)
+                        .map_err(|fault| tcp.fault(fault))?;
+                    let stream = start_tls(destination, tcp.stream).await?;
+                    let input = Input::default();
+                    Connection { stream, input, output: tcp.output, destination }
+                        .until_ready(machine)
+                        .await
                 }
             }
         };

@@ -1,19 +1,29 @@
-//! A legacy client that says exactly what a test wants.
+//! A legacy client that says exactly what a test wants, in clear or under TLS.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::TcpStream;
+use rustls::pki_types::ServerName;
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
+};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::certificates::HERE;
 
 /// How long a test waits for a reply before it fails: far longer than any takes.
-const PATIENCE: Duration = Duration::from_secs(40);
+pub const PATIENCE: Duration = Duration::from_secs(40);
 
 /// One connection.
-pub struct Client {
-    stream: BufReader<TcpStream>,
+pub struct Client<S = TcpStream> {
+    stream: BufReader<S>,
 }
+
+/// One connection under TLS.
+pub type TlsClient = Client<TlsStream<TcpStream>>;
 
 impl Client {
     /// Connects without reading the greeting.
@@ -21,11 +31,64 @@ impl Client {
         Self { stream: BufReader::new(TcpStream::connect(address).await.unwrap()) }
     }
 
+    /// The same from this address of the machine.
+    pub async fn connect_from(source: IpAddr, address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(source, 0)).unwrap();
+        Self { stream: BufReader::new(socket.connect(address).await.unwrap()) }
+    }
+
     /// Whether somebody listens there.
     pub async fn connects(address: SocketAddr) -> bool {
         TcpStream::connect(address).await.is_ok()
     }
 
+    /// Goes on under TLS with a server that is [`HERE`].
+    pub async fn start_tls(self, connector: &TlsConnector) -> TlsClient {
+        self.try_start_tls(connector).await.expect("a handshake")
+    }
+
+    /// The same where a handshake may fail.
+    pub async fn try_start_tls(self, connector: &TlsConnector) -> std::io::Result<TlsClient> {
+        assert!(self.stream.buffer().is_empty(), "bytes in clear are left");
+        let name = ServerName::try_from(HERE).unwrap();
+        let started = connector.connect(name, self.stream.into_inner());
+        let stream = timeout(PATIENCE, started).await.expect("the handshake ends")?;
+        Ok(Client { stream: BufReader::new(stream) })
+    }
+
+    /// Resets the connection.
+    pub fn reset(self) {
+        let stream = self.stream.into_inner();
+        socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
+    /// Expects that nothing more comes, and that the connection is closed in order.
+    pub async fn expect_end(&mut self) {
+        assert_eq!(String::from_utf8_lossy(&self.rest().await), "", "expected the end");
+        // Elsewhere than on Linux, a reset throws away what was not read yet.
+        let error = self.stream.get_ref().take_error().unwrap();
+        assert!(error.is_none(), "the connection was reset: {error:?}");
+    }
+
+    /// Everything up to the end of the connection, however that comes.
+    pub async fn rest_until_it_breaks(&mut self) -> Vec<u8> {
+        let mut rest = Vec::new();
+        // What was read before a reset is kept.
+        let _ = timeout(PATIENCE, self.stream.read_to_end(&mut rest)).await.unwrap();
+        rest
+    }
+}
+
+impl TlsClient {
+    /// Resets the connection, without a word of TLS.
+    pub fn reset(self) {
+        let (stream, _) = self.stream.into_inner().into_inner();
+        socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     /// Sends a line.
     pub async fn send(&mut self, line: &str) {
         self.send_bytes(format!("{line}\r\n").as_bytes()).await;
@@ -34,6 +97,12 @@ impl Client {
     /// Sends bytes as they are.
     pub async fn send_bytes(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
+        self.stream.flush().await.unwrap();
+    }
+
+    /// Sends bytes to somebody who may have closed; gives whether they were all taken.
+    pub async fn try_send(&mut self, bytes: &[u8]) -> bool {
+        timeout(PATIENCE, self.stream.write_all(bytes)).await.unwrap().is_ok()
     }
 
     /// Closes the client's side.
@@ -80,13 +149,10 @@ impl Client {
         bytes
     }
 
-    /// Expects that nothing more comes, and that the connection is closed in order.
-    pub async fn expect_end(&mut self) {
+    /// Everything up to the end of the connection, which is closed in order.
+    pub async fn rest(&mut self) -> Vec<u8> {
         let mut rest = Vec::new();
         timeout(PATIENCE, self.stream.read_to_end(&mut rest)).await.unwrap().unwrap();
-        assert_eq!(String::from_utf8_lossy(&rest), "", "expected the end");
-        // Elsewhere than on Linux, a reset throws away what was not read yet.
-        let error = self.stream.get_ref().take_error().unwrap();
-        assert!(error.is_none(), "the connection was reset: {error:?}");
+        rest
     }
 }

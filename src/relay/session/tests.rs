@@ -1,5 +1,7 @@
 //! What a session promises about time, on in-memory pipes with a paused clock.
 
+mod mutations;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::slice;
 use std::sync::Arc;
