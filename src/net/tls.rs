@@ -1,4 +1,4 @@
-//! TLS towards providers: whom we trust, and the handshake. [`server`] and [`certificates`] are TLS
+//! TLS towards providers: whom we trust, and the handshake. [`server`] and [`mod@certificates`] are TLS
 //! towards those who connect.
 //!
 //! In:     the platform's certificate authorities, and a PEM file of further ones.

@@ -150,12 +150,12 @@ const PROGRAMS: [Program; 12] = [
     },
 ];
 
-/// The `tls` of the listeners.
+/// The `tls` of the listeners; the last is `starttls`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Tls {
     None,
     Implicit,
-    StartTls,
+    Upgraded,
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -170,7 +170,7 @@ async fn every_program_works_with_implicit_tls_as_the_page_says() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_program_that_has_it_works_with_starttls_as_the_page_says() {
-    all_work(Tls::StartTls).await;
+    all_work(Tls::Upgraded).await;
 }
 
 #[test]
@@ -207,12 +207,13 @@ async fn all_work(tls: Tls) {
     let mut worked = 0;
     for program in &PROGRAMS {
         let Some(example) = example(&page, program, tls) else {
-            assert!(tls == Tls::StartTls, "there is no example for {}", program.name);
+            assert!(tls == Tls::Upgraded, "there is no example for {}", program.name);
             continue;
         };
         let home = Home::new(&rig, program, &example);
         if !home.run(program.installed).status.success() {
-            eprintln!("{} is not installed", program.name);
+            // CI installs all of them; elsewhere it is enough to try those that are there.
+            assert!(std::env::var_os("CI").is_none(), "{} is not installed", program.name);
             continue;
         }
         let arrived = rig.arrived();
@@ -248,7 +249,7 @@ fn example(page: &Page, program: &Program, tls: Tls) -> Option<String> {
         .flat_map(|language| page.blocks(&format!("{language} {name}")))
         .collect::<Vec<_>>();
     let [block] = found.try_into().ok()?;
-    if tls == Tls::StartTls { with_starttls(page, program, block) } else { Some(block) }
+    if tls == Tls::Upgraded { with_starttls(page, program, block) } else { Some(block) }
 }
 
 /// Puts in place what the page's table of STARTTLS names; what it names beyond are lines at the end.
@@ -299,7 +300,7 @@ impl Rig {
         let written = match tls {
             Tls::None => ["1587", "1143", "1110"],
             Tls::Implicit => ["465", "993", "995"],
-            Tls::StartTls => ["587", "143", "110"],
+            Tls::Upgraded => ["587", "143", "110"],
         };
         let ports = relay.ports(["submission", "imap", "pop3"]);
         Self {
@@ -329,7 +330,7 @@ fn file(provider: &Sandbox, tls: Tls) -> String {
     };
     let tls = match tls {
         Tls::None => String::new(),
-        Tls::Implicit | Tls::StartTls => {
+        Tls::Implicit | Tls::Upgraded => {
             let tls = if tls == Tls::Implicit { "implicit" } else { "starttls" };
             let pair = "certificate = \"certs/server.pem\"\nprivate_key = \"certs/server.key\"\n";
             // So that this machine's programs have to begin TLS, as those of others.

@@ -61,7 +61,7 @@ fn assert_told<const PROTOCOLS: usize>(
             |row: &&[String; PROTOCOLS]| row.iter().zip(&heard).all(|(it, heard)| shows(it, heard));
         assert_eq!(rows.iter().filter(fits).count(), 1, "{heard:?}");
         let at = rows.iter().position(|row| fits(&row)).unwrap();
-        used[at] += 1;
+        *used.get_mut(at).unwrap() += 1;
     }
     assert!(used.iter().all(|count| *count > 0), "{used:?}");
 }
