@@ -2,7 +2,7 @@
 //!
 //! In:     the pairs of files of one configuration, each read once however many listeners name it.
 //! Out:    an acceptor for each handshake. Connections that run keep the certificate they began with.
-//! Waits:  the files are looked at every [`LOOK_INTERVAL`], by their content: a symbolic link that
+//! Waits:  the files are looked at every `LOOK_INTERVAL`, by their content: a symbolic link that
 //!         turns to another directory, as Kubernetes does it, counts, and a new time alone does not.
 //! Fails:  what cannot be used is told once and the old one stays. A pair of which one file is
 //!         written and the other not yet is looked at once more before it is told.
