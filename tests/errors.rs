@@ -57,7 +57,8 @@ struct Row {
 
 fn rows() -> impl Iterator<Item = Row> {
     let page = include_str!("../docs/errors.md");
-    page.lines().filter(|line| line.starts_with("| `") || line.contains(" | `")).filter_map(
+    let (errors, _replies) = page.split_once("\n## Replies to mail programs\n").unwrap();
+    errors.lines().filter(|line| line.starts_with("| `") || line.contains(" | `")).filter_map(
         |line| {
             let cells: Vec<_> = line.trim_matches('|').split(" | ").map(str::trim).collect();
             // The rows of one way alone have a cell more.
