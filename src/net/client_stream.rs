@@ -48,9 +48,13 @@ pub enum HandshakeError {
     /// It sent nothing: most likely it waits to be greeted in clear.
     #[error("the client sent nothing, as one that waits for a greeting in clear does")]
     Silent,
-    /// It left at once without a byte, or in the midst of the handshake.
+    /// It left at once without a byte.
     #[error("the client closed the connection before TLS had begun")]
     Left,
+    /// It left in the midst of the handshake. Many clients that do not trust a certificate do so
+    /// without an alert.
+    #[error("the client closed the connection in the midst of the TLS handshake")]
+    BrokenOff,
     /// It speaks in clear.
     #[error("the client speaks in clear where TLS is expected")]
     Clear,
@@ -93,6 +97,13 @@ pub enum HandshakeError {
         /// What happened.
         problem: String,
     },
+}
+
+impl<S> ClientStream<S> {
+    /// Whether it is under TLS.
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> ClientStream<S> {
@@ -149,13 +160,18 @@ fn expect_hello(byte: u8) -> Result<(), HandshakeError> {
 
 impl HandshakeError {
     /// What `error` of the handshake means.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the kinds of errors grow")]
     fn of(error: &io::Error) -> Self {
         let problem = printable(error.to_string().as_bytes(), PROBLEM_LEN_MAX);
         match error.get_ref().and_then(|inner| inner.downcast_ref()) {
             Some(error) => Self::of_tls(error, problem),
-            None if error.kind() == io::ErrorKind::UnexpectedEof => Self::Left,
-            None if error.kind() == io::ErrorKind::ConnectionReset => Self::Left,
-            None => Self::Other { problem },
+            None => match error.kind() {
+                io::ErrorKind::UnexpectedEof
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::ConnectionAborted
+                | io::ErrorKind::BrokenPipe => Self::BrokenOff,
+                _ => Self::Other { problem },
+            },
         }
     }
 

@@ -4,6 +4,7 @@ pub mod buffer;
 pub mod client_stream;
 pub mod connect;
 pub mod listen;
+pub mod network;
 #[cfg(test)]
 pub(crate) mod props;
 pub mod read_ahead;

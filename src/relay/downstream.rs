@@ -17,7 +17,9 @@ use super::outcome::Reason;
 use crate::net::buffer::{READ_LEN, read_piece};
 use crate::net::client_stream::{ClientStream, HandshakeError};
 use crate::net::tls::certificates::Certificate;
-use crate::proto::{AwaitClientTls as _, Claim, Downstream, Farewell, Input, Output, Step};
+use crate::proto::{
+    AwaitClientTls as _, Claim, CloseReason, Downstream, Farewell, Input, Output, Step,
+};
 
 /// Bytes held from a client that pipelines behind its sign-in.
 const HELD_MAX: usize = 65_536;
@@ -52,6 +54,8 @@ pub(crate) enum Ended {
     Draining,
     /// The client's own time is used up.
     SignInTimeout,
+    /// The client began TLS a second time, under TLS.
+    SecondHello,
     /// No TLS came about.
     NoTls(HandshakeError),
 }
@@ -63,6 +67,7 @@ impl Ended {
             Self::Over(reason) => *reason,
             Self::Draining => Reason::Draining,
             Self::SignInTimeout => Reason::SignInTimeout,
+            Self::SecondHello => Reason::ClientHello,
             Self::NoTls(HandshakeError::Left) => Reason::GaveUp,
             Self::NoTls(_) => Reason::NoTls,
         }
@@ -124,6 +129,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                     self.send().await?;
                     return Ok((claim, awaiting));
                 }
+                Step::Close(CloseReason::ClientHello) if self.stream.is_tls() => {
+                    return Err(Ended::SecondHello);
+                }
                 Step::Close(reason) => return Err(Ended::Over(reason.into())),
             };
             step = machine.receive(&mut self.input, &mut self.output);
@@ -167,7 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     /// Says what is still to be said and closes.
     pub(crate) async fn end<M: Downstream>(mut self, ended: &Ended) {
         let farewell = match ended {
-            Ended::Over(_) | Ended::NoTls(_) => None,
+            Ended::Over(_) | Ended::SecondHello | Ended::NoTls(_) => None,
             Ended::Draining => Some(Farewell::Draining),
             Ended::SignInTimeout => Some(Farewell::SignInTimeout),
         };

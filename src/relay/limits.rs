@@ -1,11 +1,13 @@
 //! How many sessions there may be: `limits.sessions` in all, `limits.sessions_per_peer` that have
-//! not signed in from one address.
+//! not signed in from one address. A network of IPv6 counts as one: whoever has it has every address
+//! of it, and could take all places.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Limits;
+use crate::net::network::network_of;
 use crate::proto::Farewell;
 
 /// The counters of one relay. Cloning shares them.
@@ -17,8 +19,8 @@ struct Counts {
     sessions_max: usize,
     per_peer_max: usize,
     sessions: usize,
-    /// Sessions that have not signed in, by address; none stands at zero, so there are at most as
-    /// many addresses as sessions.
+    /// Sessions that have not signed in, by network; none stands at zero, so there are at most as
+    /// many networks as sessions.
     strangers: HashMap<IpAddr, usize>,
 }
 
@@ -26,7 +28,7 @@ struct Counts {
 #[derive(Debug)]
 pub(crate) struct Place {
     limits: SessionLimits,
-    /// The address among whose sessions it counts, until it has signed in.
+    /// The network among whose sessions it counts, until it has signed in.
     stranger: Option<IpAddr>,
 }
 
@@ -52,7 +54,7 @@ impl SessionLimits {
     /// # Errors
     /// What to tell the client when there is none.
     pub(crate) fn admit(&self, peer: IpAddr) -> Result<Place, Farewell> {
-        let peer = peer.to_canonical();
+        let peer = network_of(peer);
         let mut counts = self.lock();
         let strangers = counts.strangers.get(&peer).copied().unwrap_or_default();
         if strangers >= counts.per_peer_max {
@@ -125,6 +127,29 @@ mod tests {
         assert!(limits.admit(ALICE).is_err());
         first.signed_in();
         assert!(limits.admit(ALICE).is_ok(), "a signed-in session does not count");
+    }
+
+    #[test]
+    fn one_ipv6_network_cannot_take_every_place_by_changing_its_address() {
+        let limits = limits(10, 2);
+        let admit = |peer: &str| limits.admit(peer.parse().unwrap());
+        let places = [admit("2001:db8:1:2::1").unwrap(), admit("2001:db8:1:2::2").unwrap()];
+        let last = "2001:db8:1:2:ffff:ffff:ffff:ffff";
+        assert_eq!(admit(last).unwrap_err(), Farewell::TooManyFromPeer);
+        let other = admit("2001:db8:1:3::1").unwrap();
+        drop(places);
+        let again = admit(last).unwrap();
+        drop((other, again));
+        assert!(limits.lock().strangers.is_empty(), "no network is remembered");
+    }
+
+    #[test]
+    fn ipv4_addresses_count_one_by_one_however_they_are_written() {
+        let limits = limits(10, 1);
+        let _alice = limits.admit(ALICE).unwrap();
+        let mapped = |text: &str| limits.admit(text.parse().unwrap());
+        assert_eq!(mapped("::ffff:192.0.2.1").unwrap_err(), Farewell::TooManyFromPeer);
+        assert!(mapped("::ffff:192.0.2.2").is_ok());
     }
 
     #[test]

@@ -160,7 +160,11 @@ impl Outcome {
         };
         let error = match ended {
             Ended::NoTls(error) if reason == Reason::NoTls => Some(error.to_string()),
-            Ended::NoTls(_) | Ended::Over(_) | Ended::Draining | Ended::SignInTimeout => None,
+            Ended::NoTls(_)
+            | Ended::SecondHello
+            | Ended::Over(_)
+            | Ended::Draining
+            | Ended::SignInTimeout => None,
         };
         let hint = tls_advice::advice(ended, settings);
         Self { reason, side, error, hint, up_bytes: 0, down_bytes: 0 }

@@ -343,3 +343,5 @@ impl Direction {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;

@@ -16,15 +16,15 @@ pub(crate) fn advice(ended: &Ended, settings: &ListenerSettings) -> Option<Strin
                 "the client begins with TLS, which `{key}` does not offer: set it to \"implicit\", \
                  or switch SSL/TLS off in the client"
             ),
-            ListenerTls::StartTls(_) => format!(
+            ListenerTls::StartTls(_) | ListenerTls::Implicit(_) => format!(
                 "the client begins with TLS: choose STARTTLS there instead of SSL/TLS, or set \
                  `{key}` to \"implicit\""
             ),
-            ListenerTls::Implicit(_) => format!(
-                "the client begins TLS a second time: something before it speaks TLS already, so \
-                 switch it off there or in `{key}`"
-            ),
         },
+        Ended::SecondHello => format!(
+            "the client begins TLS a second time: something before it speaks TLS already, so \
+             switch it off there or in `{key}`"
+        ),
         Ended::Over(Reason::CleartextBehindStartTls) => format!(
             "the client did not wait for TLS, or somebody on the path added to what it said: \
              choose SSL/TLS in the client instead of STARTTLS, and set `{key}` to \"implicit\""
@@ -58,6 +58,11 @@ fn of_handshake(
         HandshakeError::Untrusted { .. } | HandshakeError::Certificate { .. } => format!(
             "let the client connect by a name that is in `listeners.{name}.certificate`, and trust \
              the authority that issued it: `mailbearer certificates` makes both and says how"
+        ),
+        HandshakeError::BrokenOff => format!(
+            "a client that does so each time does not take the certificate: let it connect by a \
+             name that is in `listeners.{name}.certificate`, and trust the authority that issued \
+             it: `mailbearer certificates` makes both and says how"
         ),
         HandshakeError::Ended { .. } => format!(
             "set the client's clock, or renew `listeners.{name}.certificate` if it has ended"

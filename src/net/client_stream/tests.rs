@@ -192,6 +192,36 @@ async fn a_client_that_waits_to_be_greeted_is_told_from_one_that_leaves() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_in_the_midst_of_the_handshake_is_told_from_one_that_never_began() {
+    let hello = hello_of_tls_1_0();
+    for len in 1..hello.len() {
+        let (error, _) = problem(&hello[..len]).await;
+        assert!(matches!(error, HandshakeError::BrokenOff), "after {len} bytes: {error}");
+    }
+    let (error, heard) = problem(b"").await;
+    assert!(matches!(error, HandshakeError::Left) && heard.is_empty(), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_without_an_alert_when_it_sees_the_certificate_has_broken_off() {
+    let authority = Authority::new();
+    for version in [&TLS12, &TLS13] {
+        let client = authority.client(&[version]);
+        let (served, ()) = handshake(&authority.issue(HOST), async |mut far: DuplexStream| {
+            let name = ServerName::try_from(HOST).unwrap();
+            let mut client = rustls::ClientConnection::new(client, name).unwrap();
+            let mut hello = Vec::new();
+            client.write_tls(&mut hello).unwrap();
+            far.write_all(&hello).await.unwrap();
+            assert_eq!(far.read_u8().await.unwrap(), 0x16, "the certificate is on its way");
+        })
+        .await;
+        let error = served.map(drop).unwrap_err();
+        assert!(matches!(error, HandshakeError::BrokenOff), "{version:?}: {error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_handshake_that_stalls_ends_in_time_wherever_it_does() {
     let issued = Authority::new().issue(HOST);
     let hello = hello_of_tls_1_0();

@@ -16,6 +16,7 @@ use ::aws_lc_rs::digest::{Context, SHA256};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::NoServerSessionStorage;
 use tokio_rustls::TlsAcceptor;
 use x509_cert::der::Decode as _;
 use zeroize::Zeroizing;
@@ -107,6 +108,8 @@ impl<'a> Contents<'a> {
                 .with_no_client_auth()
                 .with_single_cert(chain, key)
                 .map_err(unusable)?;
+        // Its own would keep sessions for clients of TLS 1.2 without tickets, for any time.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer = aws_lc_rs::Ticketer::new().map_err(unusable)?;
         Ok(Shown { config: Arc::new(config), ends_at })
     }
@@ -245,6 +248,19 @@ mod tests {
         let files = Files::new(&both, &both);
         let dir = files.0.path();
         assert!(acceptor(&dir.join("page.pem"), &dir.join("page.key")).is_ok());
+    }
+
+    #[test]
+    fn sessions_are_kept_by_tickets_alone_and_none_carries_early_data() {
+        let (certificate, key) = pair();
+        let files = Files::new(&certificate, &key);
+        let at = |name| files.0.path().join(name);
+        let files = CertificateFiles { certificate: at("page.pem"), private_key: at("page.key") };
+        let config = Contents::read(&files).unwrap().shown().unwrap().config;
+        assert!(!config.session_storage.can_cache());
+        assert!(config.ticketer.enabled() && config.ticketer.lifetime() <= 12 * 3_600);
+        // Bytes of 0-RTT can be replayed (RFC 8446 section 8).
+        assert_eq!(config.max_early_data_size, 0);
     }
 
     #[test]

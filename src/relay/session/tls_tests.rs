@@ -144,6 +144,67 @@ async fn a_client_that_does_not_trust_the_certificate_is_told_of_with_the_comman
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_when_it_sees_the_certificate_is_told_of_with_what_to_do() {
+    let rig = Rig::new();
+    let (log, _collecting) = Log::collect();
+    let (mut client, session) = rig.connect::<Imap>();
+    client.write_all(&[0x16, 3, 1]).await.unwrap();
+    drop(client);
+    session.await.unwrap();
+    let line = closing(&log);
+    for part in ["WARN", "no-tls", "in the midst", "`listeners.test.certificate`", "each time"] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_begins_tls_under_tls_is_told_of_what_speaks_tls_before_it() {
+    let rig = Rig::new();
+    let (log, _collecting) = Log::collect();
+    for starttls in [true, false] {
+        let settings = rig.settings(Protocol::Imap, starttls);
+        let listener = listener_of(settings, rig.shutdown.clone(), LocalPassword::None);
+        let (mut client, session) = start::<Imap>(listener);
+        if starttls {
+            client.write_all(b"a STARTTLS\r\n").await.unwrap();
+            let mut lines = 0;
+            while lines < 2 {
+                lines += usize::from(client.read_u8().await.unwrap() == b'\n');
+            }
+        }
+        let name = ServerName::try_from(HOST).unwrap();
+        let connector = TlsConnector::from(rig.authority.client(&[&TLS13]));
+        let mut client = connector.connect(name, client).await.unwrap();
+        client.write_all(&[0x16, 3, 1, 2, 0]).await.unwrap();
+        let mut heard = String::new();
+        client.read_to_string(&mut heard).await.unwrap();
+        client.shutdown().await.unwrap();
+        session.await.unwrap();
+        let line = closing(&log);
+        for part in ["WARN", "client-hello", "a second time", "`listeners.test.tls`"] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_says_its_last_word_and_closes_under_tls_is_answered() {
+    let rig = Rig::new();
+    for version in [&TLS12, &TLS13] {
+        let (client, session) = rig.connect::<Submission>();
+        let name = ServerName::try_from(HOST).unwrap();
+        let connector = TlsConnector::from(rig.authority.client(&[version]));
+        let mut client = connector.connect(name, client).await.unwrap();
+        client.write_all(b"EHLO client\r\nQUIT\r\n").await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut heard = String::new();
+        client.read_to_string(&mut heard).await.unwrap();
+        assert!(heard.contains("\n221 "), "{version:?}: {heard}");
+        session.await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_drain_in_a_handshake_ends_the_session_at_once() {
     let rig = Rig::new();
     let (mut client, session) = rig.connect::<Imap>();
@@ -165,7 +226,8 @@ fn advice_names_the_key_here_and_the_setting_there_whatever_went_wrong() {
     for (ended, settings, there) in [
         (hello(), &clear, "switch SSL/TLS off in the client"),
         (hello(), &starttls, "choose STARTTLS"),
-        (hello(), &implicit, "a second time"),
+        (Ended::SecondHello, &starttls, "a second time"),
+        (Ended::SecondHello, &implicit, "a second time"),
         (Ended::Over(Reason::CleartextBehindStartTls), &starttls, "choose SSL/TLS"),
         (Ended::NoTls(HandshakeError::Silent), &implicit, "choose SSL/TLS"),
         (Ended::NoTls(HandshakeError::Clear), &implicit, "choose SSL/TLS"),

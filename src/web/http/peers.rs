@@ -2,12 +2,13 @@
 //!
 //! Limits: [`RESERVED`] of all are kept from strangers; [`PEER_CONNECTIONS_MAX`] of one address.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
 use super::CONNECTIONS_MAX;
+use crate::net::network::network_of;
 
 /// How many connections are kept for this machine and for proxies, behind which there are many: an
 /// operator who opens the page through a tunnel gets in whatever strangers do.
@@ -15,10 +16,6 @@ const RESERVED: usize = 8;
 
 /// How many connections one address may have at most: a browser opens six.
 const PEER_CONNECTIONS_MAX: usize = 16;
-
-/// How many bits of an address of IPv6 count. The rest is chosen by whoever has the network (RFC
-/// 4291 section 2.5.1).
-const IPV6_NETWORK_BITS: u32 = 64;
 
 /// The connections of strangers, in the order in which they came: this machine and proxies are none.
 ///
@@ -77,17 +74,6 @@ impl Peers {
 impl Drop for Guest {
     fn drop(&mut self) {
         self.peers.lock().retain(|it| !Arc::ptr_eq(&it.place, &self.place));
-    }
-}
-
-/// What of `peer` tells it from others.
-fn network_of(peer: IpAddr) -> IpAddr {
-    match peer {
-        IpAddr::V4(_) => peer,
-        IpAddr::V6(address) => {
-            let host_bits = u128::BITS - IPV6_NETWORK_BITS;
-            Ipv6Addr::from_bits(address.to_bits() >> host_bits << host_bits).into()
-        }
     }
 }
 
