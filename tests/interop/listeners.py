@@ -43,6 +43,8 @@ class Listeners:
         pair = self.authority.pair(protocol)
         return (
             f'tls = "{tls}"\n'
+            # Loopback may speak in clear otherwise, and no cell would show who forgot STARTTLS.
+            "require_tls = true\n"
             f'certificate = "{pair.certificate}"\n'
             f'private_key = "{pair.private_key}"'
         )
