@@ -27,7 +27,7 @@ fn every_limit_of_the_page_is_that_of_the_code() {
         ("sessions of one address that have not signed in", of(sessions_per_peer)),
         ("refused sign-ins and bad commands of one session", FAILURES_MAX.into()),
         ("commands of one session", COMMANDS_MAX.into()),
-        ("a line of an SMTP sign-in", of(sasl::LINE_LEN_MAX)),
+        ("a line of SMTP, or of a SASL sign-in by IMAP or POP3", of(sasl::LINE_LEN_MAX)),
         ("a line that does not end", of(SKIP_MAX / 1024)),
     ] {
         assert_eq!(limit(what), number, "{what}");

@@ -92,6 +92,7 @@ fn whoever_has_no_provider_consents_at_the_stand_in_by_what_it_prints() {
         ("https://mail.sandbox.example/.default", "/scopes/0"),
         ("40002", "/submission/port"),
         ("40003", "/imap/port"),
+        ("40004", "/pop3/port"),
         ("the client id", "/client_id"),
         ("the client secret", "/client_secret"),
     ] {

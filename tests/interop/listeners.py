@@ -20,7 +20,7 @@ class Listeners:
         directory = scene.directory / "listeners"
         self.relay = Relay(scene.binary, directory, scene.provider, scene.ca_file)
         # Another authority than the one that the servers' certificates are from.
-        self.authority = Authority(directory / "certificates")
+        self.authority = Authority(scene.binary, directory / "certificates")
         self.ports = {}
         # What all fetch by a protocol, once it was sent.
         self.deposited = {}
@@ -43,6 +43,8 @@ class Listeners:
         pair = self.authority.pair(protocol)
         return (
             f'tls = "{tls}"\n'
+            # Loopback may speak in clear otherwise, and no cell would show who forgot STARTTLS.
+            "require_tls = true\n"
             f'certificate = "{pair.certificate}"\n'
             f'private_key = "{pair.private_key}"'
         )

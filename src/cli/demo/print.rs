@@ -49,7 +49,8 @@ pub(super) fn facts(provider: &Sandbox) -> String {
         provider.client_id(),
         provider.client_secret(),
     );
-    for (name, host) in [("submission", provider.smtp()), ("imap", provider.imap())] {
+    let (submission, imap, pop3) = (provider.smtp(), provider.imap(), provider.pop3());
+    for (name, host) in [("submission", submission), ("imap", imap), ("pop3", pop3)] {
         let _ = writeln!(text, "{name:<15} {host} ({})", tls(&host));
     }
     let _ = writeln!(text, "mailboxes       every name at example.com");
@@ -72,6 +73,7 @@ pub(super) fn json(provider: &Sandbox) -> String {
         "scopes": [DEFAULT_SCOPE],
         "submission": host(provider.smtp()),
         "imap": host(provider.imap()),
+        "pop3": host(provider.pop3()),
         "ca_pem": provider.ca_pem(),
         "public_key_pem": provider.public_key_pem(),
         "kid": provider.key_id(),
