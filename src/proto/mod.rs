@@ -255,13 +255,13 @@ pub enum Lasting {
 /// Why a provider's server cannot be spoken to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UpstreamFault {
-    /// It greets with a refusal (421, 554, `* BYE`), or says BYE in between.
+    /// It greets with a refusal (421, 554, `* BYE`), says BYE in between, or has no STARTTLS for now.
     #[error("it turned the connection away: {reply}")]
     TurnedAway {
         /// Its reply, printable ASCII, at most 400 bytes.
         reply: String,
     },
-    /// STARTTLS is due and it offers none or refuses it.
+    /// STARTTLS is due and it offers none, or refuses it for good.
     #[error("it offers no STARTTLS, which is required: set the right port, or tls = \"implicit\"")]
     NoStartTls,
     /// Bytes came in clear behind its answer to STARTTLS.

@@ -111,6 +111,12 @@ impl Input {
         }
     }
 
+    /// The first bytes that wait, at most `len_max`. Behind [`Line::TooLong`] these are the first of
+    /// that line.
+    pub fn peek(&self, len_max: usize) -> &[u8] {
+        self.bytes.get(..len_max).unwrap_or(&self.bytes)
+    }
+
     /// Takes `len` bytes, if so many wait.
     pub fn take(&mut self, len: usize) -> Option<Bytes> {
         (self.bytes.len() >= len).then(|| {

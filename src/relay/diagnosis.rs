@@ -41,7 +41,7 @@ const UNKNOWN: Diagnosis = Diagnosis {
 };
 
 /// Parts that a reply holds, in lower case, and what it means. The first that fits counts.
-const TABLE: [(&[&str], Diagnosis); 15] = [
+const TABLE: [(&[&str], Diagnosis); 16] = [
     (
         &["5.7.139", "smtpclientauthentication is disabled"],
         Diagnosis {
@@ -133,6 +133,15 @@ const TABLE: [(&[&str], Diagnosis); 15] = [
             remedy: Remedy::Nothing,
         },
     ),
+    (
+        &["not enabled for imap use"],
+        Diagnosis {
+            cause: "IMAP is off in the settings of the mailbox",
+            fix: "switch IMAP on in Gmail's settings, Forwarding and POP/IMAP, or for everybody in \
+                  the Admin console",
+            remedy: Remedy::Nothing,
+        },
+    ),
     (&["-err [auth]", "username and password not accepted"], GMAIL),
 ];
 
@@ -179,7 +188,12 @@ mod tests {
             (
                 "-ERR [SYS/PERM] Your account is not enabled for POP access. Please visit your \
                  Gmail settings page and enable your account for POP access.",
-                "Forwarding and POP/IMAP",
+                "switch POP on",
+            ),
+            (
+                "NO [ALERT] Your account is not enabled for IMAP use. Please visit your Gmail \
+                 settings page and enable your account for IMAP access. (Failure)",
+                "switch IMAP on",
             ),
         ] {
             let diagnosis = Diagnosis::of(reply);

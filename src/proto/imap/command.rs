@@ -10,6 +10,7 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use crate::names::UsernameError;
+use crate::proto::Input;
 use crate::proto::sasl::SaslError;
 
 /// Longest tag that is taken and so echoed, in bytes. Clients in use send 2 to 12.
@@ -25,6 +26,12 @@ impl Tag {
         let (word, rest) = split_word(line);
         let fits = (1..=TAG_LEN_MAX).contains(&word.len()) && word.iter().all(is_tag_char);
         fits.then(|| (Self(word.iter().copied().map(char::from).collect()), rest))
+    }
+
+    /// The tag of a command whose line is too long to be taken: its client awaits a tagged response.
+    pub(super) fn of_beginning(input: &Input) -> Option<Self> {
+        let (tag, rest) = Self::split_off(input.peek(TAG_LEN_MAX + b" ".len()))?;
+        rest.starts_with(b" ").then_some(tag)
     }
 }
 

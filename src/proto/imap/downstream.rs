@@ -106,7 +106,13 @@ impl ImapDownstream {
                     close(CloseReason::Browser, text, output)
                 }
                 Line::Whole(line) => standing.take_line(due, &line, output),
-                Line::TooLong => standing.fail(due.tag(), Fault::LineTooLong, output),
+                Line::TooLong => {
+                    let begun = match due {
+                        Due::Command => Tag::of_beginning(input),
+                        Due::Rest(_) | Due::Response(..) => None,
+                    };
+                    standing.fail(begun.as_ref().or(due.tag()), Fault::LineTooLong, output)
+                }
                 // Where its literal ends cannot be told, and it is no command.
                 Line::Skipped(end) if Literal::may_come_at_once(&end) => give_up(output),
                 Line::Skipped(_) => Continue(standing.with(Phase::Line(due))),

@@ -96,12 +96,26 @@ pub(super) fn refusal(tag: &Tag, refusal: &Refusal) -> String {
         Refusal::Unavailable(unavailable) => {
             format!("{tag} NO [UNAVAILABLE] {}", unavailable.text())
         }
-        Refusal::UpstreamRefused { reply, cause } => format!(
-            "{tag} NO [AUTHORIZATIONFAILED] {}; {}",
-            printable(reply.as_bytes(), QUOTED_LEN_MAX),
-            printable(cause.as_bytes(), QUOTED_LEN_MAX)
-        ),
+        Refusal::UpstreamRefused { reply, cause } => {
+            let clauses = [text_of(reply), cause].into_iter();
+            let clauses = clauses.map(|clause| printable(clause.as_bytes(), QUOTED_LEN_MAX));
+            let clauses: Vec<_> = clauses.filter(|clause| !clause.is_empty()).collect();
+            format!("{tag} NO [AUTHORIZATIONFAILED] {}", clauses.join("; "))
+        }
     }
+}
+
+/// The text of an upstream's NO, BAD or BYE. Its response code is left out: AUTHENTICATIONFAILED from
+/// there says that the token is bad, and a client would take it to be said of the local password.
+fn text_of(reply: &str) -> &str {
+    let conditions = ["NO", "BAD", "BYE"];
+    let text = conditions.iter().find_map(|condition| {
+        let text = reply.strip_prefix(condition)?;
+        (text.is_empty() || text.starts_with(' ')).then_some(text)
+    });
+    let text = text.unwrap_or(reply).trim();
+    let behind_code = text.strip_prefix('[').and_then(|code| code.split_once(']'));
+    behind_code.map_or(text, |(_, text)| text.trim())
 }
 
 /// The last words before we close.
@@ -121,8 +135,28 @@ mod tests {
             cause: "because\0of \u{fc}".to_owned(),
         };
         let shown = refusal(&tag, &said);
-        assert!(shown.starts_with("a1 NO [AUTHORIZATIONFAILED] NO no??* OK forgedxxx"), "{shown}");
+        assert!(shown.starts_with("a1 NO [AUTHORIZATIONFAILED] no??* OK forgedxxx"), "{shown}");
         assert!(shown.ends_with("; because?of ??"), "{shown}");
         assert!(shown.len() < 500);
+    }
+
+    #[test]
+    fn an_upstreams_words_come_without_its_code_and_with_their_cause() {
+        let (tag, _) = Tag::split_off(b"a1 LOGIN").unwrap();
+        for (reply, shown) in [
+            (
+                "NO [AUTHENTICATIONFAILED] Invalid credentials (Failure)",
+                "Invalid credentials (Failure); so it is",
+            ),
+            ("NO AUTHENTICATE failed.", "AUTHENTICATE failed.; so it is"),
+            ("BAD [X", "[X; so it is"),
+            ("BYE [UNAVAILABLE]", "so it is"),
+            ("NO", "so it is"),
+            ("NOT ours", "NOT ours; so it is"),
+        ] {
+            let said =
+                Refusal::UpstreamRefused { reply: reply.to_owned(), cause: "so it is".to_owned() };
+            assert_eq!(refusal(&tag, &said), format!("a1 NO [AUTHORIZATIONFAILED] {shown}"));
+        }
     }
 }

@@ -280,6 +280,9 @@ impl Course {
             Response::Tagged(_, status) if status.condition == Condition::Ok => {
                 Break(UpstreamStep::StartTls(ImapAwaitTls { course: self }))
             }
+            Response::Tagged(_, status) if lasting(status) == Lasting::Temporary => {
+                turned_away(status)
+            }
             Response::Tagged(..) => fault(UpstreamFault::NoStartTls),
         }
     }

@@ -86,6 +86,7 @@ impl Pop3Downstream {
                 SaslError::Cancelled => reply::CANCELLED,
                 SaslError::Base64 => reply::NOT_BASE64,
                 SaslError::Malformed => reply::MALFORMED,
+                SaslError::ForeignAuthzid => reply::FOREIGN_AUTHZID,
             })
         })
     }

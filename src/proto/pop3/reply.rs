@@ -28,6 +28,8 @@ pub(super) const USERNAME: &str = "-ERR a user name is 1 to 320 bytes with no co
 pub(super) const CANCELLED: &str = "-ERR sign-in cancelled";
 pub(super) const NOT_BASE64: &str = "-ERR this is not base64";
 pub(super) const MALFORMED: &str = "-ERR these credentials are malformed";
+pub(super) const FOREIGN_AUTHZID: &str =
+    "-ERR sign in as yourself: leave the authorization identity empty";
 pub(super) const MECHANISM: &str = "-ERR unknown mechanism: use PLAIN or LOGIN";
 pub(super) const UNKNOWN: &str = "-ERR unknown command";
 pub(super) const TOO_LONG: &str = "-ERR line too long";

@@ -125,6 +125,9 @@ impl Awaited {
                 fault(UpstreamFault::TurnedAway { reply: printable(line, REPLY_LEN_MAX) })
             }
             (Self::Stls, Reply::Ok) => Break(UpstreamStep::StartTls(Pop3AwaitTls { mechanism })),
+            (Self::Stls, Reply::Err(code)) if lasting(code) == Lasting::Temporary => {
+                fault(UpstreamFault::TurnedAway { reply: printable(line, REPLY_LEN_MAX) })
+            }
             (Self::Stls, Reply::Err(_)) => fault(UpstreamFault::NoStartTls),
             (Self::Leave(token), Reply::Continuation(_)) => {
                 output.line(token.expose_secret());

@@ -43,6 +43,9 @@ pub enum SaslError {
     /// Base64 of something that is no message of the mechanism.
     #[error("these credentials are malformed")]
     Malformed,
+    /// A whole message that asks to act as somebody else than the one who signs in.
+    #[error("sign in as yourself: leave the authorization identity empty")]
+    ForeignAuthzid,
 }
 
 /// What is shown to the provider.

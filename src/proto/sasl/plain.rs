@@ -10,7 +10,8 @@ use crate::proto::Claim;
 /// somebody else.
 ///
 /// # Errors
-/// [`SaslError::Malformed`] for anything but two NULs, an unusable name or a foreign authzid.
+/// [`SaslError::Malformed`] for anything but two NULs or an unusable name,
+/// [`SaslError::ForeignAuthzid`] where the authzid is not the user name.
 pub fn read(line: &[u8]) -> Result<Claim, SaslError> {
     let message = decode(line)?;
     let mut fields = message.split(|&byte| byte == 0);
@@ -24,7 +25,7 @@ pub fn read(line: &[u8]) -> Result<Claim, SaslError> {
     if authzid.is_empty() || acts_for.is_ok_and(|name| name.folded() == claim.username.folded()) {
         Ok(claim)
     } else {
-        Err(SaslError::Malformed)
+        Err(SaslError::ForeignAuthzid)
     }
 }
 
@@ -51,9 +52,17 @@ mod tests {
     }
 
     #[test]
-    fn plain_is_refused_when_the_authzid_is_foreign_or_the_shape_wrong() {
-        let wrong: [&[u8]; 7] =
-            [b"bob\0alice\0s", b"alice\0s", b"\0alice\0s\0", b"", b"\0\0s", b"\0a\x01b\0s", b"x"];
+    fn plain_is_refused_for_its_authzid_when_that_is_not_the_user_name() {
+        for message in [&b"bob\0alice\0s"[..], b"alic\0alice\0s", b"\x01\0alice\0s", b" \0a\0s"] {
+            assert_eq!(read_plain(message), Err(SaslError::ForeignAuthzid), "{message:?}");
+        }
+        // The name is looked at first: without one there is nobody to be.
+        assert_eq!(read_plain(b"bob\0\0s"), Err(SaslError::Malformed));
+    }
+
+    #[test]
+    fn plain_is_malformed_when_the_shape_is_wrong() {
+        let wrong: [&[u8]; 6] = [b"alice\0s", b"\0alice\0s\0", b"", b"\0\0s", b"\0a\x01b\0s", b"x"];
         for message in wrong {
             assert_eq!(read_plain(message), Err(SaslError::Malformed), "{message:?}");
         }

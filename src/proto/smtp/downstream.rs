@@ -79,6 +79,7 @@ impl SmtpDownstream {
                 SaslError::Cancelled => reply::CANCELLED,
                 SaslError::Base64 => reply::NOT_BASE64,
                 SaslError::Malformed => reply::MALFORMED,
+                SaslError::ForeignAuthzid => reply::FOREIGN_AUTHZID,
             })
         })
     }

@@ -21,6 +21,8 @@ pub(super) const BYE: &str = "221 2.0.0 goodbye";
 pub(super) const CANCELLED: &str = "501 5.7.0 sign-in cancelled";
 pub(super) const NOT_BASE64: &str = "501 5.5.2 this is not base64";
 pub(super) const MALFORMED: &str = "501 5.5.2 these credentials are malformed";
+pub(super) const FOREIGN_AUTHZID: &str =
+    "501 5.7.0 sign in as yourself: leave the authorization identity empty";
 pub(super) const MECHANISM_MISSING: &str = "501 5.5.4 AUTH needs a mechanism: PLAIN or LOGIN";
 pub(super) const MECHANISM_UNKNOWN: &str = "504 5.5.4 unknown mechanism: use PLAIN or LOGIN";
 pub(super) const AUTH_FIRST: &str = "530 5.7.0 Authentication required";

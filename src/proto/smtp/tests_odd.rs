@@ -174,11 +174,11 @@ fn plain_is_refused_with_the_authzid_of_somebody_else() {
     // `curl --sasl-authzid`, made for shared mailboxes (curl 3653): a mailbox has an account here.
     play(
         "C: AUTH PLAIN c2hhcmVkQGNvbnRvc28uY29tAGFsaWNlQGNvbnRvc28uY29tAHB3
-         S: 501 5.5.2 these credentials are malformed
+         S: 501 5.7.0 sign in as yourself: leave the authorization identity empty
          C: AUTH PLAIN
          S: 334\\x20
          C: c2hhcmVkQGNvbnRvc28uY29tAGFsaWNlQGNvbnRvc28uY29tAHB3
-         S: 501 5.5.2 these credentials are malformed",
+         S: 501 5.7.0 sign in as yourself: leave the authorization identity empty",
     );
 }
 

@@ -22,7 +22,7 @@ fn starttls_is_required_even_where_auth_is_offered_in_clear() {
 
 #[test]
 fn a_server_that_refuses_starttls_is_not_spoken_to() {
-    for reply in ["454 4.7.0 TLS not available", "502 5.5.1 no", "250 ok"] {
+    let fault_of = |reply: &str| {
         let ended = play_starttls(&format!(
             "S: 220 mx
              C: EHLO [127.0.0.1]
@@ -31,7 +31,14 @@ fn a_server_that_refuses_starttls_is_not_spoken_to() {
              C: STARTTLS
              S: {reply}"
         ));
-        assert_eq!(fault(ended), UpstreamFault::NoStartTls, "{reply}");
+        fault(ended)
+    };
+    for reply in ["502 5.5.1 no", "500 no", "250 ok", "334 "] {
+        assert_eq!(fault_of(reply), UpstreamFault::NoStartTls, "{reply}");
+    }
+    // It has STARTTLS, and no setting of ours would mend this (RFC 3207 section 4).
+    for reply in ["454 4.7.0 TLS not available", "499 later", "400 later"] {
+        assert_eq!(fault_of(reply), turned_away(reply), "{reply}");
     }
 }
 

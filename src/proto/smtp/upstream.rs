@@ -110,6 +110,8 @@ impl SmtpUpstream {
             Phase::StartTls if code == 220 => {
                 return UpstreamStep::StartTls(SmtpAwaitTls { mechanism });
             }
+            // RFC 3207 section 4: 454, TLS not available due to temporary reason.
+            Phase::StartTls if (400..500).contains(&code) => return turned_away(&reply),
             Phase::StartTls => return UpstreamStep::Close(UpstreamFault::NoStartTls),
             Phase::Ehlo if code == 250 => return read_ehlo(&reply, mechanism),
             Phase::Greeting(_) => return unexpected(&reply, "its greeting is no 220"),

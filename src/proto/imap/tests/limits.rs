@@ -42,10 +42,9 @@ fn an_authenticate_line_is_taken_up_to_12288_bytes() {
         let fits = line(begin, prefix_len + 12_288);
         assert!(!reply(&fits).contains("too long"), "{begin}");
         let too_long = [line(begin, prefix_len + 12_289), b"a2 NOOP\r\n".to_vec()].concat();
-        let tag = if prefix_len > 0 { "a1" } else { "*" };
         assert_eq!(
             reply(&too_long),
-            format!("{continued}{tag} BAD the line is too long\r\na2 OK NOOP completed\r\n")
+            format!("{continued}a1 BAD the line is too long\r\na2 OK NOOP completed\r\n")
         );
     }
 }
@@ -69,7 +68,7 @@ fn a_line_that_is_too_long_closes_when_a_literal_comes_behind_it() {
     }
     // A client that waits for leave is refused before it sends its literal.
     for end in [" {9}", " {+}", " {9+", "9+} "] {
-        let expected = "* BAD the line is too long\r\na2 OK NOOP completed\r\n";
+        let expected = "a1 BAD the line is too long\r\na2 OK NOOP completed\r\n";
         assert_eq!(reply(sent(end).as_bytes()), expected, "{end}");
     }
 }
@@ -198,8 +197,26 @@ fn a_line_of_64_kib_is_answered_before_it_ends() {
 fn a_browsers_line_closes_however_long_it_is() {
     for path_len in [12_288, 30_000] {
         let sent = format!("GET /{} HTTP/1.1\r\na NOOP\r\n", "a".repeat(path_len));
-        let replies = "* BAD the line is too long\r\n\
+        let replies = "GET BAD the line is too long\r\n\
                        * BYE this is a mail server, it does not speak HTTP\r\n";
         assert_eq!(reply(sent.as_bytes()), replies);
+    }
+}
+
+#[test]
+fn a_line_that_is_too_long_is_answered_with_its_tag_where_that_can_be_echoed() {
+    let replied = |begin: &str| {
+        let sent = format!("{begin}{}\r\n", "x".repeat(13_000));
+        reply(sent.as_bytes()).replace(" BAD the line is too long\r\n", "")
+    };
+    let longest = "t".repeat(64);
+    assert_eq!(replied(&format!("{longest} LOGIN ")), longest);
+    for begin in ["a1 ", " a1 NOOP "] {
+        assert_eq!(replied(begin), "a1", "{begin:?}");
+    }
+    // Nothing that is no tag is echoed, and no half of one.
+    let blanks = format!("{}a1 ", " ".repeat(64));
+    for begin in [&format!("{longest}t LOGIN "), &blanks, "", "a+1 ", "* "] {
+        assert_eq!(replied(begin), "*", "{begin:?}");
     }
 }

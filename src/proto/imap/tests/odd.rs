@@ -159,7 +159,7 @@ fn plain_signs_in_with_an_authzid_that_is_the_user_name_and_no_other() {
     // `curl --sasl-authzid`, made for shared mailboxes (curl 3653): a mailbox has an account here.
     session(
         "C: A002 AUTHENTICATE PLAIN c2hhcmVkQGNvbnRvc28uY29tAGFsaWNlQGNvbnRvc28uY29tAHB3
-         S: A002 BAD these credentials are malformed",
+         S: A002 BAD sign in as yourself: leave the authorization identity empty",
     );
 }
 

@@ -238,14 +238,19 @@ fn starttls_is_asked_for_where_the_greeting_tells_nothing() {
 fn a_server_without_starttls_is_given_up_in_clear() {
     let ended = connect_starttls("S: * OK [CAPABILITY IMAP4rev1 AUTH=XOAUTH2] ready");
     assert_eq!(fault(ended), UpstreamFault::NoStartTls);
-    for answer in ["NO not now", "BAD unknown"] {
-        let ended = connect_starttls(&format!(
+    let fault_of = |answer: &str| {
+        fault(connect_starttls(&format!(
             "S: * OK [CAPABILITY IMAP4rev1 STARTTLS] ready
              C: m1 STARTTLS
              S: m1 {answer}"
-        ));
-        assert_eq!(fault(ended), UpstreamFault::NoStartTls);
+        )))
+    };
+    for answer in ["NO not now", "BAD unknown", "BAD [UNAVAILABLE] unknown"] {
+        assert_eq!(fault_of(answer), UpstreamFault::NoStartTls, "{answer}");
     }
+    // It has STARTTLS, and no setting of ours would mend this (RFC 5530 section 3).
+    let reply = "NO [UNAVAILABLE] not now".to_owned();
+    assert_eq!(fault_of(&reply), UpstreamFault::TurnedAway { reply });
 }
 
 #[test]

@@ -208,7 +208,7 @@ fn what_is_no_base64_or_no_message_is_refused() {
          C: AUTH PLAIN =
          S: -ERR these credentials are malformed
          C: AUTH PLAIN YWxpY2UAYm9iAHNlY3JldA==
-         S: -ERR these credentials are malformed",
+         S: -ERR sign in as yourself: leave the authorization identity empty",
     );
 }
 

@@ -178,10 +178,13 @@ fn stls_comes_first_where_it_is_due_and_nobody_greets_again() {
 
 #[test]
 fn a_server_that_refuses_stls_gets_no_token() {
-    for reply in ["-ERR Command not permitted", "-ERR [SYS/TEMP] TLS is not available"] {
-        let ended = connect_stls(&format!("S: +OK hi\nC: STLS\nS: {reply}"));
-        assert_eq!(fault(ended), UpstreamFault::NoStartTls);
+    let fault_of = |reply| fault(connect_stls(&format!("S: +OK hi\nC: STLS\nS: {reply}")));
+    for reply in ["-ERR Command not permitted", "-ERR [SYS/PERM] no"] {
+        assert_eq!(fault_of(reply), UpstreamFault::NoStartTls, "{reply}");
     }
+    // It has STLS, and no setting of ours would mend this (RFC 3206 section 4).
+    let reply = "-ERR [SYS/TEMP] TLS is not available".to_owned();
+    assert_eq!(fault_of(&reply), UpstreamFault::TurnedAway { reply });
 }
 
 #[test]
