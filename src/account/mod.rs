@@ -47,6 +47,13 @@ impl AccountSettings {
         Protocol::ALL.into_iter().filter(is_asked)
     }
 
+    /// Whether a person's consent is for all that `protocol` needs: where one scope is for every
+    /// protocol, as at Google, it is for POP3 as well, whatever listens.
+    pub fn is_consented(&self, protocol: Protocol) -> bool {
+        let asked = self.consent_scopes();
+        self.scopes.get(protocol).iter().all(|scope| asked.contains(scope))
+    }
+
     /// The scopes that a person is asked for, each once, in the order of the protocols.
     pub fn consent_scopes(&self) -> Vec<String> {
         let mut scopes = Vec::new();

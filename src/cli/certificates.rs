@@ -95,7 +95,10 @@ enum CertificatesError {
          their server, without a port; in ASCII (xn--...), and no wildcard"
     )]
     Name { text: String },
-    #[error("{path:?} cannot be read ({source})")]
+    #[error(
+        "{path:?} cannot be read ({source}): run this as its owner, or name another directory with \
+         --out"
+    )]
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{path:?} cannot be written ({source}): name a directory of yours with --out")]
     Unwritable { path: PathBuf, source: io::Error },
@@ -104,6 +107,12 @@ enum CertificatesError {
          --out and have the devices trust the new authority"
     )]
     Half { present: PathBuf, missing: PathBuf },
+    #[error(
+        "{path:?} is open to other users, who could pretend to be any server to the devices: run \
+         `chmod 600 {word}` if nobody has it, else name another directory with --out and have the \
+         devices trust the new authority"
+    )]
+    Open { path: PathBuf, word: String },
     #[error(
         "{path:?} {problem}: name another directory with --out, and have the devices trust the new \
          authority"
@@ -126,6 +135,7 @@ impl CertificatesError {
             Self::Unreadable { .. }
             | Self::Unwritable { .. }
             | Self::Half { .. }
+            | Self::Open { .. }
             | Self::Unusable { .. }
             | Self::NotPermitted { .. }
             | Self::Make(_) => Exit::Failed,

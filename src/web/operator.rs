@@ -173,8 +173,7 @@ impl Operator {
         let account = self.account(name)?;
         let settings = account.settings();
         let protocol = protocol.unwrap_or_else(|| settings.first_protocol());
-        let is_asked = settings.consented_protocols().any(|asked| asked == protocol);
-        if settings.grant.kind().is_kept() && !is_asked {
+        if settings.grant.kind().is_kept() && !settings.is_consented(protocol) {
             return Err(OperatorError::NotConsentedTo {
                 account: account.name().clone(),
                 protocol,

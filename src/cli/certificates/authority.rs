@@ -12,15 +12,17 @@ use std::time::Duration;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RsaKeySize,
-    date_time_ymd,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256,
+    RsaKeySize, date_time_ymd,
 };
 use x509_cert::Certificate;
 use x509_cert::der::asn1::{Ia5String, OctetString};
 use x509_cert::der::{DecodePem as _, Encode as _};
 use x509_cert::ext::pkix::constraints::name::GeneralSubtree;
 use x509_cert::ext::pkix::name::GeneralName;
-use x509_cert::ext::pkix::{NameConstraints, SubjectAltName};
+use x509_cert::ext::pkix::{
+    self as x509, KeyUsage, NameConstraints, SubjectAltName, SubjectKeyIdentifier,
+};
 use zeroize::Zeroizing;
 
 use super::CertificatesError;
@@ -111,6 +113,9 @@ impl Authority {
         if public_key.raw_bytes() != rcgen::PublicKeyData::der_bytes(&authority.key) {
             return Err(Flaw::Key("is not the key of the authority beside it"));
         }
+        if !authority.can_sign() {
+            return Err(Flaw::Certificate("is no authority, but a certificate of a server"));
+        }
         if authority.ends_at() <= now + CLOCK_SKEW {
             return Err(Flaw::Certificate("is an authority that has ended"));
         }
@@ -148,13 +153,27 @@ impl Authority {
         self.permitted.as_deref()
     }
 
+    /// Whether clients take certificates of it (RFC 5280 sections 4.2.1.9 and 4.2.1.3).
+    fn can_sign(&self) -> bool {
+        let parsed = self.certificate.tbs_certificate();
+        let constraints = parsed.get_extension::<x509::BasicConstraints>();
+        let is_authority = constraints.is_ok_and(|it| it.is_some_and(|(_, it)| it.ca));
+        let usage = parsed.get_extension::<KeyUsage>();
+        is_authority && usage.is_ok_and(|it| it.is_none_or(|(_, it)| it.key_cert_sign()))
+    }
+
     /// A certificate for a server with these `names`, at `now`, that ends with the authority at the
     /// latest.
     pub(super) fn issue(&self, names: &Names, now: Duration) -> Result<Issued, CertificatesError> {
-        let subject = self.certificate.tbs_certificate().subject();
+        let parsed = self.certificate.tbs_certificate();
+        let subject = parsed.subject();
         let mut own = CertificateParams::default();
         let own_name = subject.common_name()?.map(|name| String::from(name.value()));
         own.distinguished_name = common_name(own_name.as_deref().unwrap_or_default());
+        // Tools derive it from the key each in their own way, and clients compare it.
+        if let Some((_, identifier)) = parsed.get_extension::<SubjectKeyIdentifier>()? {
+            own.key_identifier_method = KeyIdMethod::PreSpecified(identifier.0.into_bytes().into());
+        }
         let issuer = Issuer::from_params(&own, &self.key);
 
         let texts: Vec<String> = names.iter().map(ToString::to_string).collect();
@@ -170,10 +189,11 @@ impl Authority {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, SERVER_KEY)?;
         let issued = params.signed_by(&key, &issuer)?.pem();
-        let parsed = Certificate::from_pem(issued.as_bytes())?;
+        let made = Certificate::from_pem(issued.as_bytes())?;
         // An authority that somebody else made may have more in its name than we can repeat.
-        if parsed.tbs_certificate().issuer() != subject {
-            let problem = "the authority's name is not one that `mailbearer certificates` gives";
+        if made.tbs_certificate().issuer() != subject {
+            let problem = "the authority's name is not one that `mailbearer certificates` gives: \
+                           name another directory with --out";
             return Err(CertificatesError::Make(problem.to_owned()));
         }
         Ok(Issued { certificate: issued, key: Zeroizing::new(key.serialize_pem()), ends_at })

@@ -1,8 +1,8 @@
 //! The directory that the certificates lie in.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,12 +12,19 @@ use zeroize::Zeroizing;
 use super::CertificatesError;
 use super::authority::{Authority, Flaw, names_in};
 use super::names::Name;
+use crate::store::shell_word;
 
 /// What others may do with a certificate: read it.
 const CERTIFICATE_MODE: u32 = 0o644;
 
 /// What others may do with a key: nothing.
 const KEY_MODE: u32 = 0o600;
+
+/// What a group may do with a server's key, if it could before: read it.
+const READABLE_FOR_GROUP: u32 = 0o040;
+
+/// Permission bits of group and others.
+const OPEN_TO_OTHERS: u32 = 0o077;
 
 /// The directory, which exists.
 pub(super) struct Directory(PathBuf);
@@ -67,6 +74,7 @@ impl Directory {
             (Some(_), None) => return Err(half(self.ca_pem(), self.ca_key())),
             (None, Some(_)) => return Err(half(self.ca_key(), self.ca_pem())),
         };
+        check_private(&self.ca_key())?;
         let authority = Authority::read(&pem, &key, now).map_err(|flaw| match flaw {
             Flaw::Certificate(problem) => {
                 CertificatesError::Unusable { path: self.ca_pem(), problem }
@@ -98,6 +106,7 @@ impl Directory {
 
     /// Keeps the server's certificate and its key (PEM) in place of those that are there. Between the
     /// two a relay that reads them finds a pair that does not match, and goes on with what it has.
+    /// They stay the same user's and group's: root renews them, and the relay is another user.
     pub(super) fn keep_server(
         &self,
         certificate: &str,
@@ -118,6 +127,10 @@ impl Directory {
         let write = || -> io::Result<()> {
             let mut file = NamedTempFile::new_in(&self.0)?;
             file.write_all(content)?;
+            let mut mode = mode;
+            if replace == Replace::Yes {
+                mode |= take_over(path, file.as_file())?;
+            }
             file.as_file().set_permissions(Permissions::from_mode(mode))?;
             file.as_file().sync_all()?;
             match replace {
@@ -128,6 +141,32 @@ impl Directory {
         };
         write().map_err(|source| CertificatesError::Unwritable { path: path.to_owned(), source })
     }
+}
+
+/// Gives `file` to the owner and the group of the one at `path`, if there is one. Says whether the
+/// group could read that.
+fn take_over(path: &Path, file: &File) -> io::Result<u32> {
+    let before = match fs::metadata(path) {
+        Ok(before) => before,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(error) => return Err(error),
+    };
+    let new = file.metadata()?;
+    if (new.uid(), new.gid()) != (before.uid(), before.gid()) {
+        fchown(file, Some(before.uid()), Some(before.gid()))?;
+    }
+    Ok(before.mode() & READABLE_FOR_GROUP)
+}
+
+/// Refuses a key at `path` that others could have read, or put there.
+fn check_private(path: &Path) -> Result<(), CertificatesError> {
+    let metadata = fs::metadata(path)
+        .map_err(|source| CertificatesError::Unreadable { path: path.to_owned(), source })?;
+    if metadata.mode() & OPEN_TO_OTHERS == 0 {
+        return Ok(());
+    }
+    let word = shell_word(&path.to_string_lossy());
+    Err(CertificatesError::Open { path: path.to_owned(), word })
 }
 
 fn half(present: PathBuf, missing: PathBuf) -> CertificatesError {

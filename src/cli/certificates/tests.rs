@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -292,6 +292,65 @@ fn authority_that_cannot_sign_is_refused_and_left_as_it_is() {
         assert!(told.contains(&format!("{name}\" {problem}: name another directory")), "{told}");
         assert_eq!((exit, all(&dir)), (Exit::Failed, before));
         fs::write(path, right).unwrap();
+    }
+}
+
+#[test]
+fn authority_of_another_tool_issues_what_clients_take() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("certs")).unwrap();
+    let make = "req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 30 -subj";
+    assert!(openssl(&dir, &format!("{make} /CN=Other")).1);
+    make_in(&dir, &["mail.contoso.com"]).unwrap();
+    let line = "verify -CAfile ca.pem -verify_hostname mail.contoso.com server.pem";
+    assert_eq!(openssl(&dir, line), ("server.pem: OK\n".to_owned(), true));
+    assert!(rustls_takes(&dir, "mail.contoso.com"));
+
+    for (subject, problem) in [
+        ("/CN=Other -addext basicConstraints=CA:FALSE", "is no authority, but a certificate of a"),
+        ("/CN=Other -addext keyUsage=digitalSignature", "is no authority, but a certificate of a"),
+        ("/O=Contoso/CN=Other", "the authority's name is not one that"),
+    ] {
+        assert!(openssl(&dir, &format!("{make} {subject}")).1);
+        let before = all(&dir);
+        let (told, exit) = refused(&dir, &[]);
+        assert!(told.contains(problem) && told.contains("--out"), "{told}");
+        assert_eq!((exit, all(&dir)), (Exit::Failed, before));
+    }
+}
+
+#[test]
+fn key_of_an_authority_that_others_could_read_is_refused() {
+    let dir = made(&[]);
+    let path = dir.path().join("certs/ca.key");
+    for mode in [0o640, 0o604, 0o620] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let before = all(&dir);
+        let (told, exit) = refused(&dir, &[]);
+        let fix = format!("run `chmod 600 {}` if nobody has it", path.display());
+        assert!(told.contains("ca.key\" is open to other users") && told.contains(&fix), "{told}");
+        assert_eq!((exit, all(&dir)), (Exit::Failed, before), "{mode:o}");
+    }
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    make_in(&dir, &[]).unwrap();
+}
+
+#[test]
+fn renewed_certificate_stays_readable_for_the_relay() {
+    let dir = made(&[]);
+    let path = |name: &str| dir.path().join("certs").join(name);
+    let mode = |name: &str| fs::metadata(path(name)).unwrap().permissions().mode() & 0o777;
+    // 65534 is nobody; whoever is not root can give a file to nobody else.
+    let is_given = ["server.key", "server.pem"]
+        .map(|name| std::os::unix::fs::chown(path(name), Some(65_534), Some(65_534)).is_ok());
+    for (before, after) in [(0o640, 0o640), (0o600, 0o600), (0o666, 0o640), (0o400, 0o600)] {
+        fs::set_permissions(path("server.key"), fs::Permissions::from_mode(before)).unwrap();
+        make_in(&dir, &[]).unwrap();
+        assert_eq!((mode("server.key"), mode("server.pem")), (after, 0o644), "{before:o}");
+    }
+    for (name, is_given) in ["server.key", "server.pem"].into_iter().zip(is_given) {
+        let metadata = fs::metadata(path(name)).unwrap();
+        assert_eq!((metadata.uid() == 65_534, metadata.gid() == 65_534), (is_given, is_given));
     }
 }
 

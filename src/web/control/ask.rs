@@ -177,7 +177,7 @@ impl Ask for RevokePassword {
 pub struct GetToken {
     /// Whose.
     pub account: String,
-    /// What for; left out, submission, or imap where the provider has that alone.
+    /// What for; left out, the first of submission, imap and pop3 that the provider has.
     pub protocol: Option<String>,
 }
 

@@ -323,6 +323,18 @@ async fn token_is_refused_for_what_its_person_was_not_asked_for() {
 }
 
 #[tokio::test]
+async fn token_for_pop3_needs_no_listener_where_the_consent_holds_its_scopes() {
+    let mut accounts = accounts("http://127.0.0.1:1/");
+    // As at Google, where one scope is for every protocol.
+    accounts[0].scopes = PerProtocol::of_each(vec!["mail".to_owned()]);
+    let router = router(operator(accounts, None));
+    let body = json!({"account": "alice@contoso.com", "protocol": "pop3"});
+    let failure = refused(&router, "/token", body).await;
+    // What submission would hear, too: the consent is what is missing.
+    assert_eq!(failure.error, "nobody has authorized alice@contoso.com yet");
+}
+
+#[tokio::test]
 async fn token_may_come_later_when_its_endpoint_is_down() {
     // A port of which nobody else can take what was bound and closed just now.
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
