@@ -9,8 +9,11 @@ use super::trace::Trace;
 /// Longest flight that is fed byte by byte as well, in bytes: else it takes too long.
 const BYTE_BY_BYTE_LEN_MAX: usize = 512;
 
-/// Last place at which a flight is cut in two, for the same reason.
-const CUT_MAX: usize = 2_048;
+/// Longest flight that is cut in two at every place, in bytes, for the same reason.
+const EVERY_CUT_LEN_MAX: usize = 512;
+
+/// At how many places a longer one is cut, from its beginning to its end.
+const CUTS: usize = 128;
 
 /// Cuts a flight into pieces.
 pub type Split<'a> = &'a dyn for<'f> Fn(&'f [u8]) -> Vec<&'f [u8]>;
@@ -28,13 +31,15 @@ pub fn check(input: &[u8], play: Play) {
     }
 }
 
-/// As [`check`], and once more for every place at which what is sent can be cut in two.
+/// As [`check`], and once more for every place at which what is sent can be cut in two, or for many
+/// where there are too many.
 pub fn check_every_split(input: &[u8], play: Play) {
     check(input, play);
     let Some(plan) = Plan::read(input) else { return };
     let whole = play(&plan, &|flight| vec![flight]);
     let longest = plan.flights.iter().map(Vec::len).max().unwrap_or_default();
-    for at in 1..longest.min(CUT_MAX) {
+    let step = if longest <= EVERY_CUT_LEN_MAX { 1 } else { longest / CUTS + 1 };
+    for at in (1..longest).step_by(step) {
         let cut = play(&plan, &|flight| {
             let (left, right) = flight.split_at(at.min(flight.len()));
             vec![left, right]
