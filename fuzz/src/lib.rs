@@ -9,6 +9,7 @@ mod oracle;
 mod plan;
 mod protocols;
 mod sasl;
+mod splits;
 mod trace;
 mod upstream;
 
@@ -28,33 +29,33 @@ pub struct Target {
 pub const TARGETS: [Target; 8] = [
     Target {
         name: "smtp_downstream",
-        check: downstream::check::<Smtp>,
-        check_every_split: downstream::check_every_split::<Smtp>,
+        check: |input| splits::check(input, downstream::play::<Smtp>),
+        check_every_split: |input| splits::check_every_split(input, downstream::play::<Smtp>),
     },
     Target {
         name: "imap_downstream",
         check: imap_downstream,
-        check_every_split: downstream::check_every_split::<Imap>,
+        check_every_split: |input| splits::check_every_split(input, downstream::play::<Imap>),
     },
     Target {
         name: "pop3_downstream",
-        check: downstream::check::<Pop3>,
-        check_every_split: downstream::check_every_split::<Pop3>,
+        check: |input| splits::check(input, downstream::play::<Pop3>),
+        check_every_split: |input| splits::check_every_split(input, downstream::play::<Pop3>),
     },
     Target {
         name: "smtp_upstream",
-        check: upstream::check::<Smtp>,
-        check_every_split: upstream::check_every_split::<Smtp>,
+        check: |input| splits::check(input, upstream::play::<Smtp>),
+        check_every_split: |input| splits::check_every_split(input, upstream::play::<Smtp>),
     },
     Target {
         name: "imap_upstream",
-        check: upstream::check::<Imap>,
-        check_every_split: upstream::check_every_split::<Imap>,
+        check: |input| splits::check(input, upstream::play::<Imap>),
+        check_every_split: |input| splits::check_every_split(input, upstream::play::<Imap>),
     },
     Target {
         name: "pop3_upstream",
-        check: upstream::check::<Pop3>,
-        check_every_split: upstream::check_every_split::<Pop3>,
+        check: |input| splits::check(input, upstream::play::<Pop3>),
+        check_every_split: |input| splits::check_every_split(input, upstream::play::<Pop3>),
     },
     Target { name: "sasl", check: sasl::check, check_every_split: sasl::check },
     Target {
@@ -74,6 +75,6 @@ pub fn check(name: &str, input: &[u8]) {
 }
 
 fn imap_downstream(input: &[u8]) {
-    downstream::check::<Imap>(input);
+    splits::check(input, downstream::play::<Imap>);
     oracle::check(input);
 }

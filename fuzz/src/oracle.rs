@@ -33,7 +33,7 @@ pub fn check(input: &[u8]) {
         return;
     }
     let plan = Plan::read(plain).expect("six bytes choose");
-    let hear = |sent: &[u8]| play::<Imap>(&plan.with(&[sent.to_vec()]), |flight| vec![flight]);
+    let hear = |sent: &[u8]| play::<Imap>(&plan.with(&[sent.to_vec()]), &|flight| vec![flight]);
     match command.body {
         CommandBody::Login { username, password } => {
             let is_name = Username::from_wire(username.as_ref()).is_ok();

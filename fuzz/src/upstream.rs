@@ -20,6 +20,7 @@ use mailbearer::provider::{MailHost, Mechanism, UpstreamTls};
 use mailbearer::secret::{AccessToken, ExposeSecret as _};
 
 use super::plan::Plan;
+use super::splits::Split;
 use super::trace::{End, Trace};
 
 /// Longest reply that is kept of a refusal, and longest status, in bytes.
@@ -28,12 +29,6 @@ const STATUS_LEN_MAX: usize = 64;
 
 /// Most that is said besides the token, in bytes: five commands and an acknowledgement.
 const SAID_LEN_MAX: usize = 512;
-
-/// Longest flight that is fed byte by byte as well, in bytes: else it takes too long.
-const BYTE_BY_BYTE_LEN_MAX: usize = 512;
-
-/// Last place at which a flight is cut in two, for the same reason.
-const CUT_MAX: usize = 2_048;
 
 /// A protocol, as a provider sees it.
 pub trait Client {
@@ -59,33 +54,8 @@ pub trait Client {
     fn welcome_len(welcome: &<Self::Machine as Upstream>::Welcome) -> usize;
 }
 
-/// Plays the session that `input` describes, in several splits.
-pub fn check<P: Client>(input: &[u8]) {
-    let Some(plan) = Plan::read(input) else { return };
-    let whole = play::<P>(&plan, |flight| vec![flight]);
-    assert_eq!(play::<P>(&plan, |flight| plan.pieces(flight)), whole, "in pieces");
-    if plan.flights.iter().all(|flight| flight.len() <= BYTE_BY_BYTE_LEN_MAX) {
-        assert_eq!(play::<P>(&plan, |flight| flight.chunks(1).collect()), whole, "byte by byte");
-    }
-}
-
-/// As [`check`], and once more for every place at which what is sent can be cut in two.
-pub fn check_every_split<P: Client>(input: &[u8]) {
-    check::<P>(input);
-    let Some(plan) = Plan::read(input) else { return };
-    let whole = play::<P>(&plan, |flight| vec![flight]);
-    let longest = plan.flights.iter().map(Vec::len).max().unwrap_or_default();
-    for at in 1..longest.min(CUT_MAX) {
-        let cut = play::<P>(&plan, |flight| {
-            let (left, right) = flight.split_at(at.min(flight.len()));
-            vec![left, right]
-        });
-        assert_eq!(cut, whole, "cut at {at}");
-    }
-}
-
 /// Plays a session whose flights come in the pieces that `split` makes of them.
-pub fn play<P: Client>(plan: &Plan, split: impl Fn(&[u8]) -> Vec<&[u8]>) -> Trace {
+pub fn play<P: Client>(plan: &Plan, split: Split<'_>) -> Trace {
     let mut session = Session::<P>::new(plan);
     for (nth, flight) in plan.flights.iter().enumerate() {
         if nth > 0 {

@@ -44,7 +44,7 @@ async fn commands_injected_behind_starttls_end_the_session_unanswered() {
                 let told = String::from_utf8_lossy(&heard);
                 assert!(is_answer_alone(&heard, started), "{case}: {told}");
             }
-            assert!(stage.upstream(protocol).heard_nobody(), "{protocol:?}");
+            assert!(stage.upstream(protocol).heard_nobody().await, "{protocol:?}");
         }
     }
 }
@@ -64,7 +64,7 @@ async fn clear_text_where_a_handshake_is_due_ends_the_session_unanswered() {
             // rustls may say why, in an alert (RFC 8446 section 6), which is no mail protocol.
             assert!(matches!(heard.first(), None | Some(0x15)), "{}", heard.escape_ascii());
         }
-        assert!(stage.upstream(protocol).heard_nobody(), "{protocol:?}");
+        assert!(stage.upstream(protocol).heard_nobody().await, "{protocol:?}");
     }
 }
 
@@ -93,7 +93,7 @@ async fn credentials_before_tls_are_refused_where_it_is_required() {
         let Words { tls_first, sign_in, .. } = words(protocol);
         let mut client = stage.greeted(protocol).await;
         client.ask(sign_in, tls_first).await;
-        assert!(stage.upstream(protocol).heard_nobody(), "{protocol:?}");
+        assert!(stage.upstream(protocol).heard_nobody().await, "{protocol:?}");
         let more: &[&str] = match protocol {
             Protocol::Submission => &["AUTH LOGIN", "AUTH PLAIN"],
             Protocol::Imap => &["a AUTHENTICATE PLAIN", "a LOGIN {5}"],
@@ -179,7 +179,7 @@ async fn what_was_begun_in_clear_is_forgotten_under_tls() {
     client.ask("STARTTLS", "501 ").await;
 
     for protocol in Protocol::ALL {
-        assert!(stage.upstream(protocol).heard_nobody(), "{protocol:?}");
+        assert!(stage.upstream(protocol).heard_nobody().await, "{protocol:?}");
     }
 }
 
@@ -256,7 +256,7 @@ async fn tls_where_none_is_spoken_and_clear_text_where_tls_is_due_are_closed_wit
     for protocol in Protocol::ALL {
         let client = stage.greeted(protocol).await;
         assert!(client.try_start_tls(&stage.connector()).await.is_err(), "{protocol:?}");
-        assert!(stage.upstream(protocol).heard_nobody());
+        assert!(stage.upstream(protocol).heard_nobody().await);
     }
     let stage = Stage::set(Tls::Required).await;
     for protocol in Protocol::ALL {
@@ -270,7 +270,7 @@ async fn tls_where_none_is_spoken_and_clear_text_where_tls_is_due_are_closed_wit
         client.send_bytes(said.as_bytes()).await;
         let heard = client.rest_until_it_breaks().await;
         assert!(matches!(heard.first(), None | Some(0x15)), "{}", heard.escape_ascii());
-        assert!(stage.upstream(protocol).heard_nobody());
+        assert!(stage.upstream(protocol).heard_nobody().await);
     }
 }
 

@@ -3,6 +3,7 @@
 use mailbearer::provider::Protocol;
 
 use crate::support::certificates::{Authority, HERE, Identity};
+use crate::support::client::Client;
 use crate::support::stage::{self, Stage, TOKEN, Tls, words};
 use crate::support::upstream::{Act, Heard, Script};
 
@@ -28,7 +29,7 @@ impl Path {
     async fn sign_in(&mut self, script: Script) -> (Vec<String>, Heard) {
         let words = words(self.protocol);
         let upstream = self.stage.upstream(self.protocol);
-        assert!(upstream.heard_nobody(), "there was more than one connection");
+        assert!(upstream.heard_nobody().await, "there was more than one connection");
         upstream.plays(script);
         let mut client = self.stage.greeted(self.protocol).await;
         client.send(words.sign_in).await;
@@ -121,4 +122,19 @@ impl Path {
         let (lines, heard) = self.sign_in(in_order.shown_by(&right).then(Act::Close)).await;
         assert!(lines.last().unwrap().starts_with(words(self.protocol).accepted), "{heard:?}");
     }
+}
+
+/// What the tests here rest on when they say that nobody came.
+#[tokio::test]
+async fn somebody_who_is_still_connected_or_was_not_asked_for_has_come() {
+    let mut stage = Stage::set(Tls::None).await;
+    let upstream = stage.upstream(Protocol::Imap);
+    assert!(upstream.heard_nobody().await);
+    let connected = Client::connect(upstream.address).await;
+    assert!(!upstream.heard_nobody().await, "it is connected");
+    drop(connected);
+    upstream.heard().await;
+    assert!(upstream.heard_nobody().await, "it was told of");
+    drop(Client::connect(upstream.address).await);
+    assert!(!upstream.heard_nobody().await, "it is gone");
 }

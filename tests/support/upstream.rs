@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use socket2::Socket;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -117,9 +117,21 @@ pub struct Heard {
 /// A server. Dropping it ends it.
 pub struct Upstream {
     pub address: SocketAddr,
-    scripts: Arc<Mutex<VecDeque<Script>>>,
+    door: Arc<Mutex<Door>>,
     heard: mpsc::UnboundedReceiver<Heard>,
+    /// How many connections [`Self::heard`] told of.
+    told: usize,
     _serving: JoinSet<()>,
+}
+
+/// Where a server lets connections in.
+#[derive(Default)]
+struct Door {
+    scripts: VecDeque<Script>,
+    /// How many came.
+    came: usize,
+    /// Who only asks how many came.
+    knocker: Option<SocketAddr>,
 }
 
 impl Upstream {
@@ -127,16 +139,16 @@ impl Upstream {
     pub async fn start(acceptor: TlsAcceptor) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let scripts = Arc::<Mutex<VecDeque<Script>>>::default();
+        let door = Arc::<Mutex<Door>>::default();
         let (sender, heard) = mpsc::unbounded_channel();
         let mut serving = JoinSet::new();
-        let waiting = Arc::clone(&scripts);
+        let opened = Arc::clone(&door);
         serving.spawn(async move {
             let mut conversations = JoinSet::new();
             loop {
-                let (tcp, _) = listener.accept().await.unwrap();
-                // Without a script it closes at once, and whoever asks what it heard sees that.
-                let script = waiting.lock().unwrap().pop_front().unwrap_or_default();
+                let (tcp, peer) = listener.accept().await.unwrap();
+                // Without a script it says nothing, and whoever asks who came is told of it.
+                let Some(script) = opened.lock().unwrap().script_for(peer) else { continue };
                 let (acceptor, sender) = (acceptor.clone(), sender.clone());
                 conversations.spawn(async move {
                     let mut heard = Heard::default();
@@ -146,22 +158,42 @@ impl Upstream {
                 });
             }
         });
-        Self { address, scripts, heard, _serving: serving }
+        Self { address, door, heard, told: 0, _serving: serving }
     }
 
     /// What it does on the next connection that has no script yet.
     pub fn plays(&self, script: Script) {
-        self.scripts.lock().unwrap().push_back(script);
+        self.door.lock().unwrap().scripts.push_back(script);
     }
 
     /// What it heard on the connection that ended next.
     pub async fn heard(&mut self) -> Heard {
-        timeout(PATIENCE, self.heard.recv()).await.expect("no connection ends").unwrap()
+        let heard = timeout(PATIENCE, self.heard.recv()).await.expect("no connection ends");
+        self.told += 1;
+        heard.unwrap()
     }
 
-    /// Whether nobody was here since it was last asked what it heard.
-    pub fn heard_nobody(&mut self) -> bool {
-        self.heard.try_recv().is_err()
+    /// Whether nobody came but those whom [`Self::heard`] told of. It knocks to know: connections
+    /// are let in in turn, so whoever came before is counted, be it connected still or gone.
+    pub async fn heard_nobody(&mut self) -> bool {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(self.address.ip(), 0)).unwrap();
+        self.door.lock().unwrap().knocker = Some(socket.local_addr().unwrap());
+        let mut knocking = socket.connect(self.address).await.unwrap();
+        let answer = timeout(PATIENCE, knocking.read_u8()).await.expect("nobody opens");
+        assert!(answer.is_err(), "a knock is not answered");
+        self.door.lock().unwrap().came == self.told
+    }
+}
+
+impl Door {
+    /// What is played for `peer`, unless it only knocks.
+    fn script_for(&mut self, peer: SocketAddr) -> Option<Script> {
+        if self.knocker == Some(peer) {
+            return None;
+        }
+        self.came += 1;
+        Some(self.scripts.pop_front().unwrap_or_default())
     }
 }
 
