@@ -77,9 +77,14 @@ class Browser:
         certutil = [program("certutil"), "-d", f"sql:{database}"]
         run([*certutil, "-N", "--empty-password"])
         run([*certutil, "-A", "-n", "interop", "-t", "C,,", "-i", str(ca_file)])
+        # So that no row waits while the program itself is read from the disk.
+        self._drive("about:blank", [], None)
 
     def visit(self, url, steps, until=None):
         """Opens `url` with an empty profile, does the steps, and tells where it got to."""
+        return Seen(**json.loads(self._drive(url, steps, until)))
+
+    def _drive(self, url, steps, until):
         done = subprocess.run(
             self._argv(url),
             input=json.dumps({"steps": steps, "until": until}),
@@ -90,7 +95,7 @@ class Browser:
         )
         if done.returncode != 0:
             raise Failed(f"the browser: {done.stderr.strip()}")
-        return Seen(**json.loads(done.stdout))
+        return done.stdout
 
     def standing_by(self, steps, until=None):
         """The browser of a desktop, which waits to be opened: see `Desktop`."""
@@ -129,10 +134,13 @@ class Desktop:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, _, error, __):
         # A browser that was opened ends by itself, and soon.
         if (self._directory / "out").exists():
             wait_for("the browser ends", self._outcome.exists)
+            told = (self._directory / "err").read_text().strip()
+            if isinstance(error, Failed) and told:
+                raise Failed(f"{error}; the browser: {told}") from error
 
     @property
     def environment(self):
