@@ -28,9 +28,11 @@ ALIVE_MAX_S = 0.7
 TOKEN_LIFE_S = 2
 # A kill that costs a consent comes so much before its provider's answer at most, in seconds: the
 # request was on its way. Then so much behind it: the window is one commit, some milliseconds, but
-# two busy cores may leave a process waiting in it.
+# two busy cores may leave a process waiting in it; on a busy disk, so many times the longest window
+# of the same run, since the one that a kill cut off is not among those measured.
 BEFORE_ANSWER_S = 0.05
 WINDOW_MAX_S = 0.15
+WINDOWS_MAX = 2
 # How long all kills may take, in seconds.
 BUDGET_S = 180
 
@@ -106,7 +108,7 @@ def two_hundred_kills_cost_no_consent_outside_the_window(scene):
     expect.that(lenient.refreshes > 0, "bob's refresh token was never used")
     wrong = [reply for client in alices + bobs for reply in client.wrong_passwords]
     expect.that(not wrong, f"right passwords were called wrong: {wrong[:3]}")
-    story.judge()
+    story.judge(relay)
 
 
 class _Story:
@@ -121,7 +123,7 @@ class _Story:
 
     def tell(self, relay):
         """Prints the figures."""
-        windows = sorted(int(us) for us in WINDOW_LOGGED.findall(relay.logged()))
+        windows = _windows(relay)
         shown = "not logged"
         if windows:
             shown = f"median {statistics.median(windows):.0f} us, longest {windows[-1]} us"
@@ -133,16 +135,23 @@ class _Story:
             flush=True,
         )
 
-    def judge(self):
+    def judge(self, relay):
         """Each loss has a kill within the window."""
+        longest = max(_windows(relay), default=0) / 1_000_000
+        bound = max(WINDOW_MAX_S, WINDOWS_MAX * longest)
         for kills in self.suspects:
             gap = self._gap(kills)
-            expect.that(gap <= WINDOW_MAX_S, f"a kill {gap:.3f} s behind an answer cost a consent")
+            expect.that(gap <= bound, f"a kill {gap:.3f} s behind an answer cost a consent")
 
     def _gap(self, kills):
         """The shortest time from an answer to one of those kills."""
         gaps = [kill - answer for kill in kills for answer in self.answers]
         return min((gap for gap in gaps if gap >= -BEFORE_ANSWER_S), default=float("inf"))
+
+
+def _windows(relay):
+    """How long each answer waited for its commit, in microseconds, shortest first."""
+    return sorted(int(us) for us in WINDOW_LOGGED.findall(relay.logged()))
 
 
 def _relay(scene, strict, lenient, alice, bob):
