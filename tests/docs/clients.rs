@@ -109,7 +109,8 @@ const PROGRAMS: [Program; 12] = [
     Program {
         name: "offlineimap",
         file: ".offlineimaprc",
-        command: "offlineimap -o -u basic",
+        // Behind STARTTLS its imaplib2 hangs now and then: the thread that reads may end too early.
+        command: "for try in 1 2 3; do timeout 15 offlineimap -o -u basic && exit; done; exit 1",
         installed: "offlineimap --version",
         does: Does::Fetches,
     },
