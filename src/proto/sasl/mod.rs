@@ -12,6 +12,7 @@ pub mod xoauth2;
 
 use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose};
+use zeroize::Zeroizing;
 
 use super::Claim;
 use crate::names::Username;
@@ -23,7 +24,7 @@ use crate::secret::{AccessToken, SecretString};
 /// RFC 4954 section 4 holds 12,288 to be enough for every mechanism in use.
 pub const LINE_LEN_MAX: usize = 12_288;
 
-/// Base64 as clients send it: padded or not, since some printers leave the padding out.
+/// Base64 as it is sent: padded or not, since some printers leave the padding out.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -73,16 +74,24 @@ impl Credentials<'_> {
     }
 }
 
-/// Decodes a client's base64 line. Blanks around it are dropped; padding may be missing.
+/// Decodes a client's base64 line.
+///
+/// Devices break it with blanks, and pad it with too few `=` or too many, so blanks mean nothing
+/// anywhere in it, and `=` at its end means nothing either. `=` alone is thus the empty response
+/// that it is as an initial one (RFC 4954 section 4).
 ///
 /// # Errors
 /// [`SaslError::Cancelled`] for `*`, [`SaslError::Base64`] for what is no base64.
-pub fn decode(line: &[u8]) -> Result<zeroize::Zeroizing<Vec<u8>>, SaslError> {
+pub fn decode(line: &[u8]) -> Result<Zeroizing<Vec<u8>>, SaslError> {
     let line = line.trim_ascii();
     if line == b"*" {
         return Err(SaslError::Cancelled);
     }
-    LENIENT.decode(line).map(zeroize::Zeroizing::new).map_err(|_| SaslError::Base64)
+    // The capacity suffices, so no copy of a password is left behind by growing.
+    let mut digits = Zeroizing::new(Vec::with_capacity(line.len()));
+    digits.extend(line.iter().copied().filter(|byte| !matches!(byte, b' ' | b'\t')));
+    while digits.pop_if(|last| *last == b'=').is_some() {}
+    LENIENT.decode(&*digits).map(Zeroizing::new).map_err(|_| SaslError::Base64)
 }
 
 fn encode(message: &[u8]) -> SecretString {
@@ -95,4 +104,70 @@ fn claim(username: &[u8], password: &[u8]) -> Result<Claim, SaslError> {
         return Err(SaslError::Malformed);
     }
     Ok(Claim { username, password: password.to_vec().into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn assert_decoded(line: &[u8], message: &[u8]) {
+        let decoded = decode(line);
+        assert_eq!(decoded.as_deref().map(Vec::as_slice), Ok(message), "{}", line.escape_ascii());
+    }
+
+    #[test]
+    fn base64_is_read_with_blanks_anywhere() {
+        for line in ["YWxpY2U=", " YWxpY2U= ", "YWxp Y2U=", "YW\txp  Y2U =", "Y W x p Y 2 U ="] {
+            assert_decoded(line.as_bytes(), b"alice");
+        }
+    }
+
+    #[test]
+    fn base64_is_read_with_any_padding() {
+        for line in ["YWxpY2U", "YWxpY2U=", "YWxpY2U==", "YWxpY2U========", "YWxpY2U= =\t="] {
+            assert_decoded(line.as_bytes(), b"alice");
+        }
+        for line in ["YWxp", "YWxp=", "YWxp===="] {
+            assert_decoded(line.as_bytes(), b"ali");
+        }
+    }
+
+    #[test]
+    fn a_line_of_nothing_but_padding_is_the_empty_response() {
+        for line in ["", "=", "==", " = ", "= =", " \t"] {
+            assert_decoded(line.as_bytes(), b"");
+        }
+    }
+
+    #[test]
+    fn what_else_is_no_base64_is_refused() {
+        let wrong: [&[u8]; 12] = [
+            b"A",
+            b"YWxpY",
+            b"=YWxp",
+            b"YW=xp",
+            b"YWxp=Y2U=",
+            b"YWxp!",
+            b"YW\rxp",
+            b"YW\x0cxp",
+            b"YW\0xp",
+            b"YW-_",
+            b"YW\xa0xp",
+            b"**",
+        ];
+        for line in wrong {
+            assert_eq!(decode(line), Err(SaslError::Base64), "{}", line.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_star_alone_cancels() {
+        for line in [&b"*"[..], b" * ", b"*\t"] {
+            assert_eq!(decode(line), Err(SaslError::Cancelled), "{}", line.escape_ascii());
+        }
+        for line in [&b"*="[..], b"* *", b"*YWxp"] {
+            assert_eq!(decode(line), Err(SaslError::Base64), "{}", line.escape_ascii());
+        }
+    }
 }

@@ -69,12 +69,11 @@ mod tests {
     }
 
     #[test]
-    fn base64_without_padding_or_with_blanks_around_it_is_read() {
-        for line in ["AGFsaWNlAHB3", " AGFsaWNlAHB3 ", "AGFsaWNlAHB3cA", "AGFsaWNlAHB3cA=="] {
+    fn base64_is_read_as_devices_pad_and_break_it() {
+        for line in ["AGFsaWNlAHB3", " AGFs aWNlAHB3 ", "AGFsaWNlAHB3cA", "AGFsaWNlAHB3cA==="] {
             assert_eq!(read(line.as_bytes()).unwrap().username.as_str(), "alice", "{line:?}");
         }
         assert_eq!(read(b"*").unwrap_err(), SaslError::Cancelled);
         assert_eq!(read(b"AGFs!").unwrap_err(), SaslError::Base64);
-        assert_eq!(read(b"AGFs aWNl").unwrap_err(), SaslError::Base64);
     }
 }
