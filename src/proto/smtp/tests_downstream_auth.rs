@@ -182,7 +182,7 @@ fn a_star_cancels_the_sign_in_at_every_prompt() {
 #[test]
 fn bad_base64_is_answered_wherever_it_comes() {
     play(
-        "C: AUTH PLAIN AGFs aWNlAHB3
+        "C: AUTH PLAIN AGFs.aWNlAHB3
          S: 501 5.5.2 this is not base64
          C: AUTH LOGIN
          S: 334 VXNlcm5hbWU6

@@ -248,7 +248,7 @@ fn authenticate_is_bad_when_the_response_is_not_what_the_mechanism_sends() {
          S: a1 BAD these credentials are malformed
          C: a2 AUTHENTICATE LOGIN
          S: + VXNlcm5hbWU6
-         C: a3 NOOP
+         C: a3 LIST * %
          S: a2 BAD this is not base64",
     );
 }
