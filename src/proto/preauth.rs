@@ -25,6 +25,9 @@ const OUTPUT_LEN_MAX: usize = 65_536;
 /// No command of a mail protocol begins with a control character.
 const TLS_HANDSHAKE: u8 = 0x16;
 
+/// How the request lines end that browsers send.
+const HTTP_VERSIONS: [&[u8]; 3] = [b" HTTP/1.0", b" HTTP/1.1", b" HTTP/2.0"];
+
 /// Bytes received and not yet consumed.
 #[derive(Debug, Default)]
 pub struct Input {
@@ -184,6 +187,12 @@ impl Output {
     pub fn take(&mut self) -> BytesMut {
         self.bytes.split()
     }
+}
+
+/// Whether a line ends like the request of a browser, as a web page can make any send it; the end of
+/// a line that was skipped will do.
+pub fn is_http(line: &[u8]) -> bool {
+    HTTP_VERSIONS.iter().any(|version| line.ends_with(version))
 }
 
 #[cfg(test)]

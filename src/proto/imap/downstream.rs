@@ -8,11 +8,12 @@
 use std::ops::ControlFlow::{self, Break, Continue};
 
 use super::Welcome;
-use super::command::{Fault, Literal, Pace, Tag, Verb, split_word};
+use super::command::{Fault, Literal, Pace, Tag, Verb};
 use super::gathering::{Content, Gathering, Login, Reception};
 use super::response::{self, NonSyncLiterals};
-use crate::proto::sasl::login::{self, AwaitPassword, PASSWORD_PROMPT, USERNAME_PROMPT};
-use crate::proto::sasl::{self, plain};
+use crate::proto::preauth::is_http;
+use crate::proto::sasl::exchange::{Exchange, Request};
+use crate::proto::sasl::{self, SaslError, exchange};
 use crate::proto::{
     AwaitClientTls, AwaitVerdict, COMMANDS_MAX, CloseReason, Downstream, FAILURES_MAX, Farewell,
     Input, Line, Output, Privacy, Step,
@@ -73,14 +74,6 @@ enum Due {
     Rest(Gathering),
     /// A response of SASL.
     Response(Tag, Exchange),
-}
-
-/// The SASL exchange that AUTHENTICATE began.
-#[derive(Debug)]
-enum Exchange {
-    Plain,
-    LoginUsername,
-    LoginPassword(AwaitPassword),
 }
 
 /// Goes on with the machine, or ends the call with a step.
@@ -209,7 +202,7 @@ impl Standing {
         match due {
             Due::Command => self.begin(line, output),
             Due::Rest(command) => self.gather(command, line, output),
-            Due::Response(tag, exchange) => self.take_response(tag, exchange, line, output),
+            Due::Response(tag, exchange) => self.take_turn(tag, exchange.respond(line), output),
         }
     }
 
@@ -300,57 +293,31 @@ impl Standing {
 
     /// Begins a SASL exchange.
     fn authenticate(self, tag: Tag, arguments: &[u8], output: &mut Output) -> Turn {
-        let (mechanism, rest) = split_word(arguments);
-        let (initial_response, rest) = split_word(rest);
-        if mechanism.is_empty() || !rest.trim_ascii().is_empty() {
-            return self.fail(Some(&tag), Fault::AuthenticateArguments, output);
-        }
-        let (exchange, challenge) = if mechanism.eq_ignore_ascii_case(b"PLAIN") {
-            (Exchange::Plain, "")
-        } else if mechanism.eq_ignore_ascii_case(b"LOGIN") {
-            (Exchange::LoginUsername, USERNAME_PROMPT)
-        } else {
-            return self.fail(Some(&tag), Fault::Mechanism, output);
-        };
-        match initial_response {
-            b"" => Continue(self.challenge(tag, exchange, challenge, output)),
-            b"=" => self.take_response(tag, exchange, b"", output),
-            response => self.take_response(tag, exchange, response, output),
+        let Request { mechanism, initial_response } = Request::parse(arguments);
+        match Exchange::of(mechanism) {
+            Some(exchange) => self.take_turn(tag, exchange.begin(initial_response), output),
+            None if mechanism.is_empty() => {
+                self.fail(Some(&tag), Fault::AuthenticateArguments, output)
+            }
+            None => self.fail(Some(&tag), Fault::Mechanism, output),
         }
     }
 
-    fn challenge(
+    /// Goes on with what a SASL exchange has come to.
+    fn take_turn(
         self,
         tag: Tag,
-        exchange: Exchange,
-        challenge: &str,
-        output: &mut Output,
-    ) -> ImapDownstream {
-        output.line(&format!("+ {challenge}"));
-        self.with(Phase::Line(Due::Response(tag, exchange)))
-    }
-
-    /// Goes on with a SASL exchange.
-    fn take_response(
-        self,
-        tag: Tag,
-        exchange: Exchange,
-        response: &[u8],
+        turn: Result<exchange::Turn, SaslError>,
         output: &mut Output,
     ) -> Turn {
-        let claim = match exchange {
-            Exchange::Plain => plain::read(response),
-            Exchange::LoginUsername => match login::read_username(response) {
-                Ok(awaiting) => {
-                    let exchange = Exchange::LoginPassword(awaiting);
-                    return Continue(self.challenge(tag, exchange, PASSWORD_PROMPT, output));
-                }
-                Err(error) => Err(error),
-            },
-            Exchange::LoginPassword(awaiting) => awaiting.read_password(response),
-        };
-        match claim {
-            Ok(claim) => Break(Step::Verify(claim, ImapAwaitVerdict { standing: self, tag })),
+        match turn {
+            Ok(exchange::Turn::Challenge(exchange, challenge)) => {
+                output.line(&format!("+ {challenge}"));
+                Continue(self.with(Phase::Line(Due::Response(tag, exchange))))
+            }
+            Ok(exchange::Turn::Claim(claim)) => {
+                Break(Step::Verify(claim, ImapAwaitVerdict { standing: self, tag }))
+            }
             Err(error) => self.fail(Some(&tag), Fault::Sasl(error), output),
         }
     }
@@ -391,11 +358,6 @@ impl Due {
             Self::Response(tag, _) => Some(tag),
         }
     }
-}
-
-/// Whether this is the first line of an HTTP request, as a web page can make any browser send it.
-fn is_http(line: &[u8]) -> bool {
-    [&b" HTTP/1.1"[..], b" HTTP/1.0", b" HTTP/2.0"].iter().any(|version| line.ends_with(version))
 }
 
 fn give_up(output: &mut Output) -> Turn {

@@ -4,8 +4,8 @@
 //!          section 4 (AUTH).
 //! In:  one line without its end. Out: which command it is, and what it carries.
 
-/// How the request lines end that browsers send.
-const HTTP_VERSIONS: [&[u8]; 3] = [b" HTTP/1.0", b" HTTP/1.1", b" HTTP/2.0"];
+use crate::proto::preauth::is_http;
+use crate::proto::sasl::exchange::Request;
 
 /// A command, as far as it matters before the sign-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub(super) enum Command<'a> {
     /// (RFC 1939 section 7). `None` without that blank.
     Pass(Option<&'a [u8]>),
     /// AUTH, with what stands behind it.
-    Auth(Auth<'a>),
+    Auth(Request<'a>),
     /// APOP, with or without arguments.
     Apop,
     /// CAPA.
@@ -37,22 +37,6 @@ pub(super) enum Command<'a> {
     Unknown,
 }
 
-/// What an AUTH asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Auth<'a> {
-    /// The list of mechanisms: AUTH alone.
-    List,
-    /// PLAIN.
-    Plain(InitialResponse<'a>),
-    /// LOGIN.
-    Login(InitialResponse<'a>),
-    /// A mechanism that is not offered.
-    Unknown,
-}
-
-/// The initial response in base64: `None` when there is none, which is not the same as an empty one.
-pub(super) type InitialResponse<'a> = Option<&'a [u8]>;
-
 impl<'a> Command<'a> {
     /// Reads one line, in any case and with blanks before it.
     pub(super) fn parse(line: &'a [u8]) -> Self {
@@ -64,7 +48,7 @@ impl<'a> Command<'a> {
         match verb.to_ascii_uppercase().as_slice() {
             b"USER" => Self::User(argument),
             b"PASS" => Self::Pass(rest),
-            b"AUTH" => Self::Auth(Auth::parse(argument)),
+            b"AUTH" => Self::Auth(Request::parse(argument)),
             b"APOP" => Self::Apop,
             b"CAPA" | b"STLS" if !argument.is_empty() => Self::Arguments,
             b"CAPA" => Self::Capa,
@@ -82,32 +66,6 @@ impl<'a> Command<'a> {
     pub(super) fn may_be_long(&self) -> bool {
         matches!(self, Self::Auth(_) | Self::Http)
     }
-}
-
-impl<'a> Auth<'a> {
-    fn parse(argument: &'a [u8]) -> Self {
-        let (mechanism, response) = split_word(argument);
-        let initial_response = match response.map(<[u8]>::trim_ascii).unwrap_or_default() {
-            b"" => None,
-            // RFC 5034 section 4: `=` stands for an initial response of no bytes.
-            b"=" => Some(&b""[..]),
-            response => Some(response),
-        };
-        if mechanism.eq_ignore_ascii_case(b"PLAIN") {
-            Self::Plain(initial_response)
-        } else if mechanism.eq_ignore_ascii_case(b"LOGIN") {
-            Self::Login(initial_response)
-        } else if mechanism.is_empty() {
-            Self::List
-        } else {
-            Self::Unknown
-        }
-    }
-}
-
-/// Whether a line ends like the request of a browser; its end alone will do.
-pub(super) fn is_http(line: &[u8]) -> bool {
-    HTTP_VERSIONS.iter().any(|version| line.ends_with(version))
 }
 
 /// The first word, and what stands behind the one blank that ends it.
@@ -160,13 +118,11 @@ mod tests {
             let Command::Auth(auth) = Command::parse(line) else { panic!("{line:?} is no AUTH") };
             auth
         };
-        assert_eq!(auth(b"AUTH"), Auth::List);
-        assert_eq!(auth(b"auth  "), Auth::List);
-        assert_eq!(auth(b"AUTH plain"), Auth::Plain(None));
-        assert_eq!(auth(b"AUTH  PLAIN  AGE= "), Auth::Plain(Some(b"AGE=")));
-        assert_eq!(auth(b"AUTH PLAIN ="), Auth::Plain(Some(b"")));
-        assert_eq!(auth(b"AUTH login YWxpY2U="), Auth::Login(Some(b"YWxpY2U=")));
-        assert_eq!(auth(b"AUTH CRAM-MD5"), Auth::Unknown);
+        let request = |mechanism, initial_response| Request { mechanism, initial_response };
+        assert_eq!(auth(b"AUTH"), request(b"", None));
+        assert_eq!(auth(b"auth  "), request(b"", None));
+        assert_eq!(auth(b"AUTH plain"), request(b"plain", None));
+        assert_eq!(auth(b"AUTH  PLAIN  AGE= "), request(b"PLAIN", Some(b"AGE=")));
     }
 
     #[test]

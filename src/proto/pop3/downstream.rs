@@ -7,10 +7,12 @@
 //! Out:  one reply a command, in order; none repeats a byte of the client.
 //! Ends: in `Step::Verify`, `Step::StartTls` or `Step::Close`; what follows is never parsed here.
 
-use super::command::{Auth, Command, is_http};
+use super::command::Command;
 use super::{Welcome, reply};
 use crate::names::Username;
-use crate::proto::sasl::{self, SaslError, login, plain};
+use crate::proto::preauth::is_http;
+use crate::proto::sasl::exchange::{Exchange, Request, Turn};
+use crate::proto::sasl::{self, SaslError};
 use crate::proto::{
     AwaitClientTls, AwaitVerdict, COMMANDS_MAX, Claim, CloseReason, Downstream, FAILURES_MAX,
     Farewell, Input, Line, Output, Privacy, Step,
@@ -39,12 +41,8 @@ pub struct Pop3Downstream {
 enum Phase {
     /// A command. The name is that of the last USER, until something else begins a sign-in.
     Command(Option<Username>),
-    /// The response of PLAIN.
-    PlainResponse,
-    /// The user name of LOGIN.
-    LoginUsername,
-    /// The password of LOGIN.
-    LoginPassword(login::AwaitPassword),
+    /// A response of SASL.
+    Response(Exchange),
 }
 
 /// What comes of one line.
@@ -55,8 +53,8 @@ enum Answer {
     Capabilities,
     /// The SASL mechanisms.
     Mechanisms,
-    /// A prompt in base64 for the line that the new phase reads.
-    Challenge(Phase, &'static str),
+    /// A challenge of SASL in base64.
+    Challenge(Exchange, &'static str),
     /// A reply that counts as a failure.
     Failure(&'static str),
     /// Whom the client claims to be.
@@ -77,9 +75,7 @@ impl Pop3Downstream {
     fn answer(&mut self, line: &[u8]) -> Answer {
         let answer = match std::mem::replace(&mut self.phase, Phase::Command(None)) {
             Phase::Command(user) => self.obey(line, user),
-            Phase::PlainResponse => plain::read(line).map(Answer::Claim),
-            Phase::LoginUsername => ask_password(line),
-            Phase::LoginPassword(awaiting) => awaiting.read_password(line).map(Answer::Claim),
+            Phase::Response(exchange) => exchange.respond(line).map(Answer::from),
         };
         answer.unwrap_or_else(|error| {
             Answer::Failure(match error {
@@ -107,7 +103,7 @@ impl Pop3Downstream {
         let answer = match command {
             Command::User(name) => return Ok(self.take_name(name)),
             Command::Pass(password) => return claim(user, password),
-            Command::Auth(auth) => return begin_sign_in(auth),
+            Command::Auth(request) => return begin_sign_in(&request),
             Command::Apop => Answer::Failure(reply::NO_APOP),
             Command::Capa => Answer::Capabilities,
             Command::Stls => match self.privacy {
@@ -208,9 +204,9 @@ impl Downstream for Pop3Downstream {
                         output.line(line);
                     }
                 }
-                Answer::Challenge(phase, prompt) => {
-                    self.phase = phase;
-                    output.line(&format!("+ {prompt}"));
+                Answer::Challenge(exchange, challenge) => {
+                    self.phase = Phase::Response(exchange);
+                    output.line(&format!("+ {challenge}"));
                 }
                 Answer::Failure(text) => {
                     let step = self.fail(text, output);
@@ -283,18 +279,20 @@ fn claim(user: Option<Username>, password: Option<&[u8]>) -> Result<Answer, Sasl
     })
 }
 
-fn begin_sign_in(auth: Auth<'_>) -> Result<Answer, SaslError> {
-    match auth {
-        Auth::List => Ok(Answer::Mechanisms),
-        Auth::Plain(Some(response)) => plain::read(response).map(Answer::Claim),
-        Auth::Plain(None) => Ok(Answer::Challenge(Phase::PlainResponse, "")),
-        Auth::Login(Some(username)) => ask_password(username),
-        Auth::Login(None) => Ok(Answer::Challenge(Phase::LoginUsername, login::USERNAME_PROMPT)),
-        Auth::Unknown => Ok(Answer::Failure(reply::MECHANISM)),
+/// Begins a sign-in, or lists the mechanisms for AUTH alone.
+fn begin_sign_in(request: &Request<'_>) -> Result<Answer, SaslError> {
+    match Exchange::of(request.mechanism) {
+        Some(exchange) => exchange.begin(request.initial_response).map(Answer::from),
+        None if request.mechanism.is_empty() => Ok(Answer::Mechanisms),
+        None => Ok(Answer::Failure(reply::MECHANISM)),
     }
 }
 
-fn ask_password(username: &[u8]) -> Result<Answer, SaslError> {
-    let awaiting = login::read_username(username)?;
-    Ok(Answer::Challenge(Phase::LoginPassword(awaiting), login::PASSWORD_PROMPT))
+impl From<Turn> for Answer {
+    fn from(turn: Turn) -> Self {
+        match turn {
+            Turn::Challenge(exchange, challenge) => Self::Challenge(exchange, challenge),
+            Turn::Claim(claim) => Self::Claim(claim),
+        }
+    }
 }

@@ -5,6 +5,7 @@
 //! In:  a mailbox and an access token. Out: the initial response for the provider.
 
 pub mod challenge;
+pub mod exchange;
 pub mod login;
 pub mod oauthbearer;
 pub mod plain;

@@ -7,8 +7,8 @@
 //! a name, `AUTH=LOGIN` for `AUTH LOGIN`. The crate smtp-proto refuses the last two and takes an
 //! empty initial response for none, so lines are read here.
 
-/// How the request lines end that browsers send.
-const HTTP_VERSIONS: [&[u8]; 3] = [b" HTTP/1.0", b" HTTP/1.1", b" HTTP/2.0"];
+use crate::proto::preauth::is_http;
+use crate::proto::sasl::exchange::Request;
 
 /// A command, as far as it matters before the sign-in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(super) enum Command<'a> {
     /// HELO, with or without a name.
     Helo,
     /// AUTH, with what stands behind it.
-    Auth(Auth<'a>),
+    Auth(Request<'a>),
     /// NOOP.
     Noop,
     /// RSET.
@@ -45,22 +45,6 @@ pub(super) enum Command<'a> {
     Unknown,
 }
 
-/// What an AUTH asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Auth<'a> {
-    /// PLAIN.
-    Plain(InitialResponse<'a>),
-    /// LOGIN.
-    Login(InitialResponse<'a>),
-    /// A mechanism that is not offered.
-    Unknown,
-    /// No mechanism at all.
-    Missing,
-}
-
-/// The initial response in base64: `None` when there is none, which is not the same as an empty one.
-pub(super) type InitialResponse<'a> = Option<&'a [u8]>;
-
 impl<'a> Command<'a> {
     /// Reads one line.
     pub(super) fn parse(line: &'a [u8]) -> Self {
@@ -69,13 +53,13 @@ impl<'a> Command<'a> {
         }
         let line = line.trim_ascii();
         if let Some(argument) = strip_auth_sign(line) {
-            return Self::Auth(Auth::parse(argument));
+            return Self::Auth(Request::parse(argument));
         }
         let (verb, argument) = split_word(line);
         match verb.to_ascii_uppercase().as_slice() {
             b"EHLO" => Self::Ehlo,
             b"HELO" => Self::Helo,
-            b"AUTH" => Self::Auth(Auth::parse(argument)),
+            b"AUTH" => Self::Auth(Request::parse(argument)),
             b"NOOP" => Self::Noop,
             b"RSET" => Self::Rset,
             b"VRFY" => Self::Vrfy,
@@ -87,32 +71,6 @@ impl<'a> Command<'a> {
             b"STARTTLS" if argument.is_empty() => Self::StartTls,
             b"STARTTLS" => Self::StartTlsWithArguments,
             _ => Self::Unknown,
-        }
-    }
-}
-
-/// Whether a line ends like the request of a browser; its end alone will do.
-pub(super) fn is_http(line: &[u8]) -> bool {
-    HTTP_VERSIONS.iter().any(|version| line.ends_with(version))
-}
-
-impl<'a> Auth<'a> {
-    fn parse(argument: &'a [u8]) -> Self {
-        let (mechanism, response) = split_word(argument.trim_ascii());
-        let initial_response = match response {
-            b"" => None,
-            // RFC 4954 section 4: `=` stands for an initial response of no bytes.
-            b"=" => Some(&b""[..]),
-            response => Some(response),
-        };
-        if mechanism.eq_ignore_ascii_case(b"PLAIN") {
-            Self::Plain(initial_response)
-        } else if mechanism.eq_ignore_ascii_case(b"LOGIN") {
-            Self::Login(initial_response)
-        } else if mechanism.is_empty() {
-            Self::Missing
-        } else {
-            Self::Unknown
         }
     }
 }
@@ -168,30 +126,16 @@ mod tests {
 
     #[test]
     fn auth_is_read_as_devices_send_it() {
-        for line in
-            [&b"AUTH LOGIN"[..], b"auth login ", b"AUTH=LOGIN", b"Auth= Login", b" AUTH\tLOGIN"]
-        {
-            assert_eq!(Command::parse(line), Command::Auth(Auth::Login(None)), "{line:?}");
+        let auth =
+            |mechanism, initial_response| Command::Auth(Request { mechanism, initial_response });
+        for line in [&b"AUTH LOGIN"[..], b"auth LOGIN ", b"AUTH=LOGIN", b"Auth= LOGIN\t"] {
+            assert_eq!(Command::parse(line), auth(b"LOGIN", None), "{line:?}");
         }
-        for line in [&b"AUTH PLAIN AAA="[..], b"auth  plain\t AAA= ", b"AUTH=PLAIN AAA="] {
-            let plain = Command::Auth(Auth::Plain(Some(b"AAA=")));
-            assert_eq!(Command::parse(line), plain, "{line:?}");
+        for line in [&b"AUTH plain AAA="[..], b" auth  plain\t AAA= ", b"AUTH=plain AAA="] {
+            assert_eq!(Command::parse(line), auth(b"plain", Some(b"AAA=")), "{line:?}");
         }
-    }
-
-    #[test]
-    fn an_empty_initial_response_differs_from_none() {
-        assert_eq!(Command::parse(b"AUTH PLAIN"), Command::Auth(Auth::Plain(None)));
-        assert_eq!(Command::parse(b"AUTH PLAIN ="), Command::Auth(Auth::Plain(Some(b""))));
-    }
-
-    #[test]
-    fn auth_without_a_known_mechanism_is_told_apart() {
         for line in [&b"AUTH"[..], b"AUTH ", b"AUTH="] {
-            assert_eq!(Command::parse(line), Command::Auth(Auth::Missing), "{line:?}");
-        }
-        for line in [&b"AUTH CRAM-MD5"[..], b"AUTH=NTLM", b"AUTH PLAINX", b"AUTH XOAUTH2 abc"] {
-            assert_eq!(Command::parse(line), Command::Auth(Auth::Unknown), "{line:?}");
+            assert_eq!(Command::parse(line), auth(b"", None), "{line:?}");
         }
     }
 

@@ -8,9 +8,11 @@
 //! Ends: in `Step::Verify`, `Step::StartTls` or `Step::Close`; what follows an accepted claim is
 //!       never parsed here, and what follows STARTTLS in clear ends the session.
 
-use super::command::{Auth, Command, is_http};
+use super::command::Command;
 use super::{Extensions, Welcome, reply};
-use crate::proto::sasl::{self, SaslError, login, plain};
+use crate::proto::preauth::is_http;
+use crate::proto::sasl::exchange::{Exchange, Request, Turn};
+use crate::proto::sasl::{self, SaslError};
 use crate::proto::{
     AwaitClientTls, AwaitVerdict, COMMANDS_MAX, Claim, CloseReason, Downstream, FAILURES_MAX,
     Farewell, Input, Line, Output, Privacy, Step,
@@ -34,12 +36,8 @@ pub struct SmtpDownstream {
 enum Phase {
     /// A command.
     Command,
-    /// The response of PLAIN.
-    PlainResponse,
-    /// The user name of LOGIN.
-    LoginUsername,
-    /// The password of LOGIN.
-    LoginPassword(login::AwaitPassword),
+    /// A response of SASL.
+    Response(Exchange),
 }
 
 /// What comes of one line.
@@ -50,8 +48,8 @@ enum Answer {
     Ehlo,
     /// Leave to begin the TLS handshake.
     StartTls,
-    /// A prompt in base64 for the line that the new phase reads.
-    Challenge(Phase, &'static str),
+    /// A challenge of SASL in base64.
+    Challenge(Exchange, &'static str),
     /// A reply that counts as a failure.
     Failure(&'static str),
     /// Whom the client claims to be.
@@ -70,9 +68,7 @@ impl SmtpDownstream {
     fn answer(&mut self, line: &[u8]) -> Answer {
         let answer = match std::mem::replace(&mut self.phase, Phase::Command) {
             Phase::Command => self.carry_out(line),
-            Phase::PlainResponse => plain::read(line).map(Answer::Claim),
-            Phase::LoginUsername => ask_password(line),
-            Phase::LoginPassword(awaiting) => awaiting.read_password(line).map(Answer::Claim),
+            Phase::Response(exchange) => exchange.respond(line).map(Answer::from),
         };
         answer.unwrap_or_else(|error| {
             Answer::Failure(match error {
@@ -94,7 +90,7 @@ impl SmtpDownstream {
         Ok(match Command::parse(line) {
             Command::Ehlo => Answer::Ehlo,
             Command::Helo => Answer::Reply(reply::HELO),
-            Command::Auth(auth) if may_sign_in => return begin_sign_in(auth),
+            Command::Auth(request) if may_sign_in => return begin_sign_in(&request),
             // Nothing is asked for, and what came with it is thrown away unread.
             Command::Auth(_) => Answer::Failure(reply::AUTH_AFTER_TLS),
             Command::Noop | Command::Rset => Answer::Reply(reply::OK),
@@ -185,9 +181,9 @@ impl Downstream for SmtpDownstream {
                     output.line(reply::BEGIN_TLS);
                     return Step::StartTls(SmtpAwaitClientTls(self));
                 }
-                Answer::Challenge(phase, prompt) => {
-                    self.phase = phase;
-                    output.line(&format!("334 {prompt}"));
+                Answer::Challenge(exchange, challenge) => {
+                    self.phase = Phase::Response(exchange);
+                    output.line(&format!("334 {challenge}"));
                 }
                 Answer::Failure(text) => {
                     let step = self.fail(text, output);
@@ -247,18 +243,19 @@ impl AwaitVerdict for SmtpAwaitVerdict {
     }
 }
 
-fn begin_sign_in(auth: Auth<'_>) -> Result<Answer, SaslError> {
-    match auth {
-        Auth::Plain(Some(response)) => plain::read(response).map(Answer::Claim),
-        Auth::Plain(None) => Ok(Answer::Challenge(Phase::PlainResponse, "")),
-        Auth::Login(Some(username)) => ask_password(username),
-        Auth::Login(None) => Ok(Answer::Challenge(Phase::LoginUsername, login::USERNAME_PROMPT)),
-        Auth::Unknown => Ok(Answer::Failure(reply::MECHANISM_UNKNOWN)),
-        Auth::Missing => Ok(Answer::Failure(reply::MECHANISM_MISSING)),
+fn begin_sign_in(request: &Request<'_>) -> Result<Answer, SaslError> {
+    match Exchange::of(request.mechanism) {
+        Some(exchange) => exchange.begin(request.initial_response).map(Answer::from),
+        None if request.mechanism.is_empty() => Ok(Answer::Failure(reply::MECHANISM_MISSING)),
+        None => Ok(Answer::Failure(reply::MECHANISM_UNKNOWN)),
     }
 }
 
-fn ask_password(username: &[u8]) -> Result<Answer, SaslError> {
-    let awaiting = login::read_username(username)?;
-    Ok(Answer::Challenge(Phase::LoginPassword(awaiting), login::PASSWORD_PROMPT))
+impl From<Turn> for Answer {
+    fn from(turn: Turn) -> Self {
+        match turn {
+            Turn::Challenge(exchange, challenge) => Self::Challenge(exchange, challenge),
+            Turn::Claim(claim) => Self::Claim(claim),
+        }
+    }
 }

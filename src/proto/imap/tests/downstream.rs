@@ -237,7 +237,7 @@ fn authenticate_is_bad_when_the_response_is_not_what_the_mechanism_sends() {
          C: a2 AUTHENTICATE PLAIN =
          S: a2 BAD these credentials are malformed
          C: a3 AUTHENTICATE PLAIN AGFsaWNlAHNlY3JldA== x
-         S: a3 BAD AUTHENTICATE takes a mechanism and at most one response
+         S: a3 BAD this is not base64
          C: a4 AUTHENTICATE
          S: a4 BAD AUTHENTICATE takes a mechanism and at most one response",
     );
