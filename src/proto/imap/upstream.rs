@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::Welcome;
 use super::status::{Capabilities, Condition, Response, Status};
-use crate::proto::sasl::{Credentials, challenge, oauthbearer, xoauth2};
+use crate::proto::sasl::{Credentials, challenge};
 use crate::proto::{
     AwaitTls, AwaitToken, Input, Lasting, Line, Output, Upstream, UpstreamFault, UpstreamRefusal,
     UpstreamStep, printable,
@@ -301,10 +301,7 @@ impl Course {
                 Continue(self.with(Phase::SignIn(Token::Sent, gathered)))
             }
             (Response::Continuation(text), Token::Sent) => {
-                output.line(match self.mechanism {
-                    Mechanism::Xoauth2 => xoauth2::ERROR_ACKNOWLEDGEMENT,
-                    Mechanism::OauthBearer => oauthbearer::ERROR_ACKNOWLEDGEMENT,
-                });
+                output.line(challenge::acknowledgement(self.mechanism));
                 let token = Token::Challenged(challenge::status(text));
                 Continue(self.with(Phase::SignIn(token, gathered)))
             }
@@ -323,7 +320,8 @@ impl Course {
             (Response::Tagged(..), Token::Held(_)) => {
                 protocol("it accepts the sign-in before it has seen the token")
             }
-            (Response::Tagged(_, status), Token::Sent | Token::Challenged(_)) => {
+            (Response::Tagged(..), Token::Challenged(_)) => protocol(challenge::ACCEPTED),
+            (Response::Tagged(_, status), Token::Sent) => {
                 let tagged = status.text.to_vec();
                 if gathered.capabilities || response.capabilities().is_some() {
                     return gathered.authenticated(tagged);

@@ -12,7 +12,7 @@
 use std::ops::ControlFlow::{self, Break, Continue};
 
 use super::Welcome;
-use crate::proto::sasl::{Credentials, challenge, oauthbearer, xoauth2};
+use crate::proto::sasl::{Credentials, challenge};
 use crate::proto::{
     AwaitTls, AwaitToken, Input, Lasting, Line, Output, Upstream, UpstreamFault, UpstreamRefusal,
     UpstreamStep, printable,
@@ -141,15 +141,13 @@ impl Awaited {
                 fault(UpstreamFault::NoMechanism { mechanism: mechanism.name() })
             }
             (Self::Outcome, Reply::Continuation(text)) => {
-                output.line(match mechanism {
-                    Mechanism::Xoauth2 => xoauth2::ERROR_ACKNOWLEDGEMENT,
-                    Mechanism::OauthBearer => oauthbearer::ERROR_ACKNOWLEDGEMENT,
-                });
+                output.line(challenge::acknowledgement(mechanism));
                 go_on(Self::Final(challenge::status(text)))
             }
-            (Self::Outcome | Self::Final(_), Reply::Ok) => {
+            (Self::Outcome, Reply::Ok) => {
                 Break(UpstreamStep::Authenticated(Welcome { reply: line.to_vec() }))
             }
+            (Self::Final(_), Reply::Ok) => protocol(challenge::ACCEPTED),
             (Self::Leave(_) | Self::Outcome, Reply::Err(code)) => refused(line, code, None),
             (Self::Final(status), Reply::Err(code)) => refused(line, code, status),
             (Self::Greeting(_) | Self::Stls | Self::Final(_), Reply::Continuation(_)) => {

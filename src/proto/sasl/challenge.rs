@@ -3,11 +3,24 @@
 
 use base64::Engine as _;
 
-use super::LENIENT;
+use super::{LENIENT, oauthbearer, xoauth2};
 use crate::proto::printable;
+use crate::provider::Mechanism;
 
 /// Longest status kept, in bytes. Those in use (`invalid_token`, `400`) have 3 to 18.
 const STATUS_LEN_MAX: usize = 64;
+
+/// The problem with a provider that says yes behind an error challenge: RFC 7628 section 3.2.2 has it
+/// say no.
+pub const ACCEPTED: &str = "it accepts a sign-in that it has refused";
+
+/// What answers an error challenge, so that the final reply follows: one line in base64.
+pub fn acknowledgement(mechanism: Mechanism) -> &'static str {
+    match mechanism {
+        Mechanism::Xoauth2 => xoauth2::ERROR_ACKNOWLEDGEMENT,
+        Mechanism::OauthBearer => oauthbearer::ERROR_ACKNOWLEDGEMENT,
+    }
+}
 
 /// The `status` of an error challenge, printable ASCII; `None` when it tells none.
 ///

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::Extensions;
 use super::reply::{Reply, ReplyReader};
-use crate::proto::sasl::{Credentials, challenge, oauthbearer, xoauth2};
+use crate::proto::sasl::{Credentials, challenge};
 use crate::proto::{
     AwaitTls, AwaitToken, Input, Lasting, Output, Upstream, UpstreamFault, UpstreamRefusal,
     UpstreamStep,
@@ -137,21 +137,17 @@ impl SignIn {
                 Self::Verdict { extensions }.awaited(mechanism)
             }
             (Self::Verdict { .. }, 334) => {
-                output.line(match mechanism {
-                    Mechanism::Xoauth2 => xoauth2::ERROR_ACKNOWLEDGEMENT,
-                    Mechanism::OauthBearer => oauthbearer::ERROR_ACKNOWLEDGEMENT,
-                });
+                output.line(challenge::acknowledgement(mechanism));
                 let challenge_status = challenge::status(reply.last_text());
                 Self::Refusal { challenge_status }.awaited(mechanism)
             }
             (Self::Verdict { extensions }, 235) => {
                 UpstreamStep::Authenticated(Welcome { reply: reply.into_lines(), extensions })
             }
+            (Self::Refusal { .. }, 235) => protocol(challenge::ACCEPTED),
             (Self::Refusal { challenge_status }, 400..=599) => refused(&reply, challenge_status),
             (Self::Challenge { .. } | Self::Verdict { .. }, 400..=599) => refused(&reply, None),
-            _ => UpstreamStep::Close(UpstreamFault::Protocol {
-                problem: "its answer to AUTH is neither a challenge nor a verdict",
-            }),
+            _ => protocol("its answer to AUTH is neither a challenge nor a verdict"),
         }
     }
 
@@ -260,6 +256,10 @@ fn refused(reply: &Reply, challenge_status: Option<String>) -> UpstreamStep<Smtp
 fn unexpected(reply: &Reply, problem: &'static str) -> UpstreamStep<SmtpUpstream> {
     match reply.code() {
         400..=599 => turned_away(reply),
-        _ => UpstreamStep::Close(UpstreamFault::Protocol { problem }),
+        _ => protocol(problem),
     }
+}
+
+fn protocol(problem: &'static str) -> UpstreamStep<SmtpUpstream> {
+    UpstreamStep::Close(UpstreamFault::Protocol { problem })
 }
