@@ -294,3 +294,19 @@ fn the_token_never_prints_while_the_challenge_is_awaited() {
     assert!(shown.contains("REDACTED"), "{shown}");
     assert!(!shown.contains("secret") && !shown.contains(XOAUTH2), "{shown}");
 }
+
+#[test]
+fn a_235_behind_an_error_challenge_is_a_fault() {
+    // RFC 7628 section 3.2.2: the server must fail the authentication.
+    let script = format!(
+        "{PLAINEST}
+         C: AUTH XOAUTH2
+         S: 334
+         C: {XOAUTH2}
+         S: 334 eyJzdGF0dXMiOiI0MDAifQ==
+         C:
+         S: 235 2.7.0 Authentication successful"
+    );
+    let problem = "it accepts a sign-in that it has refused";
+    assert_eq!(fault(play_implicit(&script)), UpstreamFault::Protocol { problem });
+}

@@ -528,3 +528,13 @@ fn literal_plus_is_read_from_the_capabilities_told_last() {
         assert_eq!(welcome(untagged, tagged).literals(), literals, "{untagged:?} {tagged:?}");
     }
 }
+
+#[test]
+fn an_ok_behind_an_error_challenge_is_a_fault() {
+    // RFC 7628 section 3.2.2: the server must fail the authentication.
+    let problem = "it accepts a sign-in that it has refused";
+    for ok in ["m1 OK signed in", "m1 OK [CAPABILITY IMAP4rev1 IDLE] signed in"] {
+        let ended = signed_in(&format!("S: + eyJzdGF0dXMiOiI0MDAifQ==\nC:\nS: {ok}"));
+        assert_eq!(fault(ended), UpstreamFault::Protocol { problem }, "{ok}");
+    }
+}

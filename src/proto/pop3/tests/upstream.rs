@@ -230,3 +230,10 @@ fn a_server_that_says_no_more_is_waited_for() {
         assert!(matches!(connect(script), Ended::Waiting), "{script}");
     }
 }
+
+#[test]
+fn an_ok_behind_an_error_challenge_is_a_fault() {
+    // RFC 7628 section 3.2.2: the server must fail the authentication.
+    let ended = signed_in("S: + eyJzdGF0dXMiOiI0MDAifQ==\nC:\nS: +OK signed in");
+    assert_eq!(problem(ended), "it accepts a sign-in that it has refused");
+}
