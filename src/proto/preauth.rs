@@ -25,6 +25,15 @@ const OUTPUT_LEN_MAX: usize = 65_536;
 /// No command of a mail protocol begins with a control character.
 const TLS_HANDSHAKE: u8 = 0x16;
 
+/// The first byte of a ClientHello in the form of SSL 2.0 (RFC 5246 appendix E.2), in which devices of
+/// around 2005 begin TLS: the bit that says how long the header is, over the high bits of a length of
+/// up to 255 bytes.
+///
+/// That has room for 70 cipher suites beside the longest challenge, more than such a client knows, so
+/// lengths above it (0x81 and so on) are not looked for: no command begins with a byte above 0x7f
+/// either, but lines do that are answered, with the options of Telnet (0xff) for one.
+const SSL2_HELLO: u8 = 0x80;
+
 /// How the request lines end that browsers send.
 const HTTP_VERSIONS: [&[u8]; 3] = [b" HTTP/1.0", b" HTTP/1.1", b" HTTP/2.0"];
 
@@ -77,10 +86,10 @@ impl Input {
         self.bytes.is_empty()
     }
 
-    /// Whether the next line begins as a TLS handshake does. Its line end may never come, so this is
-    /// asked before the line is taken.
+    /// Whether the next line begins as a TLS handshake does, be it in the form of SSL 2.0. Its line end
+    /// may never come, so this is asked before the line is taken, where a command is due.
     pub fn begins_tls_handshake(&self) -> bool {
-        self.skipped.is_none() && self.bytes.first() == Some(&TLS_HANDSHAKE)
+        self.skipped.is_none() && matches!(self.bytes.first(), Some(&(TLS_HANDSHAKE | SSL2_HELLO)))
     }
 
     /// Takes the next line, if it is whole and at most `len_max` bytes long without its end.
@@ -272,6 +281,22 @@ mod tests {
         input.take_line(100);
         input.extend(b"\x16");
         assert!(input.begins_tls_handshake());
+    }
+
+    #[test]
+    fn the_hello_of_ssl_2_is_known_by_its_first_byte() {
+        // RFC 5246 appendix E.2: a length of 46, client_hello, and the version 3.1 of TLS 1.0.
+        let begins = |bytes: &[u8]| {
+            let mut input = Input::default();
+            input.extend(bytes);
+            input.begins_tls_handshake()
+        };
+        assert!(begins(&[0x80, 0x2e, 1, 3, 1]));
+        assert!(begins(&[0x80]));
+        // Telnet's IAC, UTF-8 and Latin-1, and the length of a hello that nothing sends.
+        for other in [0x7f, 0x81, 0xc3, 0xe4, 0xff] {
+            assert!(!begins(&[other, 0x2e, 1, 3, 1]), "{other:#x}");
+        }
     }
 
     #[test]
