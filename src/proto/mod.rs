@@ -12,6 +12,7 @@ pub mod pop3;
 pub mod preauth;
 pub mod sasl;
 pub mod smtp;
+mod standing;
 #[cfg(test)]
 mod transcript;
 
@@ -19,46 +20,8 @@ use crate::names::Username;
 use crate::refusal::Refusal;
 use crate::secret::SecretSlice;
 pub use preauth::{Input, Line, Output};
-
-/// How many refused sign-ins and bad commands one session is answered; the last one closes it.
-pub const FAILURES_MAX: u8 = 5;
-
-/// How many commands one session is answered before it has signed in; the last one closes it.
-///
-/// Clients need five to ten. Without a bound one that says NOOP as fast as it can would have the
-/// whole of `limits.sign_in_timeout` for it.
-pub const COMMANDS_MAX: u16 = 200;
-
-/// What a machine knows of TLS towards its client: what it shows, and whether credentials may come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Privacy {
-    /// The connection is in clear and stays so. Credentials are taken.
-    Clear,
-    /// The connection is in clear, and STARTTLS is shown. Credentials are taken.
-    Offered,
-    /// The connection is in clear, STARTTLS is shown, and no credentials are taken before it.
-    Required,
-    /// The connection is under TLS.
-    Tls,
-}
-
-impl Privacy {
-    /// Whether STARTTLS is shown and taken.
-    pub fn offers_tls(self) -> bool {
-        match self {
-            Self::Offered | Self::Required => true,
-            Self::Clear | Self::Tls => false,
-        }
-    }
-
-    /// Whether credentials are taken as things are.
-    pub fn takes_credentials(self) -> bool {
-        match self {
-            Self::Clear | Self::Offered | Self::Tls => true,
-            Self::Required => false,
-        }
-    }
-}
+use standing::Standing;
+pub use standing::{COMMANDS_MAX, FAILURES_MAX, Privacy};
 
 /// The client's side of a protocol, before the sign-in.
 pub trait Downstream: Sized + Send {

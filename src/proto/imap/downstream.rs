@@ -15,8 +15,8 @@ use crate::proto::preauth::is_http;
 use crate::proto::sasl::exchange::{Exchange, Request};
 use crate::proto::sasl::{self, SaslError, exchange};
 use crate::proto::{
-    AwaitClientTls, AwaitVerdict, COMMANDS_MAX, CloseReason, Downstream, FAILURES_MAX, Farewell,
-    Input, Line, Output, Privacy, Step,
+    AwaitClientTls, AwaitVerdict, CloseReason, Downstream, Farewell, Input, Line, Output, Privacy,
+    Standing, Step,
 };
 use crate::refusal::Refusal;
 
@@ -28,30 +28,26 @@ const COMMAND_LINE_LEN_MAX: usize = 8_192;
 /// The server that an IMAP client sees until it is signed in.
 #[derive(Debug)]
 pub struct ImapDownstream {
-    standing: Standing,
+    session: Session,
     phase: Phase,
 }
 
 /// An IMAP client that was told to begin a TLS handshake.
 #[derive(Debug)]
-pub struct ImapAwaitClientTls(Standing);
+pub struct ImapAwaitClientTls(Session);
 
 /// An IMAP client's sign-in that awaits the verdict.
 #[derive(Debug)]
 pub struct ImapAwaitVerdict {
-    standing: Standing,
+    session: Session,
     tag: Tag,
 }
 
 /// What lasts from command to command.
 #[derive(Debug, Clone, Copy)]
-struct Standing {
+struct Session {
     literals: NonSyncLiterals,
-    privacy: Privacy,
-    /// Refused sign-ins and commands so far, in clear and under TLS.
-    failures: u8,
-    /// Commands so far, in clear and under TLS.
-    commands: u16,
+    standing: Standing,
 }
 
 /// What comes next.
@@ -82,12 +78,12 @@ type Turn = ControlFlow<Step<ImapDownstream>, ImapDownstream>;
 impl ImapDownstream {
     /// A server for one session.
     pub fn new(literals: NonSyncLiterals, privacy: Privacy) -> Self {
-        Standing { literals, privacy, failures: 0, commands: 0 }.await_command()
+        Session { literals, standing: Standing::new(privacy) }.await_command()
     }
 
     /// Consumes one line, or one literal.
     fn advance(self, input: &mut Input, output: &mut Output) -> Turn {
-        let Self { standing, phase } = self;
+        let Self { session, phase } = self;
         match phase {
             // Such a client reads no response.
             Phase::Line(Due::Command) if input.begins_tls_handshake() => {
@@ -98,32 +94,32 @@ impl ImapDownstream {
                     let text = "this is a mail server, it does not speak HTTP";
                     close(CloseReason::Browser, text, output)
                 }
-                Line::Whole(line) => standing.take_line(due, &line, output),
+                Line::Whole(line) => session.take_line(due, &line, output),
                 Line::TooLong => {
                     let begun = match due {
                         Due::Command => Tag::of_beginning(input),
                         Due::Rest(_) | Due::Response(..) => None,
                     };
-                    standing.fail(begun.as_ref().or(due.tag()), Fault::LineTooLong, output)
+                    session.fail(begun.as_ref().or(due.tag()), Fault::LineTooLong, output)
                 }
                 // Where its literal ends cannot be told, and it is no command.
                 Line::Skipped(end) if Literal::may_come_at_once(&end) => give_up(output),
-                Line::Skipped(_) => Continue(standing.with(Phase::Line(due))),
+                Line::Skipped(_) => Continue(session.with(Phase::Line(due))),
                 Line::Endless => give_up(output),
-                Line::Incomplete => Break(Step::Read(standing.with(Phase::Line(due)))),
+                Line::Incomplete => Break(Step::Read(session.with(Phase::Line(due)))),
             },
             Phase::Literal(mut command, len) => match input.take(len) {
                 Some(literal) => {
                     command.push(&literal);
-                    Continue(standing.with(Phase::Line(Due::Rest(command))))
+                    Continue(session.with(Phase::Line(Due::Rest(command))))
                 }
-                None => Break(Step::Read(standing.with(Phase::Literal(command, len)))),
+                None => Break(Step::Read(session.with(Phase::Literal(command, len)))),
             },
             Phase::Discard(command, len) => {
                 let piece = input.take(len.min(input.len())).unwrap_or_default();
                 match len.saturating_sub(piece.len()) {
-                    0 => Continue(standing.with(Phase::Line(Due::Rest(command)))),
-                    left => Break(Step::Read(standing.with(Phase::Discard(command, left)))),
+                    0 => Continue(session.with(Phase::Line(Due::Rest(command)))),
+                    left => Break(Step::Read(session.with(Phase::Discard(command, left)))),
                 }
             }
         }
@@ -135,7 +131,7 @@ impl Downstream for ImapDownstream {
     type AwaitTls = ImapAwaitClientTls;
 
     fn greet(&self, output: &mut Output) {
-        let capabilities = self.standing.capabilities();
+        let capabilities = self.session.capabilities();
         output.line(&format!("* OK [CAPABILITY {capabilities}] mailbearer ready"));
     }
 
@@ -158,11 +154,8 @@ impl AwaitClientTls for ImapAwaitClientTls {
     type Machine = ImapDownstream;
 
     fn started(self, input: &Input) -> Result<ImapDownstream, CloseReason> {
-        if input.is_empty() {
-            Ok(Standing { privacy: Privacy::Tls, ..self.0 }.await_command())
-        } else {
-            Err(CloseReason::CleartextBehindStartTls)
-        }
+        let standing = self.0.standing.start_tls(input)?;
+        Ok(Session { standing, ..self.0 }.await_command())
     }
 }
 
@@ -178,16 +171,16 @@ impl AwaitVerdict for ImapAwaitVerdict {
     }
 
     fn refuse(self, refusal: &Refusal, output: &mut Output) -> Step<ImapDownstream> {
-        match self.standing.answer_failure(&response::refusal(&self.tag, refusal), output) {
+        match self.session.answer_failure(&response::refusal(&self.tag, refusal), output) {
             Continue(machine) => Step::Read(machine),
             Break(step) => step,
         }
     }
 }
 
-impl Standing {
+impl Session {
     fn with(self, phase: Phase) -> ImapDownstream {
-        ImapDownstream { standing: self, phase }
+        ImapDownstream { session: self, phase }
     }
 
     fn await_command(self) -> ImapDownstream {
@@ -195,7 +188,7 @@ impl Standing {
     }
 
     fn capabilities(self) -> String {
-        response::capabilities(self.literals, self.privacy)
+        response::capabilities(self.literals, self.standing.privacy)
     }
 
     fn take_line(self, due: Due, line: &[u8], output: &mut Output) -> Turn {
@@ -208,11 +201,10 @@ impl Standing {
 
     /// Begins a command, unless it is the session's last one.
     fn begin(mut self, line: &[u8], output: &mut Output) -> Turn {
-        self.commands = self.commands.saturating_add(1);
-        if self.commands >= COMMANDS_MAX {
-            let text = "too many commands and no sign-in";
-            return close(CloseReason::TooManyCommands, text, output);
+        if let Err(reason) = self.standing.count_command() {
+            return close(reason, "too many commands and no sign-in", output);
         }
+        let privacy = self.standing.privacy;
         let Some((tag, rest)) = Tag::split_off(line) else {
             return self.fail(None, Fault::Tag, output);
         };
@@ -221,7 +213,7 @@ impl Standing {
         let content = match verb {
             // Refused like any other command: its literals are read to their end, nothing is asked
             // for, and what came with it is thrown away unread.
-            Verb::Authenticate | Verb::Login if !self.privacy.takes_credentials() => {
+            Verb::Authenticate | Verb::Login if !privacy.takes_credentials() => {
                 Content::Faulty(Fault::Privacy)
             }
             Verb::Authenticate if Literal::split_off(rest).1.is_none() => {
@@ -239,11 +231,11 @@ impl Standing {
                 output.line(&response::completed(&tag, "LOGOUT"));
                 return Break(Step::Close(CloseReason::Quit));
             }
-            Verb::StartTls if bare && self.privacy.offers_tls() => {
+            Verb::StartTls if bare && privacy.offers_tls() => {
                 output.line(&response::begin_tls(&tag));
                 return Break(Step::StartTls(ImapAwaitClientTls(self)));
             }
-            Verb::StartTls => Content::Faulty(match self.privacy {
+            Verb::StartTls => Content::Faulty(match privacy {
                 Privacy::Clear => Fault::StartTls,
                 Privacy::Offered | Privacy::Required => Fault::Arguments,
                 Privacy::Tls => Fault::StartTlsAgain,
@@ -280,7 +272,7 @@ impl Standing {
         let Gathering { tag, content, .. } = command;
         match content {
             Content::Login(Login::Claim(claim)) => {
-                Break(Step::Verify(claim, ImapAwaitVerdict { standing: self, tag }))
+                Break(Step::Verify(claim, ImapAwaitVerdict { session: self, tag }))
             }
             Content::Login(_) => self.fail(Some(&tag), Fault::LoginArguments, output),
             Content::Id => {
@@ -316,7 +308,7 @@ impl Standing {
                 Continue(self.with(Phase::Line(Due::Response(tag, exchange))))
             }
             Ok(exchange::Turn::Claim(claim)) => {
-                Break(Step::Verify(claim, ImapAwaitVerdict { standing: self, tag }))
+                Break(Step::Verify(claim, ImapAwaitVerdict { session: self, tag }))
             }
             Err(error) => self.fail(Some(&tag), Fault::Sasl(error), output),
         }
@@ -332,13 +324,12 @@ impl Standing {
     }
 
     /// Answers a failure with `reply`, or with the end if it is the last one allowed.
-    fn answer_failure(self, reply: &str, output: &mut Output) -> Turn {
-        let failures = self.failures.saturating_add(1);
-        if failures >= FAILURES_MAX {
-            return close(CloseReason::TooManyFailures, "too many failures", output);
+    fn answer_failure(mut self, reply: &str, output: &mut Output) -> Turn {
+        if let Err(reason) = self.standing.count_failure() {
+            return close(reason, "too many failures", output);
         }
         output.line(reply);
-        Continue(Self { failures, ..self }.await_command())
+        Continue(self.await_command())
     }
 }
 

@@ -14,8 +14,8 @@ use crate::proto::preauth::is_http;
 use crate::proto::sasl::exchange::{Exchange, Request, Turn};
 use crate::proto::sasl::{self, SaslError};
 use crate::proto::{
-    AwaitClientTls, AwaitVerdict, COMMANDS_MAX, Claim, CloseReason, Downstream, FAILURES_MAX,
-    Farewell, Input, Line, Output, Privacy, Step,
+    AwaitClientTls, AwaitVerdict, Claim, CloseReason, Downstream, Farewell, Input, Line, Output,
+    Privacy, Standing, Step,
 };
 use crate::refusal::Refusal;
 
@@ -28,11 +28,7 @@ const COMMAND_LINE_LEN_MAX: usize = 255;
 /// The server that a POP3 client sees until it is signed in.
 #[derive(Debug)]
 pub struct Pop3Downstream {
-    privacy: Privacy,
-    /// Refused sign-ins and `-ERR` replies so far.
-    failures: u8,
-    /// Commands so far.
-    commands: u16,
+    standing: Standing,
     phase: Phase,
 }
 
@@ -68,7 +64,7 @@ enum Answer {
 impl Pop3Downstream {
     /// A server for one session.
     pub fn new(privacy: Privacy) -> Self {
-        Self { privacy, failures: 0, commands: 0, phase: Phase::Command(None) }
+        Self { standing: Standing::new(privacy), phase: Phase::Command(None) }
     }
 
     /// Answers one line, which ends the phase that it belongs to.
@@ -89,15 +85,14 @@ impl Pop3Downstream {
 
     fn obey(&mut self, line: &[u8], user: Option<Username>) -> Result<Answer, SaslError> {
         let command = Command::parse(line);
-        self.commands = self.commands.saturating_add(1);
-        if self.commands >= COMMANDS_MAX {
-            return Ok(Answer::Close(CloseReason::TooManyCommands, reply::TOO_MANY_COMMANDS));
+        if let Err(reason) = self.standing.count_command() {
+            return Ok(Answer::Close(reason, reply::TOO_MANY_COMMANDS));
         }
         if line.len() > COMMAND_LINE_LEN_MAX && !command.may_be_long() {
             return Ok(Answer::Failure(reply::TOO_LONG));
         }
         let signs_in = matches!(command, Command::User(_) | Command::Pass(_) | Command::Auth(_));
-        if signs_in && self.privacy == Privacy::Required {
+        if signs_in && !self.standing.privacy.takes_credentials() {
             return Ok(Answer::Failure(reply::TLS_FIRST));
         }
         let answer = match command {
@@ -106,7 +101,7 @@ impl Pop3Downstream {
             Command::Auth(request) => return begin_sign_in(&request),
             Command::Apop => Answer::Failure(reply::NO_APOP),
             Command::Capa => Answer::Capabilities,
-            Command::Stls => match self.privacy {
+            Command::Stls => match self.standing.privacy {
                 Privacy::Offered | Privacy::Required => Answer::StartTls,
                 Privacy::Tls => Answer::Failure(reply::TLS_ACTIVE),
                 Privacy::Clear => Answer::Failure(reply::NO_STLS),
@@ -136,25 +131,28 @@ impl Pop3Downstream {
 
     /// Counts a failure and writes `text`, or the session's last words in its place.
     fn fail(mut self, text: &str, output: &mut Output) -> Step<Self> {
-        self.failures = self.failures.saturating_add(1);
-        if self.failures < FAILURES_MAX {
-            output.line(text);
-            Step::Read(self)
-        } else {
-            output.line(reply::TOO_MANY_FAILURES);
-            Step::Close(CloseReason::TooManyFailures)
+        match self.standing.count_failure() {
+            Ok(()) => {
+                output.line(text);
+                Step::Read(self)
+            }
+            Err(reason) => {
+                output.line(reply::TOO_MANY_FAILURES);
+                Step::Close(reason)
+            }
         }
     }
 
     /// Shows what a client may use here and behind the sign-in. It asks again after that, and is
     /// answered by the provider.
     fn show_capabilities(&self, output: &mut Output) {
+        let privacy = self.standing.privacy;
         output.line(reply::CAPABILITIES);
-        if self.privacy != Privacy::Required {
+        if privacy.takes_credentials() {
             output.line("USER");
             output.line("SASL PLAIN LOGIN");
         }
-        if matches!(self.privacy, Privacy::Offered | Privacy::Required) {
+        if privacy.offers_tls() {
             output.line("STLS");
         }
         for capability in ["RESP-CODES", "AUTH-RESP-CODE", "UIDL", "TOP", "PIPELINING"] {
@@ -240,12 +238,8 @@ impl AwaitClientTls for Pop3AwaitClientTls {
     type Machine = Pop3Downstream;
 
     fn started(self, input: &Input) -> Result<Pop3Downstream, CloseReason> {
-        let Pop3Downstream { failures, commands, privacy: _, phase: _ } = self.0;
-        if input.is_empty() {
-            Ok(Pop3Downstream { failures, commands, ..Pop3Downstream::new(Privacy::Tls) })
-        } else {
-            Err(CloseReason::CleartextBehindStartTls)
-        }
+        let standing = self.0.standing.start_tls(input)?;
+        Ok(Pop3Downstream { standing, phase: Phase::Command(None) })
     }
 }
 

@@ -14,8 +14,8 @@ use crate::proto::preauth::is_http;
 use crate::proto::sasl::exchange::{Exchange, Request, Turn};
 use crate::proto::sasl::{self, SaslError};
 use crate::proto::{
-    AwaitClientTls, AwaitVerdict, COMMANDS_MAX, Claim, CloseReason, Downstream, FAILURES_MAX,
-    Farewell, Input, Line, Output, Privacy, Step,
+    AwaitClientTls, AwaitVerdict, Claim, CloseReason, Downstream, Farewell, Input, Line, Output,
+    Privacy, Standing, Step,
 };
 use crate::refusal::Refusal;
 
@@ -23,11 +23,7 @@ use crate::refusal::Refusal;
 #[derive(Debug)]
 pub struct SmtpDownstream {
     extensions: Extensions,
-    privacy: Privacy,
-    /// Refused sign-ins and 5xx replies so far, in clear and under TLS.
-    failures: u8,
-    /// Commands so far, in clear and under TLS.
-    commands: u16,
+    standing: Standing,
     phase: Phase,
 }
 
@@ -61,7 +57,7 @@ enum Answer {
 impl SmtpDownstream {
     /// A new session, which shows `extensions` and what `privacy` says of STARTTLS and AUTH.
     pub fn new(extensions: Extensions, privacy: Privacy) -> Self {
-        Self { extensions, privacy, failures: 0, commands: 0, phase: Phase::Command }
+        Self { extensions, standing: Standing::new(privacy), phase: Phase::Command }
     }
 
     /// Answers one line, which ends the phase that it belongs to.
@@ -82,11 +78,11 @@ impl SmtpDownstream {
 
     /// Answers a command, or the session's last one.
     fn carry_out(&mut self, line: &[u8]) -> Result<Answer, SaslError> {
-        self.commands = self.commands.saturating_add(1);
-        if self.commands >= COMMANDS_MAX {
-            return Ok(Answer::Close(CloseReason::TooManyCommands, reply::TOO_MANY_COMMANDS));
+        if let Err(reason) = self.standing.count_command() {
+            return Ok(Answer::Close(reason, reply::TOO_MANY_COMMANDS));
         }
-        let may_sign_in = self.privacy.takes_credentials();
+        let privacy = self.standing.privacy;
+        let may_sign_in = privacy.takes_credentials();
         Ok(match Command::parse(line) {
             Command::Ehlo => Answer::Ehlo,
             Command::Helo => Answer::Reply(reply::HELO),
@@ -100,14 +96,12 @@ impl SmtpDownstream {
             Command::Mail if may_sign_in => Answer::Failure(reply::AUTH_FIRST),
             Command::Mail => Answer::Failure(reply::MAIL_AFTER_TLS),
             Command::Transaction => Answer::Failure(reply::BAD_ORDER),
-            Command::StartTls if self.privacy.offers_tls() => Answer::StartTls,
-            Command::StartTls | Command::StartTlsWithArguments => {
-                Answer::Failure(match self.privacy {
-                    Privacy::Clear => reply::NO_STARTTLS,
-                    Privacy::Offered | Privacy::Required => reply::STARTTLS_ARGUMENTS,
-                    Privacy::Tls => reply::STARTTLS_AGAIN,
-                })
-            }
+            Command::StartTls if privacy.offers_tls() => Answer::StartTls,
+            Command::StartTls | Command::StartTlsWithArguments => Answer::Failure(match privacy {
+                Privacy::Clear => reply::NO_STARTTLS,
+                Privacy::Offered | Privacy::Required => reply::STARTTLS_ARGUMENTS,
+                Privacy::Tls => reply::STARTTLS_AGAIN,
+            }),
             Command::Unknown => Answer::Failure(reply::UNKNOWN),
             Command::Quit => Answer::Close(CloseReason::Quit, reply::BYE),
             Command::Http => Answer::Close(CloseReason::Browser, reply::NO_WEB_SERVER),
@@ -116,13 +110,15 @@ impl SmtpDownstream {
 
     /// Counts a failure and writes `text`, or the session's last words in its place.
     fn fail(mut self, text: &str, output: &mut Output) -> Step<Self> {
-        self.failures = self.failures.saturating_add(1);
-        if self.failures < FAILURES_MAX {
-            output.line(text);
-            Step::Read(self)
-        } else {
-            output.line(reply::TOO_MANY_FAILURES);
-            Step::Close(CloseReason::TooManyFailures)
+        match self.standing.count_failure() {
+            Ok(()) => {
+                output.line(text);
+                Step::Read(self)
+            }
+            Err(reason) => {
+                output.line(reply::TOO_MANY_FAILURES);
+                Step::Close(reason)
+            }
         }
     }
 
@@ -131,8 +127,9 @@ impl SmtpDownstream {
         for line in self.extensions.lines() {
             output.line(&format!("250-{line}"));
         }
-        if self.privacy.takes_credentials() {
-            if self.privacy.offers_tls() {
+        let privacy = self.standing.privacy;
+        if privacy.takes_credentials() {
+            if privacy.offers_tls() {
                 output.line("250-STARTTLS");
             }
             output.line("250 AUTH PLAIN LOGIN");
@@ -213,13 +210,9 @@ impl AwaitClientTls for SmtpAwaitClientTls {
     type Machine = SmtpDownstream;
 
     fn started(self, input: &Input) -> Result<SmtpDownstream, CloseReason> {
-        let SmtpDownstream { extensions, privacy: _, failures, commands, phase: _ } = self.0;
-        if input.is_empty() {
-            let (privacy, phase) = (Privacy::Tls, Phase::Command);
-            Ok(SmtpDownstream { extensions, privacy, failures, commands, phase })
-        } else {
-            Err(CloseReason::CleartextBehindStartTls)
-        }
+        let SmtpDownstream { extensions, standing, phase: _ } = self.0;
+        let standing = standing.start_tls(input)?;
+        Ok(SmtpDownstream { extensions, standing, phase: Phase::Command })
     }
 }
 
