@@ -212,3 +212,18 @@ fn an_empty_password_is_claimed_and_so_called_wrong() {
          S: 535 5.7.8 the user name or the local password is wrong",
     );
 }
+
+#[test]
+fn base64_is_read_that_is_broken_by_blanks_or_padded_too_much() {
+    // RFC 2045 section 6.8 has decoders of mail ignore blanks, so encoders made for it may set them.
+    play("C: AUTH PLAIN AGFs aWNl\\x09AHB3\n?: alice pw");
+    play("C: AUTH PLAIN AGFsaWNlAHB3====\n?: alice pw");
+    play(
+        "C: AUTH LOGIN YWxp Y2U==
+         S: 334 UGFzc3dvcmQ6
+         C: c Hc = =
+         ?: alice pw",
+    );
+    play("C: AUTH PLAIN\nS: 334\\x20\nC: AGFs aWNlAHB3\n?: alice pw");
+    play("C: AUTH PLAIN AGFs=aWNlAHB3\nS: 501 5.5.2 this is not base64");
+}

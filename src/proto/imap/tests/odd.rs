@@ -185,3 +185,18 @@ fn a_person_signs_in_by_netcat_or_telnet() {
          ?: alice secret",
     );
 }
+
+#[test]
+fn base64_is_read_that_is_broken_by_blanks_or_padded_too_much() {
+    // RFC 2045 section 6.8 has decoders of mail ignore blanks, so encoders made for it may set them.
+    session("C: 1 AUTHENTICATE PLAIN AGFs aWNl\\x09AHB3\n?: alice pw");
+    session("C: 1 AUTHENTICATE PLAIN AGFsaWNlAHB3====\n?: alice pw");
+    session(
+        "C: 1 AUTHENTICATE LOGIN YWxp Y2U==
+         S: + UGFzc3dvcmQ6
+         C: c Hc = =
+         ?: alice pw",
+    );
+    session("C: 1 AUTHENTICATE PLAIN\nS: +\\x20\nC: AGFs aWNlAHB3\n?: alice pw");
+    session("C: 1 AUTHENTICATE PLAIN AGFs=aWNlAHB3\nS: 1 BAD this is not base64");
+}

@@ -349,3 +349,13 @@ fn a_client_that_is_sent_away_hears_why() {
         assert_eq!(output.take(), format!("{line}\r\n"));
     }
 }
+
+#[test]
+fn base64_is_read_that_is_broken_by_blanks_or_padded_too_much() {
+    // RFC 2045 section 6.8 has decoders of mail ignore blanks, so encoders made for it may set them.
+    claims("C: AUTH PLAIN AGFs aWNl\\x09AHB3", "alice pw");
+    claims("C: AUTH PLAIN AGFsaWNlAHB3====", "alice pw");
+    claims("C: AUTH LOGIN YWxp Y2U==\nS: + UGFzc3dvcmQ6\nC: c Hc = =", "alice pw");
+    claims("C: AUTH PLAIN\nS: + \nC: AGFs aWNlAHB3", "alice pw");
+    session("C: AUTH PLAIN AGFs=aWNlAHB3\nS: -ERR this is not base64");
+}
