@@ -22,6 +22,7 @@ mod tests_upstream;
 #[cfg(test)]
 mod tests_upstream_ehlo;
 mod upstream;
+mod upstream_reply;
 
 pub use downstream::{SmtpAwaitClientTls, SmtpAwaitVerdict, SmtpDownstream};
 pub use extensions::Extensions;

@@ -10,7 +10,7 @@
 use bytes::Bytes;
 
 use super::Extensions;
-use super::reply::{Reply, ReplyReader};
+use super::upstream_reply::{Reply, ReplyReader};
 use crate::proto::sasl::{Credentials, challenge};
 use crate::proto::{
     AwaitTls, AwaitToken, Input, Lasting, Output, Upstream, UpstreamFault, UpstreamRefusal,
