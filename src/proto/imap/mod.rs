@@ -4,9 +4,11 @@
 //! provider sees. Neither reads a byte behind the sign-in: from there on bytes are streamed.
 
 mod command;
+mod course;
 mod downstream;
 mod gathering;
 mod response;
+mod session;
 mod status;
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 //! Source: RFC 3501 section 7 and 9. In: a line without its end, any bytes. Out: borrowed pieces.
 
 use super::command::{Literal, split_word};
+use crate::proto::Lasting;
 use crate::provider::Mechanism;
 
 /// One response of a provider.
@@ -87,6 +88,20 @@ impl<'a> Status<'a> {
             code.get(..end)
         });
         Some(Self { condition, code, text, line })
+    }
+
+    /// Whether the refusal may pass by itself. The codes of RFC 5530 that say so are believed, and so
+    /// is BYE; texts are not interpreted. CONTACTADMIN is no such code: somebody has to do something.
+    pub(super) fn lasting(&self) -> Lasting {
+        const TEMPORARY: [&[u8]; 4] = [b"UNAVAILABLE", b"INUSE", b"LIMIT", b"SERVERBUG"];
+        let passes = match self.condition {
+            Condition::Bye => true,
+            Condition::No => TEMPORARY
+                .iter()
+                .any(|code| self.code.is_some_and(|told| told.eq_ignore_ascii_case(code))),
+            Condition::Ok | Condition::Bad | Condition::Preauth => false,
+        };
+        if passes { Lasting::Temporary } else { Lasting::Permanent }
     }
 }
 

@@ -10,10 +10,11 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use zeroize::Zeroizing;
 
 use super::Welcome;
+use super::course::{Course, Transport, protocol, unasked_continuation};
 use super::status::{Capabilities, Condition, Response, Status};
 use crate::proto::sasl::{Credentials, challenge};
 use crate::proto::{
-    AwaitTls, AwaitToken, Input, Lasting, Line, Output, Upstream, UpstreamFault, UpstreamRefusal,
+    AwaitTls, AwaitToken, Input, Line, Output, Upstream, UpstreamFault, UpstreamRefusal,
     UpstreamStep, printable,
 };
 use crate::provider::{Mechanism, UpstreamTls};
@@ -30,47 +31,31 @@ const INLINE_LEN_MAX: usize = 8_000;
 const WELCOME_LEN_MAX: usize = 65_536;
 
 /// Longest reply of a provider that is kept, in bytes.
-const REPLY_LEN_MAX: usize = 400;
+pub(super) const REPLY_LEN_MAX: usize = 400;
 
 /// The client that a provider sees until it has answered our token.
 #[derive(Debug)]
 pub struct ImapUpstream {
-    course: Course,
-    phase: Phase,
+    pub(super) course: Course,
+    pub(super) phase: Phase,
 }
 
 /// An IMAP upstream that awaits the end of a TLS handshake.
 #[derive(Debug)]
 pub struct ImapAwaitTls {
-    course: Course,
+    pub(super) course: Course,
 }
 
 /// An IMAP upstream that awaits an access token.
 #[derive(Debug)]
 pub struct ImapAwaitToken {
-    course: Course,
-    sasl_ir: bool,
-}
-
-/// What lasts from command to command.
-#[derive(Debug, Clone, Copy)]
-struct Course {
-    mechanism: Mechanism,
-    transport: Transport,
-    /// How many commands were sent: five at most. The last one's tag is made of it.
-    sent: u8,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Transport {
-    /// Nothing is done in clear but to ask for TLS.
-    Clear,
-    Tls,
+    pub(super) course: Course,
+    pub(super) sasl_ir: bool,
 }
 
 /// What is awaited.
 #[derive(Debug)]
-enum Phase {
+pub(super) enum Phase {
     Greeting,
     /// The end of CAPABILITY; what it told so far.
     Capability(Option<Capabilities>),
@@ -84,7 +69,7 @@ enum Phase {
 
 /// Where the access token is.
 #[derive(Debug)]
-enum Token {
+pub(super) enum Token {
     /// Here, in base64, until the provider asks for it.
     Held(SecretString),
     Sent,
@@ -94,14 +79,14 @@ enum Token {
 
 /// The untagged responses since the sign-in began.
 #[derive(Debug, Default)]
-struct Gathered {
+pub(super) struct Gathered {
     bytes: Vec<u8>,
     /// Whether capabilities are among them.
     capabilities: bool,
 }
 
 /// Goes on with the machine, or ends the call with a step.
-type Turn = ControlFlow<UpstreamStep<ImapUpstream>, ImapUpstream>;
+pub(super) type Turn = ControlFlow<UpstreamStep<ImapUpstream>, ImapUpstream>;
 
 impl ImapUpstream {
     /// A client for one connection. It offers a token only by `mechanism` and only under TLS.
@@ -193,100 +178,6 @@ impl AwaitToken for ImapAwaitToken {
 }
 
 impl Course {
-    fn with(self, phase: Phase) -> ImapUpstream {
-        ImapUpstream { course: self, phase }
-    }
-
-    fn next(self) -> Self {
-        Self { sent: self.sent.saturating_add(1), ..self }
-    }
-
-    /// The tag of the command that was sent last.
-    fn tag(self) -> String {
-        format!("m{}", self.sent)
-    }
-
-    fn send(self, command: &str, phase: Phase, output: &mut Output) -> ImapUpstream {
-        let course = self.next();
-        output.bytes(course.tag().as_bytes());
-        output.bytes(b" ");
-        output.line(command);
-        course.with(phase)
-    }
-
-    fn take_greeting(self, response: &Response<'_>, output: &mut Output) -> Turn {
-        let Response::Status(status) = response else {
-            return protocol("it does not greet as an IMAP server: check host and port");
-        };
-        match (status.condition, response.capabilities()) {
-            (Condition::Ok, Some(list)) => {
-                self.follow(Capabilities::read(list, self.mechanism), output)
-            }
-            (Condition::Ok, None) => {
-                Continue(self.send("CAPABILITY", Phase::Capability(None), output))
-            }
-            (Condition::Preauth, _) => fault(UpstreamFault::Preauth),
-            (Condition::Bye, _) => turned_away(status),
-            (Condition::No | Condition::Bad, _) => protocol("it greets with neither OK nor BYE"),
-        }
-    }
-
-    fn take_capability(
-        self,
-        told: Option<Capabilities>,
-        response: &Response<'_>,
-        output: &mut Output,
-    ) -> Turn {
-        let read = |list| Capabilities::read(list, self.mechanism);
-        let told = response.capabilities().map(read).or(told);
-        match (response, told) {
-            (Response::Continuation(_), _) => unasked_continuation(),
-            (Response::Status(status), _) if status.condition == Condition::Bye => {
-                turned_away(status)
-            }
-            (Response::Status(_) | Response::Data(_), told) => {
-                Continue(self.with(Phase::Capability(told)))
-            }
-            (Response::Tagged(_, status), _) if status.condition != Condition::Ok => {
-                protocol("it refuses CAPABILITY")
-            }
-            (Response::Tagged(..), Some(told)) => self.follow(told, output),
-            (Response::Tagged(..), None) => protocol("it tells no capabilities"),
-        }
-    }
-
-    /// Goes on as the capabilities allow.
-    fn follow(self, capabilities: Capabilities, output: &mut Output) -> Turn {
-        let Capabilities { starttls, sasl_ir, mechanism } = capabilities;
-        match self.transport {
-            Transport::Clear if starttls => {
-                Continue(self.send("STARTTLS", Phase::StartTls, output))
-            }
-            Transport::Clear => fault(UpstreamFault::NoStartTls),
-            Transport::Tls if mechanism => {
-                Break(UpstreamStep::Ready(ImapAwaitToken { course: self, sasl_ir }))
-            }
-            Transport::Tls => {
-                fault(UpstreamFault::NoMechanism { mechanism: self.mechanism.name() })
-            }
-        }
-    }
-
-    fn take_starttls(self, response: &Response<'_>) -> Turn {
-        match response {
-            Response::Continuation(_) => unasked_continuation(),
-            Response::Status(status) if status.condition == Condition::Bye => turned_away(status),
-            Response::Status(_) | Response::Data(_) => Continue(self.with(Phase::StartTls)),
-            Response::Tagged(_, status) if status.condition == Condition::Ok => {
-                Break(UpstreamStep::StartTls(ImapAwaitTls { course: self }))
-            }
-            Response::Tagged(_, status) if lasting(status) == Lasting::Temporary => {
-                turned_away(status)
-            }
-            Response::Tagged(..) => fault(UpstreamFault::NoStartTls),
-        }
-    }
-
     fn take_sign_in(
         self,
         token: Token,
@@ -368,46 +259,16 @@ impl Gathered {
     }
 }
 
-/// Whether the refusal may pass by itself. The codes of RFC 5530 that say so are believed, and so
-/// is BYE; texts are not interpreted. CONTACTADMIN is no such code: somebody has to do something.
-fn lasting(status: &Status<'_>) -> Lasting {
-    const TEMPORARY: [&[u8]; 4] = [b"UNAVAILABLE", b"INUSE", b"LIMIT", b"SERVERBUG"];
-    let passes = match status.condition {
-        Condition::Bye => true,
-        Condition::No => TEMPORARY
-            .iter()
-            .any(|code| status.code.is_some_and(|told| told.eq_ignore_ascii_case(code))),
-        Condition::Ok | Condition::Bad | Condition::Preauth => false,
-    };
-    if passes { Lasting::Temporary } else { Lasting::Permanent }
-}
-
 fn refused(status: &Status<'_>, token: Token) -> Turn {
     let challenge_status = match token {
         Token::Challenged(status) => status,
         Token::Held(_) | Token::Sent => None,
     };
     let reply = printable(status.line, REPLY_LEN_MAX);
-    let lasting = lasting(status);
+    let lasting = status.lasting();
     Break(UpstreamStep::Refused(UpstreamRefusal { reply, lasting, challenge_status }))
-}
-
-fn turned_away(status: &Status<'_>) -> Turn {
-    fault(UpstreamFault::TurnedAway { reply: printable(status.line, REPLY_LEN_MAX) })
-}
-
-fn unasked_continuation() -> Turn {
-    protocol("it asks for more than was begun")
 }
 
 fn welcome_too_long() -> Turn {
     protocol("it says more than 64 KiB before the sign-in is complete")
-}
-
-fn protocol(problem: &'static str) -> Turn {
-    fault(UpstreamFault::Protocol { problem })
-}
-
-fn fault(fault: UpstreamFault) -> Turn {
-    Break(UpstreamStep::Close(fault))
 }
