@@ -8,6 +8,7 @@ use tokio::io::{
     AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
 };
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::yield_now;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -16,6 +17,22 @@ use super::certificates::HERE;
 
 /// How long a test waits for a reply before it fails: far longer than any takes.
 pub const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Tries until `attempt` gives something. Where none does, `promise` is what was broken.
+///
+/// A place, or a descriptor, is free once the relay has seen a close, which may take a moment.
+pub async fn until<T>(promise: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
+    let tried = async {
+        loop {
+            if let Some(got) = attempt().await {
+                return got;
+            }
+            // An attempt may never have waited, and then nobody else has had a turn.
+            yield_now().await;
+        }
+    };
+    timeout(PATIENCE, tried).await.unwrap_or_else(|_| panic!("{promise}, but it did not"))
+}
 
 /// One connection.
 pub struct Client<S = TcpStream> {
