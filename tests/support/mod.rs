@@ -5,6 +5,7 @@
 pub mod certificates;
 pub mod client;
 pub mod kept;
+pub mod log;
 pub mod serve;
 pub mod stage;
 pub mod upstream;

@@ -24,6 +24,8 @@ pub enum Act {
     Say(Vec<u8>),
     /// Reads a line, which must begin so.
     Hear(String),
+    /// Sends so many zeros, or as many as are taken.
+    Pour(usize),
     /// Reads so many bytes, whatever they are.
     Take(usize),
     /// Goes on under TLS.
@@ -90,6 +92,13 @@ impl Script {
         Self(self.0.iter().take(len).cloned().collect())
     }
 
+    /// How many lines it hears in clear: before its handshake, the first bytes of which are none.
+    pub fn lines_in_clear(&self) -> usize {
+        let is_clear = |act: &&Act| !matches!(act, Act::StartTls | Act::StartTlsAs(_));
+        let is_line = |act: &&Act| matches!(act, Act::Hear(start) if !start.starts_with('\u{16}'));
+        self.0.iter().take_while(is_clear).filter(is_line).count()
+    }
+
     /// The same with another identity at every handshake.
     pub fn shown_by(mut self, identity: &TlsAcceptor) -> Self {
         for act in &mut self.0 {
@@ -110,6 +119,8 @@ pub struct Heard {
     pub private: Vec<u8>,
     /// Whether there was TLS.
     pub is_private: bool,
+    /// How many bytes it poured.
+    pub poured: usize,
     /// Why the script was left before its end, if it was.
     pub broke: Option<String>,
 }
@@ -231,6 +242,13 @@ async fn converse(
                 heard.bytes().extend(&line);
                 if !line.starts_with(start.as_bytes()) {
                     return Err(format!("not {start:?} but {}", line.escape_ascii()));
+                }
+            }
+            Act::Pour(len) => {
+                let piece = [0; 65_536];
+                while heard.poured < len {
+                    let sent = stream.write(&piece).await.map_err(|error| format!("{error}"))?;
+                    heard.poured += sent;
                 }
             }
             Act::Take(len) => {
