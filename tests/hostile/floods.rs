@@ -8,7 +8,6 @@ use mailbearer::proto::{
 };
 use mailbearer::provider::Protocol;
 
-use crate::support::client::Client;
 use crate::support::stage::{Stage, Tls, words};
 
 /// What an endless line may cost, in bytes: the promise is "less than 64 KiB".
@@ -128,21 +127,5 @@ async fn five_failures_end_a_session_whatever_they_are() {
             let shown = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
             assert!(heard.lines().flat_map(str::bytes).all(shown), "{protocol:?}: {heard:?}");
         }
-    }
-}
-
-/// A client that takes no replies.
-#[tokio::test]
-async fn a_client_that_takes_no_replies_holds_up_nobody_else() {
-    let stage = Stage::set(Tls::None).await;
-    for protocol in Protocol::ALL {
-        let mut deaf = Vec::new();
-        for _ in 0..50 {
-            let mut client = Client::connect(stage.address(protocol)).await;
-            client.try_send(format!("{}\r\n", words(protocol).noop).repeat(50).as_bytes()).await;
-            deaf.push(client);
-        }
-        let mut client = stage.greeted(protocol).await;
-        client.ask(words(protocol).noop, words(protocol).done).await;
     }
 }

@@ -42,6 +42,14 @@ pub struct Client<S = TcpStream> {
 /// One connection under TLS.
 pub type TlsClient = Client<TlsStream<TcpStream>>;
 
+/// One connection of which it does not matter whether it is under TLS.
+pub type AnyClient = Client<Box<dyn Stream>>;
+
+/// A TCP connection, or TLS on it.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
 impl Client {
     /// Connects without reading the greeting.
     pub async fn connect(address: SocketAddr) -> Self {
@@ -52,6 +60,13 @@ impl Client {
     pub async fn connect_from(source: IpAddr, address: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(SocketAddr::new(source, 0)).unwrap();
+        Self { stream: BufReader::new(socket.connect(address).await.unwrap()) }
+    }
+
+    /// The same with as little room for what it is sent as the system allows.
+    pub async fn connect_with_no_room(address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(1).unwrap();
         Self { stream: BufReader::new(socket.connect(address).await.unwrap()) }
     }
 
@@ -102,6 +117,14 @@ impl TlsClient {
     pub fn reset(self) {
         let (stream, _) = self.stream.into_inner().into_inner();
         socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+}
+
+impl<S: Stream + 'static> Client<S> {
+    /// The same of whatever kind.
+    pub fn of_any_kind(self) -> AnyClient {
+        assert!(self.stream.buffer().is_empty(), "bytes are left");
+        Client { stream: BufReader::new(Box::new(self.stream.into_inner())) }
     }
 }
 

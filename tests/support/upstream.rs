@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use socket2::Socket;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use super::client::PATIENCE;
+use super::client::{PATIENCE, Stream};
 
 /// What a server does next.
 #[derive(Clone)]
@@ -119,8 +119,6 @@ pub struct Heard {
     pub private: Vec<u8>,
     /// Whether there was TLS.
     pub is_private: bool,
-    /// How many bytes it poured.
-    pub poured: usize,
     /// Why the script was left before its end, if it was.
     pub broke: Option<String>,
 }
@@ -141,6 +139,8 @@ struct Door {
     scripts: VecDeque<Script>,
     /// How many came.
     came: usize,
+    /// How many bytes were poured.
+    poured: usize,
     /// Who only asks how many came.
     knocker: Option<SocketAddr>,
 }
@@ -161,9 +161,10 @@ impl Upstream {
                 // Without a script it says nothing, and whoever asks who came is told of it.
                 let Some(script) = opened.lock().unwrap().script_for(peer) else { continue };
                 let (acceptor, sender) = (acceptor.clone(), sender.clone());
+                let door = Arc::clone(&opened);
                 conversations.spawn(async move {
                     let mut heard = Heard::default();
-                    heard.broke = converse(tcp, script, &acceptor, &mut heard).await.err();
+                    heard.broke = converse(tcp, script, &acceptor, &door, &mut heard).await.err();
                     // Nobody may care to hear it.
                     let _ = sender.send(heard);
                 });
@@ -175,6 +176,11 @@ impl Upstream {
     /// What it does on the next connection that has no script yet.
     pub fn plays(&self, script: Script) {
         self.door.lock().unwrap().scripts.push_back(script);
+    }
+
+    /// How many bytes it poured.
+    pub fn poured(&self) -> usize {
+        self.door.lock().unwrap().poured
     }
 
     /// What it heard on the connection that ended next.
@@ -208,15 +214,11 @@ impl Door {
     }
 }
 
-/// A TCP connection, or TLS on it.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
-
 async fn converse(
     tcp: TcpStream,
     script: Script,
     acceptor: &TlsAcceptor,
+    door: &Mutex<Door>,
     heard: &mut Heard,
 ) -> Result<(), String> {
     tcp.set_nodelay(true).unwrap();
@@ -245,10 +247,12 @@ async fn converse(
                 }
             }
             Act::Pour(len) => {
-                let piece = [0; 65_536];
-                while heard.poured < len {
-                    let sent = stream.write(&piece).await.map_err(|error| format!("{error}"))?;
-                    heard.poured += sent;
+                let (piece, mut poured) = ([0; 65_536], 0);
+                while poured < len {
+                    let sent = stream.write(&piece).await;
+                    let sent = sent.map_err(|error| format!("{error} behind {poured} bytes"))?;
+                    poured += sent;
+                    door.lock().unwrap().poured += sent;
                 }
             }
             Act::Take(len) => {
