@@ -282,6 +282,8 @@ async fn tls_where_none_is_spoken_is_closed_without_a_reply_and_the_log_names_th
                 let mut client = stage.greeted(protocol).await;
                 client.send_bytes(hello).await;
                 client.expect_end().await;
+                // The relay waits for a moment to be closed on, and logs then.
+                drop(client);
                 let logged = log.take_until("closed reason=\"client-hello\"").await;
                 let closed = logged.lines().last().unwrap();
                 let key = format!("`listeners.{}.tls`", protocol.name());
@@ -302,6 +304,7 @@ async fn clear_text_where_tls_is_due_is_closed_without_a_reply_and_the_log_names
         let mut client = Client::connect(stage.address(protocol)).await;
         client.send(words(protocol).sign_in).await;
         client.expect_end().await;
+        drop(client);
         let logged = log.take_until("closed reason=\"no-tls\"").await;
         let closed = logged.lines().last().unwrap();
         let key = format!("`listeners.{}.tls` to", protocol.name());

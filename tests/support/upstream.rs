@@ -17,6 +17,9 @@ use tokio_rustls::TlsAcceptor;
 
 use super::client::{PATIENCE, Stream};
 
+/// What is poured, again and again.
+static ZEROS: [u8; 65_536] = [0; 65_536];
+
 /// What a server does next.
 #[derive(Clone)]
 pub enum Act {
@@ -247,9 +250,9 @@ async fn converse(
                 }
             }
             Act::Pour(len) => {
-                let (piece, mut poured) = ([0; 65_536], 0);
+                let mut poured = 0;
                 while poured < len {
-                    let sent = stream.write(&piece).await;
+                    let sent = stream.write(&ZEROS).await;
                     let sent = sent.map_err(|error| format!("{error} behind {poured} bytes"))?;
                     poured += sent;
                     door.lock().unwrap().poured += sent;
