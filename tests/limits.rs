@@ -5,6 +5,7 @@ mod support;
 use std::time::Duration;
 
 use mailbearer::sandbox::{Fault, Times};
+use support::client::until;
 use support::{ALICE, AUTH_PLAIN, Client, Rig, RigSettings};
 use tokio::time::{pause, resume, sleep};
 
@@ -17,9 +18,13 @@ async fn everybody_is_turned_away(rig: &Rig) {
     }
 }
 
-/// A place is free once the relay has seen a close, which may take a moment.
+/// Connects until there is a place.
 async fn until_served_again(rig: &Rig) {
-    while !Client::connect(rig.submission).await.line().await.starts_with("220 ") {}
+    until("the place of a session that has ended is given to the next one", async || {
+        let mut client = Client::connect(rig.submission).await;
+        client.line().await.starts_with("220 ").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

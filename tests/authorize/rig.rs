@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use mailbearer::names::{AccountPattern, Username};
-use mailbearer::provider::{MailHost, Protocol};
+use mailbearer::provider::Protocol;
 use mailbearer::sandbox::{Sandbox, SandboxSettings};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -17,10 +17,10 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
+pub(crate) use crate::support::kept::BOB;
+use crate::support::kept::KEEPING;
 use crate::support::serve::{PATIENCE, bound};
-use crate::support::{ALICE, Client, PASSWORD};
-
-pub(crate) const BOB: &str = "bob@example.com";
+use crate::support::{ALICE, Client, PASSWORD, server};
 
 /// Whose file says that consent is by device code.
 pub(crate) const DEVICE: &str = "device@example.com";
@@ -309,27 +309,16 @@ pub(crate) fn name(name: &str) -> Username {
     Username::parse(name).unwrap()
 }
 
-fn server(host: &MailHost, tls: &str) -> String {
-    format!("{{ host = \"{}\", port = {}, tls = \"{tls}\" }}", host.host, host.port)
-}
-
 fn text(provider: &Sandbox) -> String {
+    let [submission, imap] =
+        [provider.smtp(), provider.imap()].map(|host| server(&host.host, &host));
     let [submission_scope, imap_scope] = [Protocol::Submission, Protocol::Imap].map(Sandbox::scope);
     format!(
         r#"
         [log]
         level = "trace"
 
-        [store]
-        path = "state/mailbearer.redb"
-
-        [listeners.submission]
-        protocol = "submission"
-        address = "127.0.0.1:0"
-
-        [listeners.imap]
-        protocol = "imap"
-        address = "127.0.0.1:0"
+        {KEEPING}
 
         [providers.sandbox]
         authorization_endpoint = "{authorization_endpoint}"
@@ -357,8 +346,6 @@ fn text(provider: &Sandbox) -> String {
         authorization_endpoint = provider.authorization_endpoint(),
         token_endpoint = provider.token_endpoint(),
         device_authorization_endpoint = provider.device_authorization_endpoint(),
-        submission = server(&provider.smtp(), "starttls"),
-        imap = server(&provider.imap(), "implicit"),
         client_id = provider.client_id(),
     )
 }

@@ -3,22 +3,11 @@
 use mailbearer::provider::Protocol;
 
 use crate::support::WRONG_PLAIN;
-use crate::support::client::Client;
 use crate::support::stage::{Stage, Tls, Words, sign_in, words};
 use crate::support::upstream::Act;
 
 /// As few sessions as a test can do with: one that is left over would be missed.
 const ONE_SESSION: &str = "[limits]\nsessions = 1\n";
-
-/// A place is free once the relay has seen a close, which may take a moment.
-async fn until_greeted(stage: &Stage, protocol: Protocol) -> Client {
-    loop {
-        let mut client = Client::connect(stage.address(protocol)).await;
-        if client.line().await.starts_with(words(protocol).greeting) {
-            return client;
-        }
-    }
-}
 
 /// What clients have said before they reset.
 fn phases(protocol: Protocol) -> Vec<String> {
@@ -51,11 +40,11 @@ async fn a_reset_in_any_phase_before_the_sign_in_frees_the_place() {
     for protocol in Protocol::ALL {
         let stage = Stage::with(Tls::None, ONE_SESSION).await;
         for said in phases(protocol) {
-            let mut client = until_greeted(&stage, protocol).await;
+            let mut client = stage.greeted_in_the_end(protocol).await;
             client.try_send(said.as_bytes()).await;
             client.reset();
         }
-        let mut client = until_greeted(&stage, protocol).await;
+        let mut client = stage.greeted_in_the_end(protocol).await;
         client.ask(words(protocol).noop, words(protocol).done).await;
     }
 }
@@ -66,19 +55,19 @@ async fn a_reset_in_any_phase_under_tls_frees_the_place() {
         let stage = Stage::with(Tls::Required, ONE_SESSION).await;
         let Words { start_tls, started, .. } = words(protocol);
         for hello in [&b""[..], b"\x16", b"\x16\x03\x01\x00\xa5\x01\x00", b"clear text\r\n"] {
-            let mut client = until_greeted(&stage, protocol).await;
+            let mut client = stage.greeted_in_the_end(protocol).await;
             client.ask(start_tls, started).await;
             client.try_send(hello).await;
             client.reset();
         }
         for said in phases(protocol) {
-            let mut client = until_greeted(&stage, protocol).await;
+            let mut client = stage.greeted_in_the_end(protocol).await;
             client.ask(start_tls, started).await;
             let mut client = client.start_tls(&stage.connector()).await;
             client.try_send(said.as_bytes()).await;
             client.reset();
         }
-        drop(until_greeted(&stage, protocol).await);
+        drop(stage.greeted_in_the_end(protocol).await);
     }
 }
 
@@ -88,7 +77,7 @@ async fn a_reset_after_the_sign_in_ends_the_providers_side_and_frees_the_place()
         let mut stage = Stage::with(Tls::None, ONE_SESSION).await;
         for said in ["", "DATA\r\nhalf a mess", "i IDLE\r\n"] {
             stage.upstream(protocol).plays(sign_in(protocol).then(Act::Take(said.len())));
-            let mut client = until_greeted(&stage, protocol).await;
+            let mut client = stage.greeted_in_the_end(protocol).await;
             client.send(words(protocol).sign_in).await;
             client.expect_after(words(protocol).accepted).await;
             client.send_bytes(said.as_bytes()).await;
@@ -96,7 +85,7 @@ async fn a_reset_after_the_sign_in_ends_the_providers_side_and_frees_the_place()
             let heard = stage.upstream(protocol).heard().await;
             assert!(heard.is_private, "{protocol:?}: {heard:?}");
         }
-        drop(until_greeted(&stage, protocol).await);
+        drop(stage.greeted_in_the_end(protocol).await);
     }
 }
 
@@ -119,15 +108,15 @@ async fn a_client_that_closes_its_side_is_answered_and_closed() {
     let stage = Stage::with(Tls::None, ONE_SESSION).await;
     for protocol in Protocol::ALL {
         let Words { noop, done, .. } = words(protocol);
-        let mut client = until_greeted(&stage, protocol).await;
+        let mut client = stage.greeted_in_the_end(protocol).await;
         client.close().await;
         client.expect_end().await;
-        let mut client = until_greeted(&stage, protocol).await;
+        let mut client = stage.greeted_in_the_end(protocol).await;
         client.send(noop).await;
         client.close().await;
         client.expect_after(done).await;
         client.rest().await;
-        let mut client = until_greeted(&stage, protocol).await;
+        let mut client = stage.greeted_in_the_end(protocol).await;
         client.send_bytes(noop.as_bytes()).await;
         client.close().await;
         client.expect_end().await;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use mailbearer::provider::Protocol;
 use tokio::task::JoinSet;
 
-use crate::support::client::Client;
+use crate::support::client::{Client, until};
 use crate::support::stage::{Stage, Tls, sign_in, words};
 use crate::support::upstream::Act;
 
@@ -62,13 +62,11 @@ async fn two_thousand_that_say_half_a_word_do_not_stop_anybody_else_from_signing
         client.expect_after(words.accepted).await;
         client.expect_end().await;
         drop(waiting);
-        // Their places are free once the relay has seen that they are gone.
-        while !Client::connect_from(CROWD, stage.address(protocol))
-            .await
-            .line()
-            .await
-            .starts_with(words.greeting)
-        {}
+        until("the places of a crowd that has gone are free", async || {
+            let mut client = Client::connect_from(CROWD, stage.address(protocol)).await;
+            client.line().await.starts_with(words.greeting).then_some(())
+        })
+        .await;
     }
 }
 

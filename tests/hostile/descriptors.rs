@@ -2,6 +2,7 @@
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
+use crate::support::client::until;
 use crate::support::serve::Served;
 use crate::support::{AUTH_PLAIN, Client};
 
@@ -50,16 +51,14 @@ async fn whoever_comes_when_no_descriptor_is_left_is_told_and_the_next_one_after
     }
 
     drop(waiting);
-    let mut client = loop {
-        let mut client = Client::connect(served.submission).await;
-        if client.line().await.starts_with("220 ") {
-            break client;
-        }
-    };
     // Descriptors of those who have gone may not all be free yet.
-    while !client.ask(AUTH_PLAIN, "").await.starts_with("235 ") {
-        client = served.client().await;
-    }
+    let mut client = until("a client is served once descriptors are free", async || {
+        let mut client = Client::connect(served.submission).await;
+        let is_greeted = client.line().await.starts_with("220 ");
+        let is_served = is_greeted && client.ask(AUTH_PLAIN, "").await.starts_with("235 ");
+        is_served.then_some(client)
+    })
+    .await;
     client.ask("QUIT", "221 ").await;
     client.expect_end().await;
     served.terminate();

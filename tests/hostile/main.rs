@@ -7,6 +7,7 @@
 
 mod breaking;
 mod crowds;
+mod deaf;
 mod descriptors;
 mod floods;
 #[path = "../support/mod.rs"]

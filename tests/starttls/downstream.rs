@@ -1,9 +1,15 @@
 //! TLS towards clients: mailbearer is the server, and somebody on the path to it is the attacker.
 
-use mailbearer::provider::Protocol;
+use std::sync::Arc;
 
-use crate::support::AUTH_PLAIN;
+use mailbearer::provider::Protocol;
+use rustls::ClientConnection;
+use rustls::pki_types::ServerName;
+
+use crate::support::PASSWORD;
+use crate::support::certificates::HERE;
 use crate::support::client::Client;
+use crate::support::log::Log;
 use crate::support::stage::{Stage, Tls, Words, sign_in, words};
 use crate::support::upstream::Act;
 
@@ -250,26 +256,62 @@ async fn failures_in_clear_count_under_tls() {
     }
 }
 
+/// The first bytes of a client that begins with TLS.
+fn client_hello(stage: &Stage) -> Vec<u8> {
+    let name = ServerName::try_from(HERE).unwrap();
+    let config = Arc::clone(stage.connector().config());
+    let mut connection = ClientConnection::new(config, name).unwrap();
+    let mut hello = Vec::new();
+    connection.write_tls(&mut hello).unwrap();
+    hello
+}
+
 #[tokio::test]
-async fn tls_where_none_is_spoken_and_clear_text_where_tls_is_due_are_closed_without_a_session() {
-    let mut stage = Stage::set(Tls::None).await;
-    for protocol in Protocol::ALL {
-        let client = stage.greeted(protocol).await;
-        assert!(client.try_start_tls(&stage.connector()).await.is_err(), "{protocol:?}");
-        assert!(stage.upstream(protocol).heard_nobody().await);
+async fn tls_where_none_is_spoken_is_closed_without_a_reply_and_the_log_names_the_key() {
+    let log = Log::keep();
+    for (tls, advice) in [
+        (Tls::None, "does not offer: set it to"),
+        (Tls::Offered, "choose STARTTLS there instead of SSL/TLS"),
+        (Tls::Required, "choose STARTTLS there instead of SSL/TLS"),
+    ] {
+        let mut stage = Stage::set(tls).await;
+        let hello = client_hello(&stage);
+        for protocol in Protocol::ALL {
+            // Half a hello is one, and so is its first byte.
+            for hello in [&hello[..], &hello[..hello.len() / 2], &hello[..1]] {
+                let mut client = stage.greeted(protocol).await;
+                client.send_bytes(hello).await;
+                client.expect_end().await;
+                // The relay waits for a moment to be closed on, and logs then.
+                drop(client);
+                let logged = log.take_until("closed reason=\"client-hello\"").await;
+                let closed = logged.lines().last().unwrap();
+                let key = format!("`listeners.{}.tls`", protocol.name());
+                for part in ["WARN", &key, advice] {
+                    assert!(closed.contains(part), "{protocol:?} {tls:?}: no {part:?} in {closed}");
+                }
+            }
+            assert!(stage.upstream(protocol).heard_nobody().await);
+        }
     }
-    let stage = Stage::set(Tls::Required).await;
-    for protocol in Protocol::ALL {
-        let client = stage.greeted(protocol).await;
-        assert!(client.try_start_tls(&stage.connector()).await.is_err(), "{protocol:?}");
-    }
+}
+
+#[tokio::test]
+async fn clear_text_where_tls_is_due_is_closed_without_a_reply_and_the_log_names_the_key() {
+    let log = Log::keep();
     let mut stage = Stage::set(Tls::Implicit).await;
     for protocol in Protocol::ALL {
         let mut client = Client::connect(stage.address(protocol)).await;
-        let said = format!("{}\r\n{AUTH_PLAIN}\r\n", words(protocol).sign_in);
-        client.send_bytes(said.as_bytes()).await;
-        let heard = client.rest_until_it_breaks().await;
-        assert!(matches!(heard.first(), None | Some(0x15)), "{}", heard.escape_ascii());
+        client.send(words(protocol).sign_in).await;
+        client.expect_end().await;
+        drop(client);
+        let logged = log.take_until("closed reason=\"no-tls\"").await;
+        let closed = logged.lines().last().unwrap();
+        let key = format!("`listeners.{}.tls` to", protocol.name());
+        for part in ["WARN", "the client speaks in clear where TLS is expected", &key] {
+            assert!(closed.contains(part), "{protocol:?}: no {part:?} in {closed}");
+        }
+        assert!(!logged.contains(PASSWORD), "{logged}");
         assert!(stage.upstream(protocol).heard_nobody().await);
     }
 }

@@ -8,6 +8,7 @@ use tokio::io::{
     AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
 };
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::yield_now;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -17,6 +18,22 @@ use super::certificates::HERE;
 /// How long a test waits for a reply before it fails: far longer than any takes.
 pub const PATIENCE: Duration = Duration::from_secs(40);
 
+/// Tries until `attempt` gives something. Where none does, `promise` is what was broken.
+///
+/// A place, or a descriptor, is free once the relay has seen a close, which may take a moment.
+pub async fn until<T>(promise: &str, mut attempt: impl AsyncFnMut() -> Option<T>) -> T {
+    let tried = async {
+        loop {
+            if let Some(got) = attempt().await {
+                return got;
+            }
+            // An attempt may never have waited, and then nobody else has had a turn.
+            yield_now().await;
+        }
+    };
+    timeout(PATIENCE, tried).await.unwrap_or_else(|_| panic!("{promise}, but it did not"))
+}
+
 /// One connection.
 pub struct Client<S = TcpStream> {
     stream: BufReader<S>,
@@ -24,6 +41,14 @@ pub struct Client<S = TcpStream> {
 
 /// One connection under TLS.
 pub type TlsClient = Client<TlsStream<TcpStream>>;
+
+/// One connection of which it does not matter whether it is under TLS.
+pub type AnyClient = Client<Box<dyn Stream>>;
+
+/// A TCP connection, or TLS on it.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 impl Client {
     /// Connects without reading the greeting.
@@ -35,6 +60,13 @@ impl Client {
     pub async fn connect_from(source: IpAddr, address: SocketAddr) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(SocketAddr::new(source, 0)).unwrap();
+        Self { stream: BufReader::new(socket.connect(address).await.unwrap()) }
+    }
+
+    /// The same with as little room for what it is sent as the system allows.
+    pub async fn connect_with_no_room(address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(1).unwrap();
         Self { stream: BufReader::new(socket.connect(address).await.unwrap()) }
     }
 
@@ -85,6 +117,14 @@ impl TlsClient {
     pub fn reset(self) {
         let (stream, _) = self.stream.into_inner().into_inner();
         socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+    }
+}
+
+impl<S: Stream + 'static> Client<S> {
+    /// The same of whatever kind.
+    pub fn of_any_kind(self) -> AnyClient {
+        assert!(self.stream.buffer().is_empty(), "bytes are left");
+        Client { stream: BufReader::new(Box::new(self.stream.into_inner())) }
     }
 }
 

@@ -23,6 +23,20 @@ pub const BOB: &str = "bob@example.com";
 /// AUTH PLAIN as [`BOB`] with [`PASSWORD`].
 pub const BOB_PLAIN: &str = "AUTH PLAIN AGJvYkBleGFtcGxlLmNvbQBsb2NhbC1wYXNzd29yZA==";
 
+/// The part of a file that has a relay keep what it is given, and listen for two protocols.
+pub const KEEPING: &str = r#"
+        [store]
+        path = "state/mailbearer.redb"
+
+        [listeners.submission]
+        protocol = "submission"
+        address = "127.0.0.1:0"
+
+        [listeners.imap]
+        protocol = "imap"
+        address = "127.0.0.1:0"
+"#;
+
 /// A provider, a file, and a state directory with the consents of [`ALICE`] and [`BOB`].
 pub struct Kept {
     pub provider: Sandbox,
@@ -146,16 +160,7 @@ fn text(provider: &Sandbox) -> String {
     // A scope set for each protocol, so that one consent has two access tokens.
     format!(
         r#"
-        [store]
-        path = "state/mailbearer.redb"
-
-        [listeners.submission]
-        protocol = "submission"
-        address = "127.0.0.1:0"
-
-        [listeners.imap]
-        protocol = "imap"
-        address = "127.0.0.1:0"
+        {KEEPING}
 
         [providers.sandbox]
         token_endpoint = "{token_endpoint}"

@@ -5,6 +5,7 @@
 pub mod certificates;
 pub mod client;
 pub mod kept;
+pub mod log;
 pub mod serve;
 pub mod stage;
 pub mod upstream;
@@ -226,7 +227,7 @@ fn text(settings: &RigSettings, provider: &Sandbox) -> String {
 }
 
 /// A server as the file names it: that of `like`, by the name `host`.
-fn server(host: &str, like: &MailHost) -> String {
+pub fn server(host: &str, like: &MailHost) -> String {
     let tls = match like.tls {
         UpstreamTls::Implicit => "implicit",
         UpstreamTls::StartTls => "starttls",

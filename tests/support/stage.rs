@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
 use super::certificates::{Authority, HERE};
-use super::client::{Client, TlsClient};
+use super::client::{Client, TlsClient, until};
 use super::upstream::{Script, Upstream};
 use super::{ALICE, AUTH_PLAIN, PASSWORD};
 
@@ -94,6 +94,15 @@ impl Stage {
         let mut client = Client::connect(self.address(protocol)).await;
         client.expect(words(protocol).greeting).await;
         client
+    }
+
+    /// A client that is greeted once there is a place for it.
+    pub async fn greeted_in_the_end(&self, protocol: Protocol) -> Client {
+        until("the place of a session that has ended is given to the next one", async || {
+            let mut client = Client::connect(self.address(protocol)).await;
+            client.line().await.starts_with(words(protocol).greeting).then_some(client)
+        })
+        .await
     }
 
     /// A client under TLS that began it with STARTTLS.

@@ -8,14 +8,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use socket2::Socket;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use super::client::PATIENCE;
+use super::client::{PATIENCE, Stream};
+
+/// What is poured, again and again.
+static ZEROS: [u8; 65_536] = [0; 65_536];
 
 /// What a server does next.
 #[derive(Clone)]
@@ -24,6 +27,8 @@ pub enum Act {
     Say(Vec<u8>),
     /// Reads a line, which must begin so.
     Hear(String),
+    /// Sends so many zeros, or as many as are taken.
+    Pour(usize),
     /// Reads so many bytes, whatever they are.
     Take(usize),
     /// Goes on under TLS.
@@ -90,6 +95,13 @@ impl Script {
         Self(self.0.iter().take(len).cloned().collect())
     }
 
+    /// How many lines it hears in clear: before its handshake, the first bytes of which are none.
+    pub fn lines_in_clear(&self) -> usize {
+        let is_clear = |act: &&Act| !matches!(act, Act::StartTls | Act::StartTlsAs(_));
+        let is_line = |act: &&Act| matches!(act, Act::Hear(start) if !start.starts_with('\u{16}'));
+        self.0.iter().take_while(is_clear).filter(is_line).count()
+    }
+
     /// The same with another identity at every handshake.
     pub fn shown_by(mut self, identity: &TlsAcceptor) -> Self {
         for act in &mut self.0 {
@@ -130,6 +142,8 @@ struct Door {
     scripts: VecDeque<Script>,
     /// How many came.
     came: usize,
+    /// How many bytes were poured.
+    poured: usize,
     /// Who only asks how many came.
     knocker: Option<SocketAddr>,
 }
@@ -150,9 +164,10 @@ impl Upstream {
                 // Without a script it says nothing, and whoever asks who came is told of it.
                 let Some(script) = opened.lock().unwrap().script_for(peer) else { continue };
                 let (acceptor, sender) = (acceptor.clone(), sender.clone());
+                let door = Arc::clone(&opened);
                 conversations.spawn(async move {
                     let mut heard = Heard::default();
-                    heard.broke = converse(tcp, script, &acceptor, &mut heard).await.err();
+                    heard.broke = converse(tcp, script, &acceptor, &door, &mut heard).await.err();
                     // Nobody may care to hear it.
                     let _ = sender.send(heard);
                 });
@@ -164,6 +179,11 @@ impl Upstream {
     /// What it does on the next connection that has no script yet.
     pub fn plays(&self, script: Script) {
         self.door.lock().unwrap().scripts.push_back(script);
+    }
+
+    /// How many bytes it poured.
+    pub fn poured(&self) -> usize {
+        self.door.lock().unwrap().poured
     }
 
     /// What it heard on the connection that ended next.
@@ -197,15 +217,11 @@ impl Door {
     }
 }
 
-/// A TCP connection, or TLS on it.
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
-
 async fn converse(
     tcp: TcpStream,
     script: Script,
     acceptor: &TlsAcceptor,
+    door: &Mutex<Door>,
     heard: &mut Heard,
 ) -> Result<(), String> {
     tcp.set_nodelay(true).unwrap();
@@ -231,6 +247,15 @@ async fn converse(
                 heard.bytes().extend(&line);
                 if !line.starts_with(start.as_bytes()) {
                     return Err(format!("not {start:?} but {}", line.escape_ascii()));
+                }
+            }
+            Act::Pour(len) => {
+                let mut poured = 0;
+                while poured < len {
+                    let sent = stream.write(&ZEROS).await;
+                    let sent = sent.map_err(|error| format!("{error} behind {poured} bytes"))?;
+                    poured += sent;
+                    door.lock().unwrap().poured += sent;
                 }
             }
             Act::Take(len) => {

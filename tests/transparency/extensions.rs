@@ -2,12 +2,12 @@
 
 use mailbearer::provider::Protocol;
 
-use crate::passage::{Passage, Turn};
+use crate::passage::{Passage, Turn, WAYS};
 use Turn::{Down, Up};
 
 /// Bytes of every value, in an order that repeats at no power of two, so that a piece that is lost,
 /// doubled or swapped shows.
-fn noise(len: usize) -> Vec<u8> {
+pub(crate) fn noise(len: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = || {
         state ^= state << 13;
@@ -34,7 +34,10 @@ async fn ehlo_after_the_sign_in_is_answered_by_the_provider() {
 #[tokio::test]
 async fn extensions_of_smtp_pass() {
     let chunk = noise(100_000);
-    let mut passage = Passage::of(Protocol::Submission).await;
+    let mut passages = Vec::new();
+    for tls in WAYS {
+        passages.push(Passage::under(tls, Protocol::Submission).await);
+    }
     let envelope = b"MAIL FROM:<alice@example.com>";
     let [chunks, last] = [[b"BDAT 100000\r\n", &chunk[..]], [b"BDAT 100000 LAST\r\n", &chunk[..]]];
     for (case, up, down) in [
@@ -77,8 +80,10 @@ async fn extensions_of_smtp_pass() {
         ("a browser", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec(), b"500 what\r\n"),
         ("a ClientHello", b"\x16\x03\x01\x00\xa5\x01".to_vec(), b"500 what\r\n"),
     ] {
-        passage.passes(case, &[Up(&up), Down(down)]).await;
-        passage.passes_behind_the_sign_in(case, &up[..up.len().min(60_000)]).await;
+        for passage in &mut passages {
+            passage.passes(case, &[Up(&up), Down(down)]).await;
+            passage.passes_behind_the_sign_in(case, &up[..up.len().min(60_000)]).await;
+        }
     }
 }
 
@@ -87,7 +92,10 @@ async fn extensions_of_imap_pass() {
     let compressed = noise(70_000);
     let literal = [b"l APPEND INBOX {70000+}\r\n", &compressed[..], b"\r\n"].concat();
     let long = [b"t UID FETCH ", &b"1,3,".repeat(30_000)[..], b"5 FLAGS\r\n"].concat();
-    let mut passage = Passage::of(Protocol::Imap).await;
+    let mut passages = Vec::new();
+    for tls in WAYS {
+        passages.push(Passage::under(tls, Protocol::Imap).await);
+    }
     for (case, turns) in [
         // RFC 2177
         (
@@ -148,13 +156,21 @@ async fn extensions_of_imap_pass() {
         ("BYE", vec![Up(b"q LOGOUT\r\n"), Down(b"* BYE\r\nq OK\r\n")]),
         ("no line at all", vec![Up(b"half a comm"), Down(b"* half a resp")]),
     ] {
-        passage.passes(case, &turns).await;
+        for passage in &mut passages {
+            passage.passes(case, &turns).await;
+        }
     }
 }
 
 #[tokio::test]
-async fn anything_passes_both_ways_in_any_amount() {
+async fn anything_passes_both_ways_in_any_amount_however_the_client_comes() {
     let (up, down) = (noise(1_500_000), noise(2_000_003));
-    let mut passage = Passage::of(Protocol::Imap).await;
-    passage.passes("noise", &[Up(&up), Down(&down), Up(&down[..7]), Down(&up[..1])]).await;
+    let turns = [Up(&up), Down(&down), Up(&down[..7]), Down(&up[..1])];
+    for tls in WAYS {
+        for protocol in Protocol::ALL {
+            let mut passage = Passage::under(tls, protocol).await;
+            passage.passes("noise", &turns).await;
+            passage.passes_behind_the_sign_in("noise", &up[..60_000]).await;
+        }
+    }
 }

@@ -4,6 +4,7 @@
 
 mod extensions;
 mod passage;
+mod pop3;
 mod smuggling;
 #[path = "../support/mod.rs"]
 mod support;

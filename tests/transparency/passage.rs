@@ -2,7 +2,7 @@
 
 use mailbearer::provider::Protocol;
 
-use crate::support::client::Client;
+use crate::support::client::AnyClient;
 use crate::support::stage::{Stage, Tls, sign_in, words};
 use crate::support::upstream::{Act, Heard};
 
@@ -21,16 +21,60 @@ pub(crate) enum Turn<'a> {
 /// A relay before a provider with one protocol.
 pub(crate) struct Passage {
     stage: Stage,
+    tls: Tls,
     protocol: Protocol,
 }
 
+/// The ways in which a client comes to speak: in clear, after STARTTLS, under TLS from the start.
+pub(crate) const WAYS: [Tls; 3] = [Tls::None, Tls::Required, Tls::Implicit];
+
 impl Passage {
+    /// One whose client speaks in clear.
     pub(crate) async fn of(protocol: Protocol) -> Self {
-        Self { stage: Stage::set(Tls::None).await, protocol }
+        Self::under(Tls::None, protocol).await
+    }
+
+    /// One whose client comes in this way.
+    pub(crate) async fn under(tls: Tls, protocol: Protocol) -> Self {
+        Self { stage: Stage::set(tls).await, tls, protocol }
     }
 
     /// Has `turns` after a sign-in and sees that each side got what the other one sent, and no more.
     pub(crate) async fn passes(&mut self, case: &str, turns: &[Turn<'_>]) {
+        let words = words(self.protocol);
+        let signs_in = format!("{}\r\n", words.sign_in);
+        let mut client = self.greeted(turns).await;
+        client.send_bytes(signs_in.as_bytes()).await;
+        client.expect_after(words.accepted).await;
+        self.take(case, client, turns, 0).await;
+    }
+
+    /// Sends `bytes` in one piece with the sign-in, before that is answered, and sees that the
+    /// provider got them.
+    pub(crate) async fn passes_behind_the_sign_in(&mut self, case: &str, bytes: &[u8]) {
+        let words = words(self.protocol);
+        self.passes_behind(case, words.sign_in, &[words.accepted], &[Turn::Up(bytes)]).await;
+    }
+
+    /// Has `turns`, the first of which leaves in one piece with `sign_in`, the last line of which
+    /// is answered by the last of `replies`.
+    pub(crate) async fn passes_behind(
+        &mut self,
+        case: &str,
+        sign_in: &str,
+        replies: &[&str],
+        turns: &[Turn<'_>],
+    ) {
+        let mut client = self.greeted(turns).await;
+        client.send_bytes(&[sign_in.as_bytes(), b"\r\n", turns[0].up()].concat()).await;
+        for reply in replies {
+            client.expect_after(reply).await;
+        }
+        self.take(case, client, turns, 1).await;
+    }
+
+    /// A client that was greeted, before a provider that knows its part.
+    async fn greeted(&mut self, turns: &[Turn<'_>]) -> AnyClient {
         let mut script = sign_in(self.protocol);
         for turn in turns {
             script = script.then(match turn {
@@ -39,47 +83,32 @@ impl Passage {
             });
         }
         self.stage.upstream(self.protocol).plays(script.then(Act::Close));
-        let mut client = self.signed_in().await;
-        for turn in turns {
+        match self.tls {
+            Tls::None => self.stage.greeted(self.protocol).await.of_any_kind(),
+            Tls::Offered | Tls::Required => self.stage.started(self.protocol).await.of_any_kind(),
+            Tls::Implicit => self.stage.implicit(self.protocol).await.of_any_kind(),
+        }
+    }
+
+    /// Has those of `turns` that are left when `had` of them were.
+    async fn take(&mut self, case: &str, mut client: AnyClient, turns: &[Turn<'_>], had: usize) {
+        for turn in &turns[had..] {
             match turn {
                 Turn::Up(bytes) => client.send_bytes(bytes).await,
-                Turn::Down(bytes) => {
-                    let heard = client.bytes(bytes.len()).await;
-                    assert_eq!(heard.escape_ascii().to_string(), bytes.escape_ascii().to_string());
-                }
+                Turn::Down(bytes) => are_equal(case, &client.bytes(bytes.len()).await, bytes),
             }
         }
-        client.expect_end().await;
+        // Under TLS this is a close in order too, which nobody on the path can make.
+        are_equal(case, &client.rest().await, b"");
         let heard = self.stage.upstream(self.protocol).heard().await;
-        assert_eq!(heard.broke, None, "{case}");
+        assert_eq!(heard.broke, None, "{case} {:?}", self.tls);
         let sent: Vec<u8> = turns.iter().flat_map(Turn::up).copied().collect();
-        let heard = behind_sign_in(&heard);
-        assert_eq!(heard.escape_ascii().to_string(), sent.escape_ascii().to_string(), "{case}");
+        are_equal(case, behind_sign_in(&heard), &sent);
     }
+}
 
-    /// Sends `bytes` in one piece with the sign-in, before that is answered, and sees that the
-    /// provider got them.
-    pub(crate) async fn passes_behind_the_sign_in(&mut self, case: &str, bytes: &[u8]) {
-        let script = sign_in(self.protocol).then(Act::Take(bytes.len())).then(Act::Close);
-        self.stage.upstream(self.protocol).plays(script);
-        let mut client = self.stage.greeted(self.protocol).await;
-        let sign_in = format!("{}\r\n", words(self.protocol).sign_in);
-        client.send_bytes(&[sign_in.as_bytes(), bytes].concat()).await;
-        client.expect_after(words(self.protocol).accepted).await;
-        client.expect_end().await;
-        let heard = self.stage.upstream(self.protocol).heard().await;
-        assert_eq!(heard.broke, None, "{case}");
-        let heard = behind_sign_in(&heard);
-        assert_eq!(heard.escape_ascii().to_string(), bytes.escape_ascii().to_string(), "{case}");
-    }
-
-    async fn signed_in(&mut self) -> Client {
-        let words = words(self.protocol);
-        let mut client = self.stage.greeted(self.protocol).await;
-        client.send(words.sign_in).await;
-        client.expect_after(words.accepted).await;
-        client
-    }
+fn are_equal(case: &str, heard: &[u8], sent: &[u8]) {
+    assert!(heard == sent, "{case}: {} is not {}", heard.escape_ascii(), sent.escape_ascii());
 }
 
 impl Turn<'_> {

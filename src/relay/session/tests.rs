@@ -283,3 +283,25 @@ async fn commands_behind_a_refused_sign_in_are_answered_until_they_are_too_many(
     assert_eq!(answered, usize::from(COMMANDS_MAX) - 2);
     assert!(heard.ends_with("421 4.7.0 too many commands and no sign-in, closing\r\n"), "{heard}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_no_replies_is_not_read_from_and_cut_when_its_time_is_over() {
+    let (mut client, session) = connect::<Submission>(hashed());
+    let started = Instant::now();
+    // Fewer than are too many, and their replies fill the pipe.
+    client.write_all("EHLO\r\n".repeat(150).as_bytes()).await.unwrap();
+    sleep(Duration::from_secs(1)).await; // by now they have
+    let limit = Limits::default().sign_in_timeout;
+    let mut taken = 0;
+    let flood = async {
+        loop {
+            client.write_all(&[b'\n'; 64]).await.unwrap();
+            taken += 64;
+        }
+    };
+    let _: Result<(), _> = timeout(limit - Duration::from_secs(2), flood).await;
+    assert!(taken <= 4_096, "{taken} bytes are more than the pipe holds");
+    session.await.unwrap();
+    let lasted = started.elapsed();
+    assert!((limit..limit + Duration::from_secs(3)).contains(&lasted), "{lasted:?}");
+}
