@@ -1,14 +1,21 @@
 //! `certificate` and `private_key`: what a listener or the page shows of itself under TLS.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
-use crate::net::tls::server::{self, CertificateError, CertificateFiles};
+use crate::net::tls::server::{CertificateError, CertificateFiles, Shown};
+use crate::net::tls::validity::{Standing, Validity};
 
+use super::date::day;
 use super::field::Field;
 use super::file::Reported;
 use super::listeners::At;
 use super::secrets::Secrets;
 use super::table::Table;
+
+/// How to get the next certificate.
+const RENEW: &str = "renew it, for clients refuse one that has ended: run `mailbearer certificates` \
+                     again if that made it";
 
 /// The two keys as a table has them, before they are compared.
 pub(super) struct Pair<'t> {
@@ -58,13 +65,39 @@ impl<'t> Pair<'t> {
                 ));
             }
         };
-        if field.file().secrets() == Secrets::Verify
-            && let Err(error) = server::acceptor(&certificate, &private_key)
-        {
-            return Err(refuse(&field, &key_field, &private_key, error));
+        let files = CertificateFiles { certificate, private_key };
+        if field.file().secrets() == Secrets::Verify {
+            let shown = Shown::read(&files)
+                .map_err(|error| refuse(&field, &key_field, &files.private_key, error))?;
+            if let Some(validity) = shown.validity() {
+                warn_of(&field, validity, RENEW);
+            }
         }
-        Ok(Some(CertificateFiles { certificate, private_key }))
+        Ok(Some(files))
     }
+}
+
+/// Warns at `certificate`, which names one, if it is not good now, or not for long; `renew` says how
+/// to get the next.
+pub(super) fn warn_of(certificate: &Field<'_>, validity: Validity, renew: &str) {
+    let Validity { begins_at, ends_at } = validity;
+    match validity.standing(certificate.file().now()) {
+        Standing::Good => {}
+        Standing::Early => certificate.warning(
+            format!("names a certificate that is not good before {}", second(begins_at)),
+            "set this machine's clock if it is wrong, or wait until then",
+        ),
+        Standing::EndsSoon => {
+            certificate.warning(format!("names a certificate that ends on {}", day(ends_at)), renew)
+        }
+        Standing::Ended => certificate
+            .warning(format!("names a certificate that ended on {}", day(ends_at)), renew),
+    }
+}
+
+/// A moment since 1970, to the second: that of a certificate made today tells nothing by its day.
+fn second(moment: Duration) -> String {
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + moment).to_string()
 }
 
 fn path(field: Field<'_>) -> Result<At<'_, PathBuf>, Reported> {

@@ -5,7 +5,7 @@ use crate::oauth::{self, KeyPart};
 use crate::provider::{ClientKey, ServiceAccount, ServiceAccountKey};
 use crate::secret::SecretSource;
 
-use super::date::day;
+use super::certificate;
 use super::field::Field;
 use super::file::Reported;
 
@@ -26,13 +26,9 @@ pub(super) fn check(
         let at = if problem.part() == KeyPart::PrivateKey { private_key } else { at };
         at.problem(problem.to_string(), problem.fix())
     })?;
-    if let Some(ends_at) = facts.certificate_ends_at
-        && ends_at <= at.file().now().saturating_add(oauth::CREDENTIAL_WARNED)
-    {
-        at.warning(
-            format!("names a certificate that ends on {}", day(ends_at)),
-            "make a new one, and register it at the provider before that day",
-        );
+    if let Some(validity) = facts.certificate {
+        let renew = "make a new one, and register it at the provider before that day";
+        certificate::warn_of(at, validity, renew);
     }
     Ok(())
 }

@@ -1,7 +1,5 @@
 //! A client's certificate: what names a key to the server (RFC 7515 sections 4.1.7 and 4.1.8), and
-//! when it ends.
-
-use std::time::Duration;
+//! when it is good.
 
 use aws_lc_rs::digest::{self, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 use base64::Engine as _;
@@ -12,12 +10,13 @@ use x509_cert::der::Decode as _;
 
 use super::key_problem::Flaw;
 use super::pem;
+use crate::net::tls::validity::Validity;
 
 /// A certificate.
 #[derive(Debug)]
 pub(super) struct Certificate {
     der: CertificateDer<'static>,
-    ends_at: Duration,
+    validity: Validity,
     public_key: Vec<u8>,
 }
 
@@ -31,14 +30,14 @@ impl Certificate {
         let parsed = Parsed::from_der(&der)
             .map_err(|_| Flaw::halfway("is damaged", "export the certificate again"))?;
         let parsed = parsed.tbs_certificate();
-        let ends_at = parsed.validity().not_after.to_unix_duration();
+        let validity = parsed.validity().into();
         let public_key = parsed.subject_public_key_info().subject_public_key.raw_bytes().to_vec();
-        Ok(Self { der, ends_at, public_key })
+        Ok(Self { der, validity, public_key })
     }
 
-    /// `notAfter`, since 1970.
-    pub(super) fn ends_at(&self) -> Duration {
-        self.ends_at
+    /// When it is good.
+    pub(super) fn validity(&self) -> Validity {
+        self.validity
     }
 
     /// `subjectPublicKey`; of an RSA key, what RFC 8017 appendix A.1.1 says.

@@ -10,6 +10,7 @@ use super::key_problem::{Flaw, KeyFacts, KeyPart, KeyProblem};
 use super::pem;
 use super::rsa_key::{MAKE_RSA, RsaKey};
 use crate::clock;
+use crate::net::tls::validity::Validity;
 use crate::provider::{AssertionAlgorithm, ClientKey};
 
 /// A client's key, ready to sign.
@@ -53,13 +54,13 @@ fn stranger() -> Flaw {
 /// # Errors
 /// When it is of no use.
 pub fn check_client_key(key: &ClientKey) -> Result<KeyFacts, KeyProblem> {
-    let certificate_ends_at = SigningKey::read(key)?.certificate.map(|it| it.ends_at());
-    match (certificate_ends_at, &key.certificate) {
-        (Some(ends_at), Some(source)) if ends_at <= clock::unix_time() => {
+    let certificate = SigningKey::read(key)?.certificate.map(|it| it.validity());
+    match (certificate, &key.certificate) {
+        (Some(Validity { ends_at, .. }), Some(source)) if ends_at <= clock::unix_time() => {
             let flaw = ended(ends_at);
             Err(KeyProblem::of(KeyPart::Certificate, source, flaw))
         }
-        _ => Ok(KeyFacts { certificate_ends_at }),
+        _ => Ok(KeyFacts { certificate }),
     }
 }
 
@@ -76,5 +77,5 @@ fn ended(ends_at: Duration) -> Flaw {
 /// now. May block.
 pub(super) fn certificate_end(key: &ClientKey) -> Option<Duration> {
     let source = key.certificate.as_ref()?;
-    pem::read(KeyPart::Certificate, source, Certificate::parse).ok().map(|it| it.ends_at())
+    pem::read(KeyPart::Certificate, source, Certificate::parse).ok().map(|it| it.validity().ends_at)
 }

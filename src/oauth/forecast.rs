@@ -15,15 +15,15 @@ use super::desk::{Desk, foreign};
 use super::endpoint::host_of;
 use super::error::TokenError;
 use super::moment::Moment;
+use crate::net::tls::validity::ENDS_SOON;
 use crate::provider::{ClientAuth, Grant, GrantId};
 use crate::secret::SecretSource;
 use crate::store::StoredGrant;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long before its end a client secret or a certificate is warned of: whoever has to mend it may
-/// be away for some weeks.
-pub const CREDENTIAL_WARNED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How long before its end a client secret is warned of, as a certificate is.
+pub const CREDENTIAL_WARNED: Duration = ENDS_SOON;
 
 /// How long before its end a refresh token is warned of at most; of a short life, a quarter.
 const REFRESH_TOKEN_WARNED_MAX: Duration = Duration::from_secs(14 * 24 * 60 * 60);

@@ -2,16 +2,16 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::time::Duration;
 
 use super::error::{ErrorKind, TokenError};
+use crate::net::tls::validity::Validity;
 use crate::secret::{SecretError, SecretSource};
 
 /// What is known of a key that is good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyFacts {
-    /// When its certificate ends, since 1970, where it has one.
-    pub certificate_ends_at: Option<Duration>,
+    /// When its certificate is good, where it has one.
+    pub certificate: Option<Validity>,
 }
 
 /// Why a key is of no use: the end of a sentence that begins with the key's name in the file.

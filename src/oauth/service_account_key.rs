@@ -101,5 +101,5 @@ impl AccountKey {
 /// # Errors
 /// When it is of no use.
 pub fn check_service_account(account: &ServiceAccount) -> Result<KeyFacts, KeyProblem> {
-    AccountKey::read(account).map(|_| KeyFacts { certificate_ends_at: None })
+    AccountKey::read(account).map(|_| KeyFacts { certificate: None })
 }

@@ -1,10 +1,14 @@
 //! A grant: the consent by which access tokens are obtained, and how they are asked for.
 
-use std::fmt;
+mod id;
+mod kind;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::id::GrantId;
+pub use self::kind::GrantKind;
 use super::{AuthorizationServer, Client};
 use crate::names::Username;
 use crate::secret::{SecretCommand, SecretSource};
@@ -205,145 +209,6 @@ impl Grant {
                 Arc::new(Self { id, ..Self::clone(self) })
             }
             GrantId::Account(_) | GrantId::Application { .. } => Arc::clone(self),
-        }
-    }
-}
-
-/// The word for the way in which tokens are asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum GrantKind {
-    /// See [`Way::ClientCredentials`].
-    ClientCredentials,
-    /// See [`Way::WorkloadIdentity`].
-    WorkloadIdentity,
-    /// See [`Way::AuthorizationCode`].
-    AuthorizationCode,
-    /// See [`Way::DeviceCode`].
-    DeviceCode,
-    /// See [`Way::Password`].
-    Password,
-    /// See [`Way::ServiceAccount`].
-    ServiceAccount,
-    /// See [`Way::ManagedIdentity`].
-    ManagedIdentity,
-    /// See [`Way::Command`].
-    Command,
-}
-
-impl GrantKind {
-    /// Every one, in the order in which they are told.
-    pub const ALL: [Self; 8] = [
-        Self::AuthorizationCode,
-        Self::DeviceCode,
-        Self::ClientCredentials,
-        Self::ServiceAccount,
-        Self::Password,
-        Self::WorkloadIdentity,
-        Self::ManagedIdentity,
-        Self::Command,
-    ];
-
-    /// The word of the configuration.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ClientCredentials => "client-credentials",
-            Self::WorkloadIdentity => "workload-identity",
-            Self::AuthorizationCode => "authorization-code",
-            Self::DeviceCode => "device-code",
-            Self::Password => "password",
-            Self::ServiceAccount => "service-account",
-            Self::ManagedIdentity => "managed-identity",
-            Self::Command => "command",
-        }
-    }
-
-    /// Whether it has a refresh token, which has to be kept: a person consents.
-    pub fn is_kept(self) -> bool {
-        matches!(self, Self::AuthorizationCode | Self::DeviceCode)
-    }
-
-    /// Whether it is one person's, so that it cannot stand for a whole domain.
-    pub fn is_personal(self) -> bool {
-        match self {
-            Self::AuthorizationCode | Self::DeviceCode | Self::Password => true,
-            Self::ClientCredentials
-            | Self::WorkloadIdentity
-            | Self::ServiceAccount
-            | Self::ManagedIdentity
-            | Self::Command => false,
-        }
-    }
-}
-
-impl fmt::Display for GrantKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// Which grant: tokens are cached, and refresh tokens kept, under it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum GrantId {
-    /// The consent of the person who has the account of this name, folded.
-    Account(Username),
-    /// The permission of an application.
-    Application {
-        /// The provider's name in the file.
-        provider: String,
-        /// Where it has one: the tenant.
-        tenant: Option<String>,
-        /// The application's client id, or what else names it: the program of a command.
-        client_id: String,
-    },
-    /// The delegation of a service account.
-    ServiceAccount {
-        /// The provider's name in the file.
-        provider: String,
-        /// The service account's address, or the path of its key file.
-        key: String,
-        /// In whose name it asks, folded; none for the account of the file, which may cover many.
-        subject: Option<Username>,
-    },
-}
-
-impl GrantId {
-    /// The grant of the file that this one is part of: a service account without its subject; any
-    /// other is its own.
-    pub fn of_file(&self) -> Self {
-        match self {
-            Self::ServiceAccount { provider, key, subject: _ } => {
-                let (provider, key) = (provider.clone(), key.clone());
-                Self::ServiceAccount { provider, key, subject: None }
-            }
-            Self::Account(_) | Self::Application { .. } => self.clone(),
-        }
-    }
-
-    /// In whose name a service account asks.
-    pub fn subject(&self) -> Option<&Username> {
-        match self {
-            Self::ServiceAccount { subject, .. } => subject.as_ref(),
-            Self::Account(_) | Self::Application { .. } => None,
-        }
-    }
-}
-
-impl fmt::Display for GrantId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Account(account) => write!(f, "account {account}"),
-            Self::Application { provider, tenant: Some(tenant), client_id } => {
-                write!(f, "application {provider}/{tenant}/{client_id}")
-            }
-            Self::Application { provider, tenant: None, client_id } => {
-                write!(f, "application {provider}/{client_id}")
-            }
-            Self::ServiceAccount { provider, key, subject: Some(subject) } => {
-                write!(f, "service account {provider}/{key} as {subject}")
-            }
-            Self::ServiceAccount { provider, key, subject: None } => {
-                write!(f, "service account {provider}/{key}")
-            }
         }
     }
 }

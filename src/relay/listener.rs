@@ -1,6 +1,7 @@
 //! A listener: turns away whom it must and starts a session for the rest.
 
 mod accept;
+mod turned_away;
 
 pub use accept::serve;
 
@@ -9,8 +10,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
-use tracing::{Instrument as _, error_span, field, warn};
+use tracing::{Instrument as _, error_span, field};
 
+use self::turned_away::TurnedAway;
 use super::protocol::{Imap, MailProtocol, Pop3, Submission};
 use super::{ListenerSettings, ListenerTls, Relay, Service, session};
 use crate::account::password::{AccessEnd, Peer, SignedIn};
@@ -20,6 +22,12 @@ use crate::proto::imap::NonSyncLiterals;
 use crate::proto::smtp::Extensions;
 use crate::proto::{Downstream as _, Farewell, Output, Privacy};
 use crate::provider::{MailHost, Protocol};
+
+/// Why a stranger from elsewhere is turned away, for the log.
+const NOT_ALLOWED: &str = "the address is not in the listener's `allow`";
+
+/// Why a client is turned away for whom there is no descriptor, for the log.
+const NO_DESCRIPTOR: &str = "no file descriptor is left";
 
 /// One listener of a relay, as one configuration has it.
 #[derive(Debug)]
@@ -31,6 +39,7 @@ pub struct Listener {
     certificate: Option<Arc<Certificate>>,
     /// The servers that its clients may reach.
     reachable: Vec<MailHost>,
+    turned_away: TurnedAway,
 }
 
 impl Listener {
@@ -54,8 +63,9 @@ impl Listener {
             }
         }
         let certificate = service.certificate(&settings.name);
+        let turned_away = TurnedAway::new(&settings.name);
         let (relay, service) = (Arc::clone(relay), Arc::clone(service));
-        Self { settings, relay, service, certificate, reachable }
+        Self { settings, relay, service, certificate, reachable, turned_away }
     }
 
     fn start(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
@@ -69,18 +79,14 @@ impl Listener {
     fn start_session<P: MailProtocol>(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
         let address = peer.ip().to_canonical();
         if !self.settings.allow.iter().any(|network| network.contains(&address)) {
-            warn!(
-                listener = self.settings.name, %peer,
-                "turned away: the address is not in the listener's `allow`"
-            );
-            return;
+            return self.turned_away.tell(peer, NOT_ALLOWED);
         }
         // Each reply leaves at once; a delayed acknowledgement would cost 40 ms.
         stream.set_nodelay(true).ok();
         let place = match self.relay.admit(address) {
             Ok(place) => place,
             Err(farewell) => {
-                warn!(listener = self.settings.name, %peer, reason = farewell.text(), "turned away");
+                self.turned_away.tell(peer, farewell.text());
                 return self.turn_away::<P>(stream, farewell);
             }
         };
@@ -160,7 +166,8 @@ impl Listener {
     }
 
     /// Turns a client away for whom there is no descriptor.
-    fn turn_away_from_full(&self, stream: TcpStream) {
+    fn turn_away_from_full(&self, stream: TcpStream, peer: SocketAddr) {
+        self.turned_away.tell(peer, NO_DESCRIPTOR);
         let farewell = Farewell::TooManySessions;
         match self.settings.protocol {
             Protocol::Submission => self.turn_away::<Submission>(stream, farewell),

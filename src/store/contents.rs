@@ -4,19 +4,17 @@
 //! A row's key is in clear (whose it is); its value is sealed before it is written. Fields that a
 //! later version added are passed over.
 
+mod text;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::io;
 use std::time::Duration;
 
-use serde::de::{Error as _, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use zeroize::Zeroizing;
+use serde::{Deserialize, Serialize};
 
+use self::text::{NameText, ProtocolText, TokenText, parse, text, unwritable};
+pub(super) use self::text::{Text, Unreadable};
 use super::{PasswordTag, StoreError, StoredGrant, StoredPassword, StoredRefusal, StoredShortfall};
-use crate::names::Username;
-use crate::provider::{GrantId, Protocol};
-use crate::secret::{ExposeSecret as _, RefreshToken};
+use crate::provider::GrantId;
 
 /// All of it.
 #[derive(Debug, Default)]
@@ -54,13 +52,6 @@ pub(super) struct Row {
     /// Its value in clear; `None` removes the row.
     pub(super) value: Option<Text>,
 }
-
-/// The value of a row in clear. It never prints.
-pub(super) struct Text(Zeroizing<Vec<u8>>);
-
-/// A row is not one of ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Unreadable;
 
 impl Subject {
     /// One of each.
@@ -159,19 +150,6 @@ impl Row {
     /// The removal of a local password.
     pub(super) fn no_password(tag: PasswordTag) -> Self {
         Self { subject: Subject::Password, key: tag.to_vec(), value: None }
-    }
-}
-
-impl Text {
-    /// The text itself.
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Text {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Text([REDACTED])")
     }
 }
 
@@ -286,65 +264,6 @@ impl From<PasswordRow> for StoredPassword {
     }
 }
 
-/// A refresh token, which is parsed without a copy in between.
-struct TokenText(RefreshToken);
-
-impl Serialize for TokenText {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.0.expose_secret())
-    }
-}
-
-impl<'de> Deserialize<'de> for TokenText {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TokenVisitor;
-        impl Visitor<'_> for TokenVisitor {
-            type Value = TokenText;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a refresh token")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<TokenText, E> {
-                // The error names no value, for it would be a secret.
-                RefreshToken::parse(text).map(TokenText).ok_or_else(|| E::custom("no token"))
-            }
-        }
-        deserializer.deserialize_str(TokenVisitor)
-    }
-}
-
-struct NameText(Username);
-
-impl Serialize for NameText {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.0.as_str())
-    }
-}
-
-impl<'de> Deserialize<'de> for NameText {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        Username::parse(&name).map(NameText).map_err(D::Error::custom)
-    }
-}
-
-struct ProtocolText(Protocol);
-
-impl Serialize for ProtocolText {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.0.name())
-    }
-}
-
-impl<'de> Deserialize<'de> for ProtocolText {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        let known = Protocol::ALL.into_iter().find(|p| p.name() == name);
-        known.map(ProtocolText).ok_or_else(|| D::Error::custom("no protocol"))
-    }
-}
-
 /// A grant's name as a row's key: JSON, so that no two names read alike.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -377,35 +296,4 @@ fn grant_id(key: &[u8]) -> Result<GrantId, Unreadable> {
             GrantId::ServiceAccount { provider, key, subject: subject.map(|name| name.0) }
         }
     })
-}
-
-fn parse<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, Unreadable> {
-    serde_json::from_slice(text).map_err(|_| Unreadable)
-}
-
-/// Measured first and reserved at once, so that growing leaves no copy of a secret in memory.
-fn text(value: &impl Serialize) -> Result<Text, StoreError> {
-    let mut length = Length(0);
-    serde_json::to_writer(&mut length, value).map_err(|error| unwritable(&error))?;
-    let mut text = Zeroizing::new(Vec::with_capacity(length.0));
-    serde_json::to_writer(&mut *text, value).map_err(|error| unwritable(&error))?;
-    Ok(Text(text))
-}
-
-fn unwritable(error: &serde_json::Error) -> StoreError {
-    StoreError::Io { problem: format!("a record cannot be written as text ({error})") }
-}
-
-/// Counts what is written to it.
-struct Length(usize);
-
-impl io::Write for Length {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

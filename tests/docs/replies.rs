@@ -148,6 +148,13 @@ fn every_reply_to_a_sign_in_is_told_for_each_protocol() {
         said(imap(Privacy::Clear), b"a1 AUTHENTICATE PLAIN\r\n*\r\n"),
         said(Pop3Downstream::new(Privacy::Clear), b"AUTH PLAIN\r\n*\r\n"),
     ];
+    // Of PLAIN: NUL between the identity asked for, the user name and the password (RFC 4616).
+    let foreign = "Ym9iQGV4YW1wbGUuY29tAGFsaWNlQGV4YW1wbGUuY29tAHB3";
+    let acts_for_another = [
+        said(smtp(Privacy::Clear), format!("EHLO me\r\nAUTH PLAIN {foreign}\r\n").as_bytes()),
+        said(imap(Privacy::Clear), format!("a1 AUTHENTICATE PLAIN\r\n{foreign}\r\n").as_bytes()),
+        said(Pop3Downstream::new(Privacy::Clear), format!("AUTH PLAIN {foreign}\r\n").as_bytes()),
+    ];
     let rows = rows("docs/errors.md", "| what happened | SMTP | IMAP | POP3 |");
-    assert_told(&rows, heard.chain(left).chain([needs_tls, cancelled]));
+    assert_told(&rows, heard.chain(left).chain([needs_tls, acts_for_another, cancelled]));
 }

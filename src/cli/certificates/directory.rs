@@ -105,7 +105,9 @@ impl Directory {
     }
 
     /// Keeps the server's certificate and its key (PEM) in place of those that are there. Between the
-    /// two a relay that reads them finds a pair that does not match, and goes on with what it has.
+    /// two a relay that reads them finds a pair that does not match: it goes on with what it has, and
+    /// looks again. If this breaks off there, one that starts refuses the pair, and the next run of
+    /// the command mends it.
     /// They stay the same user's and group's: root renews them, and the relay is another user.
     pub(super) fn keep_server(
         &self,

@@ -11,11 +11,17 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, ServerConfig, ServerConnection};
 use tempfile::TempDir;
+use tokio::io::duplex;
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tokio_rustls::TlsConnector;
 use x509_cert::Certificate;
-use x509_cert::der::DecodePem as _;
+use x509_cert::der::{DecodePem as _, Encode as _};
 
 use super::*;
 use crate::net::tls;
+use crate::net::tls::certificates::Certificates;
+use crate::net::tls::server::CertificateFiles;
 
 const HOST: &str = "relay";
 
@@ -94,6 +100,23 @@ fn rustls_takes(dir: &TempDir, name: &str) -> bool {
         }
     }
     true
+}
+
+/// The certificate in the PEM `text`.
+fn der(text: &str) -> Vec<u8> {
+    Certificate::from_pem(text).unwrap().to_der().unwrap()
+}
+
+/// Which certificate a client that trusts the authority is shown: its DER.
+async fn shown(dir: &TempDir, certificate: &tls::certificates::Certificate) -> Vec<u8> {
+    let ca = Directory::open(&dir.path().join("certs")).unwrap().ca_pem();
+    let (far, near) = duplex(65_536);
+    let name = ServerName::try_from("localhost").unwrap();
+    let connector = TlsConnector::from(tls::trust(Some(&ca)).unwrap());
+    let (accepted, connected) =
+        tokio::join!(certificate.acceptor().accept(near), connector.connect(name, far));
+    accepted.unwrap();
+    connected.unwrap().get_ref().1.peer_certificates().unwrap()[0].to_vec()
 }
 
 #[test]
@@ -220,6 +243,31 @@ fn second_run_keeps_the_authority_and_the_names_and_renews_the_certificate() {
     // A machine that is called otherwise goes on with the names that it was reached by.
     make(&dir.path().join("certs"), &[], "renamed").unwrap();
     assert!(rustls_takes(&dir, "relay") && !rustls_takes(&dir, "renamed"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn renewal_that_broke_off_between_its_files_ends_no_service_and_another_one_mends_it() {
+    let dir = made(&[]);
+    let files = Directory::open(&dir.path().join("certs")).unwrap();
+    let pair =
+        CertificateFiles { certificate: files.server_pem(), private_key: files.server_key() };
+    let mut certificates = Certificates::default();
+    let certificate = certificates.read(&pair).unwrap();
+    let current = watch::Sender::new(certificates);
+    let keeping = tokio::spawn(tls::certificates::keep(current.subscribe()));
+    // The key is written first.
+    let (before, key) = (read(&dir, "server.pem"), read(&dir, "server.key"));
+    make_in(&dir, &[]).unwrap();
+    assert_ne!(read(&dir, "server.key"), key);
+    fs::write(files.server_pem(), &before).unwrap();
+    sleep(Duration::from_secs(100)).await;
+    assert_eq!(shown(&dir, &certificate).await, der(&before));
+
+    make_in(&dir, &[]).unwrap();
+    sleep(Duration::from_secs(31)).await;
+    assert_eq!(shown(&dir, &certificate).await, der(&read(&dir, "server.pem")));
+    drop(current);
+    keeping.await.unwrap();
 }
 
 #[test]

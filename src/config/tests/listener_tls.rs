@@ -1,6 +1,6 @@
 //! TLS towards clients: what a listener may say of it, and what contradicts itself.
 
-use rcgen::{CertificateParams, KeyPair};
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 
 use super::*;
 use crate::net::tls::server::CertificateFiles;
@@ -180,4 +180,48 @@ fn clear_text_that_implicit_tls_cannot_hear_is_warned_of() {
     let config = read_in(files().path(), OUTSIDE, &lines, Secrets::Verify).unwrap();
     let sentence = "has no effect: with tls = \"implicit\" nothing is said in clear";
     assert_eq!(warnings(&config), [format!("8: `listeners.submission.require_tls` {sentence}")]);
+}
+
+/// The warnings of `text`, read at `now`, in seconds since 1970.
+fn warned_at(dir: &Path, text: &str, now: u64) -> Vec<String> {
+    let file = File::new(text, dir, &env, Secrets::Verify).at(Duration::from_secs(now));
+    warnings(&Config::parse_file(file, text).unwrap())
+}
+
+#[test]
+fn certificate_of_a_listener_or_the_page_is_warned_of_while_it_is_not_good_or_not_for_long() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(["elsewhere.example".to_owned()]).unwrap();
+    params.not_before = date_time_ymd(2029, 6, 15);
+    params.not_after = date_time_ymd(2030, 6, 15);
+    fs::write(dir.path().join("a.pem"), params.self_signed(&key).unwrap().pem()).unwrap();
+    fs::write(dir.path().join("a.key"), key.serialize_pem()).unwrap();
+    // By `date -u -d 2029-06-15 +%s` and the same a year later.
+    let (begins, ends, month) = (1_876_176_000, 1_907_712_000, 30 * 24 * 60 * 60);
+    let listener =
+        good_with(&[(ADDRESS, OUTSIDE), (LISTENER, &format!("tls = \"implicit\"\n{PAIR}"))]);
+    let page =
+        "[web]\naddress = \"127.0.0.1:8587\"\ncertificate = \"a.pem\"\nprivate_key = \"a.key\"";
+    let page = good_with(&[(END, page)]);
+    for (text, key) in [(listener, "listeners.submission.certificate"), (page, "web.certificate")] {
+        let warned_at = |now| warned_at(dir.path(), &text, now);
+        for (now, said) in [
+            (begins - 1, "is not good before 2029-06-15T00:00:00Z"),
+            (ends - month, "ends on 2030-06-15"),
+            (ends - 1, "ends on 2030-06-15"),
+            (ends, "ended on 2030-06-15"),
+        ] {
+            let [warning] = warned_at(now).try_into().unwrap();
+            let sentence = format!("`{key}` names a certificate that {said}");
+            assert!(warning.ends_with(&sentence), "{warning}");
+        }
+        for now in [begins, ends - month - 1] {
+            assert_eq!(warned_at(now), Vec::<String>::new());
+        }
+        // Whoever asks the relay by its control socket may not be able to read it.
+        let file = File::new(&text, Path::new("/nowhere"), &env, Secrets::Leave);
+        let config = Config::parse_file(file.at(Duration::from_secs(ends)), &text).unwrap();
+        assert_eq!(warnings(&config), Vec::<String>::new());
+    }
 }

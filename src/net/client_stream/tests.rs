@@ -33,7 +33,7 @@ fn hello_of_tls_1_0() -> Vec<u8> {
 fn acceptor([certificate, key]: &[String; 2]) -> TlsAcceptor {
     let dir = tempfile::tempdir().unwrap();
     let files = put(dir.path(), &[certificate.clone(), key.clone()]);
-    server::acceptor(&files.certificate, &files.private_key).unwrap()
+    server::Shown::read(&files).unwrap().acceptor()
 }
 
 /// A handshake with a client that does `says` at its end of the pipe.

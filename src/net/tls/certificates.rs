@@ -18,16 +18,14 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{error, info, warn};
 
 use super::server::{CertificateError, CertificateFiles, Contents, Shown};
+use super::validity::Standing;
 use crate::clock::unix_time;
 
 /// How often the files are looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How often the end of a certificate is told.
+/// How often it is told of a certificate that is not good, or not for long.
 const TELL_INTERVAL: Duration = Duration::from_secs(24 * 3_600);
-
-/// How long before its end a certificate is told of. Those of ACME are renewed 30 days before.
-const ENDS_SOON: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 /// Every certificate of one configuration. Cloning shares them.
 #[derive(Debug, Clone, Default)]
@@ -54,10 +52,10 @@ impl Certificates {
         }
     }
 
-    /// Tells which certificates have ended or will soon.
-    fn tell_of_ends(&self) {
+    /// Tells which certificates are not good, or not for long.
+    fn tell_of_validity(&self) {
         for certificate in self.0.values() {
-            certificate.tell_of_end(unix_time());
+            certificate.tell_of_validity(unix_time());
         }
     }
 }
@@ -67,7 +65,7 @@ impl Certificates {
 pub async fn keep(mut current: watch::Receiver<Certificates>) {
     loop {
         let certificates = current.borrow_and_update().clone();
-        certificates.tell_of_ends();
+        certificates.tell_of_validity();
         let mut told_at = Instant::now();
         loop {
             tokio::select! {
@@ -82,7 +80,7 @@ pub async fn keep(mut current: watch::Receiver<Certificates>) {
             // It fails when the program ends, and then nobody needs it.
             let _ = tokio::task::spawn_blocking(move || looking.look()).await;
             if told_at.elapsed() >= TELL_INTERVAL {
-                certificates.tell_of_ends();
+                certificates.tell_of_validity();
                 told_at = Instant::now();
             }
         }
@@ -129,7 +127,7 @@ impl Certificate {
 
     /// What the next handshake begins with.
     pub fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(Arc::clone(&self.state().shown.config))
+        self.state().shown.acceptor()
     }
 
     /// Looks at the files and shows what is in them, if that is new and good.
@@ -148,7 +146,7 @@ impl Certificate {
                 *state = State { shown, digest, refused: None };
                 drop(state);
                 info!(certificate = ?self.files.certificate, "certificate read again");
-                self.tell_of_end(unix_time());
+                self.tell_of_validity(unix_time());
             }
             (Ok(_), None) => {}
             (Err(problem), digest) => {
@@ -173,19 +171,28 @@ impl Certificate {
         state.refused = Some(found);
     }
 
-    /// Tells, at `now` since 1970, if it has ended or will soon.
-    fn tell_of_end(&self, now: Duration) {
-        let Some(ends_at) = self.state().shown.ends_at else { return };
+    /// Tells, at `now` since 1970, if it is not good, or not for long.
+    fn tell_of_validity(&self, now: Duration) {
+        let Some(validity) = self.state().shown.validity() else { return };
         let certificate = &self.files.certificate;
-        let ends = || humantime::format_rfc3339_seconds(UNIX_EPOCH + ends_at).to_string();
-        if ends_at <= now {
-            warn!(
+        let rfc3339 = |at| humantime::format_rfc3339_seconds(UNIX_EPOCH + at).to_string();
+        match validity.standing(now) {
+            Standing::Good => {}
+            Standing::Early => warn!(
                 ?certificate,
-                ended = ends(),
+                begins = rfc3339(validity.begins_at),
+                "the certificate is not good yet, so clients refuse it: look at this machine's clock"
+            ),
+            Standing::EndsSoon => warn!(
+                ?certificate,
+                ends = rfc3339(validity.ends_at),
+                "the certificate ends soon: renew it"
+            ),
+            Standing::Ended => warn!(
+                ?certificate,
+                ended = rfc3339(validity.ends_at),
                 "the certificate has ended, so clients refuse it: put a new one in its place"
-            );
-        } else if ends_at - now <= ENDS_SOON {
-            warn!(?certificate, ends = ends(), "the certificate ends soon: renew it");
+            ),
         }
     }
 

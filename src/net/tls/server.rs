@@ -10,7 +10,6 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use ::aws_lc_rs::digest::{Context, SHA256};
 use rustls::ServerConfig;
@@ -18,9 +17,9 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::NoServerSessionStorage;
 use tokio_rustls::TlsAcceptor;
-use x509_cert::der::Decode as _;
 use zeroize::Zeroizing;
 
+use super::validity::Validity;
 use super::{PemError, is_encrypted, read_pem};
 
 /// The files that a certificate and its key are read from.
@@ -32,21 +31,6 @@ pub struct CertificateFiles {
     pub private_key: PathBuf,
 }
 
-/// Makes the acceptor that shows the certificate in the file `certificate`, whose key is in the
-/// file `private_key`.
-///
-/// Reads files, so it blocks for some milliseconds.
-///
-/// # Errors
-/// When the files do not yield a certificate and its key.
-pub fn acceptor(certificate: &Path, private_key: &Path) -> Result<TlsAcceptor, CertificateError> {
-    let files = CertificateFiles {
-        certificate: certificate.to_owned(),
-        private_key: private_key.to_owned(),
-    };
-    Contents::read(&files)?.shown().map(|shown| TlsAcceptor::from(shown.config))
-}
-
 /// What stands in the two files, not looked into.
 pub(super) struct Contents<'a> {
     files: &'a CertificateFiles,
@@ -55,11 +39,30 @@ pub(super) struct Contents<'a> {
 }
 
 /// A certificate as it is shown.
-pub(super) struct Shown {
-    /// What handshakes begin with.
-    pub(super) config: Arc<ServerConfig>,
-    /// `notAfter` of the server's own, since 1970, if it can be read.
-    pub(super) ends_at: Option<Duration>,
+#[derive(Debug)]
+pub struct Shown {
+    config: Arc<ServerConfig>,
+    validity: Option<Validity>,
+}
+
+impl Shown {
+    /// What the two `files` yield. Blocks for some milliseconds.
+    ///
+    /// # Errors
+    /// When they are not a certificate and its key.
+    pub fn read(files: &CertificateFiles) -> Result<Self, CertificateError> {
+        Contents::read(files)?.shown()
+    }
+
+    /// What a handshake begins with.
+    pub fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(Arc::clone(&self.config))
+    }
+
+    /// When the server's own certificate is good, if that can be read.
+    pub fn validity(&self) -> Option<Validity> {
+        self.validity
+    }
 }
 
 impl<'a> Contents<'a> {
@@ -68,8 +71,8 @@ impl<'a> Contents<'a> {
     /// # Errors
     /// When one cannot be read.
     pub(super) fn read(files: &'a CertificateFiles) -> Result<Self, CertificateError> {
-        let certificate = read(&files.certificate)?;
-        Ok(Self { files, certificate, private_key: read(&files.private_key)? })
+        let certificate = read_file(&files.certificate)?;
+        Ok(Self { files, certificate, private_key: read_file(&files.private_key)? })
     }
 
     /// What tells these contents from others, without giving the key away.
@@ -100,7 +103,7 @@ impl<'a> Contents<'a> {
                 CertificateError::Refused { path: certificate.clone(), source }
             }
         };
-        let ends_at = chain.first().and_then(ends_at);
+        let validity = chain.first().and_then(Validity::of);
         let mut config =
             ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
                 .with_safe_default_protocol_versions()
@@ -111,14 +114,8 @@ impl<'a> Contents<'a> {
         // Its own would keep sessions for clients of TLS 1.2 without tickets, for any time.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer = aws_lc_rs::Ticketer::new().map_err(unusable)?;
-        Ok(Shown { config: Arc::new(config), ends_at })
+        Ok(Shown { config: Arc::new(config), validity })
     }
-}
-
-/// `notAfter` of a certificate, since 1970.
-fn ends_at(certificate: &CertificateDer<'_>) -> Option<Duration> {
-    let parsed = x509_cert::Certificate::from_der(certificate).ok()?;
-    Some(parsed.tbs_certificate().validity().not_after.to_unix_duration())
 }
 
 /// Why a certificate cannot be shown.
@@ -201,7 +198,7 @@ fn key(path: &Path, mut pem: &[u8]) -> Result<PrivateKeyDer<'static>, Certificat
         })
 }
 
-fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, CertificateError> {
+fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, CertificateError> {
     read_pem(path).map_err(|error| match error {
         PemError::Unreadable(source) => CertificateError::Unreadable { path: path.into(), source },
         PemError::TooLong => CertificateError::Unusable {
@@ -228,10 +225,14 @@ mod tests {
             Self(dir)
         }
 
+        fn read(&self) -> Result<Shown, CertificateError> {
+            let at = |name| self.0.path().join(name);
+            let (certificate, private_key) = (at("page.pem"), at("page.key"));
+            Shown::read(&CertificateFiles { certificate, private_key })
+        }
+
         fn problem(&self) -> String {
-            let dir = self.0.path();
-            let made = acceptor(&dir.join("page.pem"), &dir.join("page.key"));
-            made.map(drop).unwrap_err().to_string()
+            self.read().unwrap_err().to_string()
         }
     }
 
@@ -245,18 +246,13 @@ mod tests {
     fn acceptor_is_made_of_a_certificate_and_its_key_even_in_one_file() {
         let (certificate, key) = pair();
         let both = format!("{key}{certificate}");
-        let files = Files::new(&both, &both);
-        let dir = files.0.path();
-        assert!(acceptor(&dir.join("page.pem"), &dir.join("page.key")).is_ok());
+        assert!(Files::new(&both, &both).read().is_ok());
     }
 
     #[test]
     fn sessions_are_kept_by_tickets_alone_and_none_carries_early_data() {
         let (certificate, key) = pair();
-        let files = Files::new(&certificate, &key);
-        let at = |name| files.0.path().join(name);
-        let files = CertificateFiles { certificate: at("page.pem"), private_key: at("page.key") };
-        let config = Contents::read(&files).unwrap().shown().unwrap().config;
+        let config = Files::new(&certificate, &key).read().unwrap().config;
         assert!(!config.session_storage.can_cache());
         assert!(config.ticketer.enabled() && config.ticketer.lifetime() <= 12 * 3_600);
         // Bytes of 0-RTT can be replayed (RFC 8446 section 8).
@@ -272,8 +268,11 @@ mod tests {
         assert!(Files::new(&certificate, "").problem().contains("holds no private key"));
         let damaged = "-----BEGIN PRIVATE KEY-----\n!!!\n-----END PRIVATE KEY-----\n";
         assert!(Files::new(&certificate, damaged).problem().contains("damaged"));
-        let missing = acceptor(Path::new("/nonexistent/page.pem"), Path::new("/nonexistent/key"));
-        let missing = missing.map(drop).unwrap_err();
+        let missing = CertificateFiles {
+            certificate: "/nonexistent/page.pem".into(),
+            private_key: "/nonexistent/key".into(),
+        };
+        let missing = Shown::read(&missing).unwrap_err();
         assert!(matches!(missing, CertificateError::Unreadable { .. }), "{missing}");
     }
 

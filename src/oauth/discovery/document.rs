@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use oauth2::url::{Host, Url};
 use serde::Deserialize;
 
-use crate::oauth::endpoint::is_loopback;
+use crate::oauth::route::is_loopback;
 use crate::proto::printable;
 
 /// Longest foreign issuer or endpoint shown in an error, in bytes.

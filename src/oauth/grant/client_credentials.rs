@@ -2,7 +2,8 @@
 
 use oauth2::Scope;
 
-use super::{Answer, Asker, read};
+use super::Asker;
+use super::given::{Answer, read};
 use crate::oauth::error::TokenError;
 use crate::provider::Grant;
 

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use oauth2::{AuthorizationCode, PkceCodeVerifier, RedirectUrl};
 
-use super::{Answer, Asker, read};
+use super::Asker;
+use super::given::{Answer, read};
 use crate::oauth::error::TokenError;
 use crate::provider::Grant;
 use crate::secret::{ExposeSecret as _, SecretString};

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
-use super::{Answer, Issued, LIFE_MAX};
+use super::given::{Answer, Issued, LIFE_MAX};
 use crate::clock;
 use crate::oauth::error::{ErrorKind, TokenError};
 use crate::secret::{

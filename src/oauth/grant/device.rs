@@ -10,10 +10,12 @@ use serde::Deserialize;
 use serde::de::Deserializer;
 use zeroize::Zeroizing;
 
-use super::{Answer, Asker, error_of, read_body, verdict};
+use super::Asker;
+use super::given::{Answer, error_of, read_body};
 use crate::oauth::answer::{ProviderError, seconds};
 use crate::oauth::browser::is_private;
 use crate::oauth::error::TokenError;
+use crate::oauth::verdict;
 use crate::provider::{Grant, GrantId};
 use crate::secret::{ExposeSecret as _, SecretString};
 

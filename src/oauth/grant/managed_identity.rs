@@ -17,7 +17,8 @@ use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use super::client::read_secret;
-use super::{Answer, Issued, LIFE_MAX, error_of, in_time, issue};
+use super::given::{Answer, Issued, LIFE_MAX, error_of, issue};
+use super::in_time;
 use crate::clock;
 use crate::oauth::answer::TokenAnswer;
 use crate::oauth::endpoint::{Endpoint, Endpoints, GetError, host_of};

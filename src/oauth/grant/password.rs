@@ -3,8 +3,9 @@
 
 use oauth2::{ResourceOwnerPassword, ResourceOwnerUsername, Scope};
 
+use super::Asker;
 use super::client::read_secret;
-use super::{Answer, Asker, read};
+use super::given::{Answer, read};
 use crate::oauth::error::TokenError;
 use crate::provider::{Grant, GrantId};
 use crate::secret::{ExposeSecret as _, SecretSource};

@@ -8,7 +8,8 @@
 
 use oauth2::Scope;
 
-use super::{Answer, Asker, read_of_part};
+use super::Asker;
+use super::given::{Answer, read_of_part};
 use crate::oauth::answer::tellable;
 use crate::oauth::endpoint::host_of;
 use crate::oauth::error::{Reach, TokenError};

@@ -2,7 +2,8 @@
 //!
 //! Not by the `oauth2` crate, which refuses the plain http of loopback endpoints.
 
-use super::{Asker, error_of};
+use super::Asker;
+use super::given::error_of;
 use crate::oauth::error::TokenError;
 use crate::provider::Grant;
 use crate::secret::{ExposeSecret as _, RefreshToken};

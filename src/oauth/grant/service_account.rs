@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::{Answer, aside, in_time, read_body};
+use super::given::{Answer, read_body};
+use super::{aside, in_time};
 use crate::clock;
 use crate::oauth::answer::ProviderError;
 use crate::oauth::assertion;

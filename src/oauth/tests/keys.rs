@@ -170,13 +170,13 @@ fn key_is_good_in_every_form_of_pem() {
         (&format!("\u{feff}{certificate}"), &format!("\u{feff}{key}")),
     ] {
         let facts = check_client_key(&pair(certificate, key)).unwrap();
-        assert_eq!(facts, KeyFacts { certificate_ends_at: Some(END) });
+        assert_eq!(facts.certificate.map(|it| it.ends_at), Some(END));
     }
     let files = keys.client_key(AssertionAlgorithm::Rs256);
-    assert_eq!(check_client_key(&files).unwrap().certificate_ends_at, Some(END));
+    assert_eq!(check_client_key(&files).unwrap().certificate.unwrap().ends_at, END);
     assert_eq!(certificate_end(&files), Some(END));
     let bare = ClientKey { certificate: None, ..files };
-    assert_eq!(check_client_key(&bare), Ok(KeyFacts { certificate_ends_at: None }));
+    assert_eq!(check_client_key(&bare), Ok(KeyFacts { certificate: None }));
     assert_eq!(certificate_end(&bare), None);
 }
 
@@ -327,7 +327,7 @@ fn service_account_key_is_checked_like_any_other() {
     let path = keys.write_key_file("https://oauth2.googleapis.com/token");
     let good = keys.text("key.json");
     let key = || ServiceAccount { key: ServiceAccountKey::File(path.clone()) };
-    assert_eq!(check_service_account(&key()), Ok(KeyFacts { certificate_ends_at: None }));
+    assert_eq!(check_service_account(&key()), Ok(KeyFacts { certificate: None }));
     let desktop = r#"{"installed":{"client_id":"x","client_secret":"tell-nobody"}}"#;
     for (text, problem) in [
         ("", "cannot be had: the secret file"),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -20,6 +20,10 @@ use super::Listener;
 /// and one is free when a session ends.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
+/// How often it is told at most that no connection can be accepted: strangers can make it so, and
+/// end it, as often as they like.
+const TELL_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Accepts connections of `socket` until `stop`, each for the listener that `current` names then.
 pub async fn serve(
     current: watch::Receiver<Arc<Listener>>,
@@ -27,7 +31,7 @@ pub async fn serve(
     stop: CancellationToken,
 ) {
     let mut spare = Spare::new();
-    let mut accepts = true;
+    let mut told_at: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -37,14 +41,13 @@ pub async fn serve(
         let listener = Arc::clone(&current.borrow());
         match accepted {
             Ok((stream, peer)) => {
-                accepts = true;
                 spare.refill();
                 listener.start(stream, peer);
             }
             Err(error) => {
                 let exhausted = are_descriptors_exhausted(&error);
-                // Said once, not with every client until it is over.
-                if std::mem::take(&mut accepts) {
+                if told_at.is_none_or(|at| at.elapsed() >= TELL_INTERVAL) {
+                    told_at = Some(Instant::now());
                     let hint = "raise the descriptor limit (ulimit -n) or lower `limits.sessions`";
                     warn!(
                         listener = listener.settings.name,
@@ -93,8 +96,8 @@ impl Spare {
             () = std::future::ready(()) => None,
         };
         let is_told = accepted.is_some();
-        if let Some((stream, _)) = accepted {
-            listener.turn_away_from_full(stream);
+        if let Some((stream, peer)) = accepted {
+            listener.turn_away_from_full(stream, peer);
         }
         self.refill();
         // Without the reserve the next client would fare no better: somebody else has it.

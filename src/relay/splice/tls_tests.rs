@@ -12,7 +12,7 @@ use tokio_rustls::client::TlsStream;
 use super::*;
 use crate::net::client_stream::ClientStream;
 use crate::net::props::{Authority, HOST, put};
-use crate::net::tls::server::acceptor;
+use crate::net::tls::server::Shown;
 
 const IDLE: Duration = Duration::from_secs(2_100);
 
@@ -27,7 +27,7 @@ async fn start(version: &'static rustls::SupportedProtocolVersion) -> Running {
     let authority = Authority::new();
     let dir = tempfile::tempdir().unwrap();
     let files = put(dir.path(), &authority.issue(HOST));
-    let acceptor = acceptor(&files.certificate, &files.private_key).unwrap();
+    let acceptor = Shown::read(&files).unwrap().acceptor();
     let (far, near) = duplex(65_536);
     let mut near = ClientStream::Clear(near);
     let connector = TlsConnector::from(Arc::clone(&authority.client(&[version])));

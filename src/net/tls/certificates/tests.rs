@@ -151,19 +151,25 @@ fn files_that_several_name_are_read_once() {
 }
 
 #[test]
-fn the_end_of_a_certificate_is_told_30_days_before_and_when_it_has_come() {
+fn a_certificate_is_told_of_before_it_begins_30_days_before_its_end_and_behind_it() {
     let dir = tempfile::tempdir().unwrap();
     let mut params = CertificateParams::new([HOST.to_owned()]).unwrap();
+    params.not_before = date_time_ymd(2029, 6, 15);
     params.not_after = date_time_ymd(2030, 6, 15);
+    let begin = Duration::from_secs(1_876_176_000); // date -u -d 2029-06-15 +%s
     let end = Duration::from_secs(1_907_712_000); // date -u -d 2030-06-15 +%s
     let files = put(dir.path(), &Authority::new().issue_as(&params));
     let certificate = Certificate::read(&files).unwrap();
     let (log, _collecting) = Log::collect();
     let told_at = |now| {
-        certificate.tell_of_end(now);
+        certificate.tell_of_validity(now);
         log.take()
     };
     let second = Duration::from_secs(1);
+    let told = told_at(begin - second);
+    assert!(told[0].contains("WARN the certificate is not good yet"), "{told:?}");
+    assert!(told[0].contains("begins=\"2029-06-15T00:00:00Z\"") && told.len() == 1, "{told:?}");
+    assert!(told_at(begin).is_empty());
     assert!(told_at(end - 30 * DAY - second).is_empty());
     for now in [end - 30 * DAY, end - second] {
         let told = told_at(now);
@@ -199,7 +205,7 @@ async fn files_are_looked_at_every_30_s_and_ends_told_daily_and_with_each_config
     assert_eq!(told(Duration::from_secs(1)).await, 1, "after a reload");
 
     put(dir.path(), &authority.issue(HOST));
-    let ends_at = || certificate.state().shown.ends_at;
+    let ends_at = || certificate.state().shown.validity();
     let before = ends_at();
     sleep(Duration::from_secs(28)).await;
     assert_eq!(ends_at(), before);
