@@ -52,7 +52,6 @@ impl Client for Smtp {
 
     const HELD_LEN_MAX: usize = 2_048 + 1;
     const WELCOME_LEN_MAX: usize = 100 * 2_048;
-    const CHALLENGE: &'static [u8] = b"334";
     const INLINE: Option<&'static [u8]> = None;
 
     fn machine(tls: UpstreamTls, mechanism: Mechanism) -> SmtpUpstream {
@@ -61,6 +60,10 @@ impl Client for Smtp {
 
     fn welcome_len(welcome: &smtp::Welcome) -> usize {
         welcome.reply.iter().map(Bytes::len).sum()
+    }
+
+    fn asks_for_token(line: &[u8]) -> bool {
+        line.starts_with(b"334")
     }
 }
 
@@ -103,7 +106,6 @@ impl Client for Imap {
 
     const HELD_LEN_MAX: usize = 16_384 + 1;
     const WELCOME_LEN_MAX: usize = 65_536 + 16_384;
-    const CHALLENGE: &'static [u8] = b"+";
     const INLINE: Option<&'static [u8]> = Some(b"SASL-IR");
 
     fn machine(tls: UpstreamTls, mechanism: Mechanism) -> ImapUpstream {
@@ -112,6 +114,10 @@ impl Client for Imap {
 
     fn welcome_len(welcome: &imap::Welcome) -> usize {
         welcome.untagged.len() + welcome.tagged.len()
+    }
+
+    fn asks_for_token(line: &[u8]) -> bool {
+        line.starts_with(b"+")
     }
 }
 
@@ -145,7 +151,6 @@ impl Client for Pop3 {
 
     const HELD_LEN_MAX: usize = sasl::LINE_LEN_MAX + 1;
     const WELCOME_LEN_MAX: usize = sasl::LINE_LEN_MAX;
-    const CHALLENGE: &'static [u8] = b"+ ";
     const INLINE: Option<&'static [u8]> = None;
 
     fn machine(tls: UpstreamTls, mechanism: Mechanism) -> Pop3Upstream {
@@ -154,5 +159,10 @@ impl Client for Pop3 {
 
     fn welcome_len(welcome: &pop3::Welcome) -> usize {
         welcome.reply.len()
+    }
+
+    /// The blank behind the plus is due (RFC 5034 section 4), and some leave it out.
+    fn asks_for_token(line: &[u8]) -> bool {
+        line == b"+" || line.starts_with(b"+ ")
     }
 }

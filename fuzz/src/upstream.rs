@@ -41,9 +41,6 @@ pub trait Client {
     /// Most bytes of a welcome.
     const WELCOME_LEN_MAX: usize;
 
-    /// With what a line begins that asks for the token.
-    const CHALLENGE: &'static [u8];
-
     /// What a provider shows that takes the token in the line of the command, if any does.
     const INLINE: Option<&'static [u8]>;
 
@@ -52,6 +49,9 @@ pub trait Client {
 
     /// How many bytes a welcome holds.
     fn welcome_len(welcome: &<Self::Machine as Upstream>::Welcome) -> usize;
+
+    /// Whether a line, without its end, asks for the token that a command announced.
+    fn asks_for_token(line: &[u8]) -> bool;
 }
 
 /// Plays a session whose flights come in the pieces that `split` makes of them.
@@ -232,7 +232,7 @@ impl<P: Client> Session<P> {
         let handed_over = self.handed_over.expect("the token was handed over");
         let answered = &self.fed[handed_over..self.consumed()];
         let mut answers = answered.split(|&byte| byte == b'\n');
-        if answers.any(|line| line.starts_with(P::CHALLENGE)) {
+        if answers.any(|line| P::asks_for_token(line.strip_suffix(b"\r").unwrap_or(line))) {
             return;
         }
         let inline = P::INLINE.expect("the token is sent before it is asked for");

@@ -114,14 +114,6 @@ pub(super) fn error_challenge(
     STANDARD.encode(json)
 }
 
-/// What a client must answer to the error challenge before it hears the final reply.
-pub(super) fn acknowledgement(mechanism: Mechanism) -> &'static str {
-    match mechanism {
-        Mechanism::Xoauth2 => crate::proto::sasl::xoauth2::ERROR_ACKNOWLEDGEMENT,
-        Mechanism::OauthBearer => crate::proto::sasl::oauthbearer::ERROR_ACKNOWLEDGEMENT,
-    }
-}
-
 /// Reads `key=value ^A … ^A` and gives the token of its `auth` field.
 fn bearer_token(fields: &str) -> Option<&str> {
     let mut fields = fields.strip_suffix("\x01\x01")?.split('\x01');

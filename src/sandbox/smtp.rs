@@ -15,6 +15,7 @@ use super::script::Step;
 use super::server::Shared;
 use super::sign_in::{self, SignInRefusal};
 use crate::names::Username;
+use crate::proto::sasl::challenge;
 use crate::provider::{Mechanism, UpstreamTls};
 
 /// How many recipients a message may have (RFC 5321 section 4.5.3.1.8 wants 100 at least).
@@ -215,7 +216,7 @@ impl Session<'_> {
         self.talk.say(&format!("334 {challenge}"));
         let answer = self.talk.line().await?;
         self.talk.heard(&answer);
-        if *answer == *sign_in::acknowledgement(mechanism).as_bytes() {
+        if *answer == *challenge::acknowledgement(mechanism).as_bytes() {
             self.talk.say("535 5.7.3 Authentication unsuccessful [sandbox]");
         } else {
             self.talk.say("501 5.5.2 The error challenge wants another answer");

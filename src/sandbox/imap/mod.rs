@@ -20,6 +20,7 @@ use super::script::Step;
 use super::server::Shared;
 use super::sign_in::{self, SignInRefusal};
 use crate::names::Username;
+use crate::proto::sasl::challenge;
 use crate::provider::{Mechanism, UpstreamTls};
 use command::Command;
 use session::Session;
@@ -176,7 +177,7 @@ async fn refuse(
     talk.say(&format!("+ {challenge}"));
     let answer = talk.line().await?;
     talk.heard(&answer);
-    if *answer == *sign_in::acknowledgement(mechanism).as_bytes() {
+    if *answer == *challenge::acknowledgement(mechanism).as_bytes() {
         talk.say(&format!("{tag} NO AUTHENTICATE failed."));
     } else {
         talk.say(&format!("{tag} BAD The error challenge wants another answer."));

@@ -14,6 +14,7 @@ use super::script::Step;
 use super::server::Shared;
 use super::sign_in::{self, SignInRefusal};
 use crate::names::Username;
+use crate::proto::sasl::challenge;
 use crate::provider::{Mechanism, UpstreamTls};
 use session::Session;
 
@@ -167,7 +168,7 @@ async fn refuse(
     talk.say(&format!("+ {challenge}"));
     let answer = talk.line().await?;
     talk.heard(&answer);
-    if *answer == *sign_in::acknowledgement(mechanism).as_bytes() {
+    if *answer == *challenge::acknowledgement(mechanism).as_bytes() {
         talk.say("-ERR Authentication failure: unknown user name or bad password.");
     } else {
         talk.say("-ERR The error challenge wants another answer.");
