@@ -3,7 +3,7 @@
 mod downstream;
 mod limits;
 mod properties;
-mod tls;
+mod starttls;
 mod upstream;
 
 use super::{Pop3Downstream, Welcome};

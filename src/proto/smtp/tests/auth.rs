@@ -1,8 +1,8 @@
 //! The downstream machine in transcripts: AUTH, its verdicts and what is pipelined behind it.
 
-use super::tests_downstream::{hear, play};
-use super::*;
+use super::downstream::{hear, play};
 use crate::proto::sasl::LINE_LEN_MAX;
+use crate::proto::smtp::*;
 use crate::proto::{Downstream as _, Input, Output, Privacy, Step};
 
 #[test]

@@ -1,6 +1,6 @@
 //! The upstream machine in transcripts: greeting, STARTTLS and EHLO.
 
-use super::tests_upstream::{XOAUTH2, fault, play_implicit, play_starttls};
+use super::upstream::{XOAUTH2, fault, play_implicit, play_starttls};
 use crate::proto::UpstreamFault;
 use crate::proto::transcript::Ended;
 

@@ -3,9 +3,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::*;
 use crate::names::Username;
 use crate::proto::sasl::Credentials;
+use crate::proto::smtp::*;
 use crate::proto::transcript::{Ended, play_upstream};
 use crate::proto::{
     AwaitToken as _, Input, Lasting, Output, Upstream as _, UpstreamFault, UpstreamRefusal,

@@ -3,8 +3,8 @@
 //! Threads are named as project and number. What is common to many devices (`AUTH=LOGIN`, missing
 //! padding, blanks around base64, a NUL at its end) stands with AUTH and with SASL.
 
-use super::tests_downstream::{hear, play};
-use super::*;
+use super::downstream::{hear, play};
+use crate::proto::smtp::*;
 use crate::proto::{Privacy, transcript};
 
 #[test]

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::tests_downstream::hear;
-use super::*;
+use super::downstream::hear;
+use crate::proto::smtp::*;
 use crate::proto::{Privacy, transcript};
 
 fn play(privacy: Privacy, script: &str) {

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
-use super::*;
 use crate::proto::preauth::SKIP_MAX;
 use crate::proto::sasl::LINE_LEN_MAX;
+use crate::proto::smtp::*;
 use crate::proto::{
     CloseReason, Downstream as _, Farewell, Input, Output, Privacy, Step, transcript,
 };
