@@ -105,15 +105,3 @@ fn an_answer_ahead_of_its_command_is_no_answer() {
         assert!(matches!(fault, UpstreamFault::Protocol { .. }), "{script}: {fault:?}");
     }
 }
-
-#[test]
-fn an_answer_that_is_sent_twice_leaves_bytes_in_clear() {
-    let fault = fault(
-        "S: * OK [CAPABILITY STARTTLS] hi
-         C: m1 STARTTLS
-         S: m1 OK begin
-         S: m1 OK begin
-         TLS",
-    );
-    assert_eq!(fault, UpstreamFault::CleartextBehindStartTls);
-}
