@@ -114,10 +114,11 @@ impl<W: Debug> Ended<W> {
     /// In which way the provider did not keep to the protocol.
     #[track_caller]
     pub(crate) fn problem(self) -> &'static str {
-        match self.fault() {
-            UpstreamFault::Protocol { problem } => problem,
-            other => panic!("another fault: {other:?}"),
-        }
+        let fault = self.fault();
+        let UpstreamFault::Protocol { problem } = fault else {
+            panic!("another fault: {fault:?}");
+        };
+        problem
     }
 }
 

@@ -33,7 +33,7 @@ fn line(begin: &str, len: usize) -> Vec<u8> {
 
 #[test]
 fn a_command_line_is_taken_up_to_8_kib() {
-    let heard = hear(&line("a1 LOGIN alice ", 8192));
+    let heard = hear(line("a1 LOGIN alice ", 8192));
     assert_eq!(heard.claims[0].1.len(), 8192 - "a1 LOGIN alice ".len());
     let too_long = [line("a1 LOGIN alice ", 8193), b"a2 NOOP\r\n".to_vec()].concat();
     assert_eq!(reply(too_long), "a1 BAD the line is too long\r\na2 OK NOOP completed\r\n");
@@ -66,7 +66,7 @@ fn a_line_that_is_too_long_closes_when_a_literal_comes_behind_it() {
 fn a_literal_is_taken_up_to_4_kib() {
     for announced in ["{4096}", "{4096+}", "{4096-}"] {
         let begin = format!("a1 LOGIN alice {announced}\r\n");
-        let heard = hear(&line(&begin, begin.len() + 4096));
+        let heard = hear(line(&begin, begin.len() + 4096));
         assert_eq!(heard.claims[0].1, [b'A'; 4096], "{announced}");
     }
 }

@@ -105,3 +105,16 @@ fn an_answer_ahead_of_its_command_is_no_answer() {
         assert!(matches!(fault, UpstreamFault::Protocol { .. }), "{script}: {fault:?}");
     }
 }
+
+#[test]
+fn capabilities_from_before_tls_do_not_stand_in_for_those_that_are_not_told_under_it() {
+    let ended = connect(
+        "S: * OK [CAPABILITY IMAP4rev1 STARTTLS SASL-IR AUTH=XOAUTH2] ready
+         C: m1 STARTTLS
+         S: m1 OK begin
+         TLS
+         C: m2 CAPABILITY
+         S: m2 OK done",
+    );
+    assert_eq!(ended.problem(), "it tells no capabilities");
+}
