@@ -10,6 +10,8 @@
 pub mod imap;
 pub mod pop3;
 pub mod preauth;
+#[cfg(test)]
+mod promises;
 pub mod sasl;
 pub mod smtp;
 mod standing;

@@ -8,19 +8,7 @@ mod downstream;
 mod extensions;
 mod reply;
 #[cfg(test)]
-mod tests_downstream;
-#[cfg(test)]
-mod tests_downstream_auth;
-#[cfg(test)]
-mod tests_downstream_tls;
-#[cfg(test)]
-mod tests_odd;
-#[cfg(test)]
-mod tests_split;
-#[cfg(test)]
-mod tests_upstream;
-#[cfg(test)]
-mod tests_upstream_ehlo;
+mod tests;
 mod upstream;
 mod upstream_reply;
 

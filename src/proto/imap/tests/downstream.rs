@@ -1,16 +1,11 @@
 //! Transcripts of the downstream side.
 
-use super::{GREETING, welcome};
+use super::{GREETING, Imap, session};
 use crate::proto::Downstream as _;
 use crate::proto::imap::{ImapDownstream, NonSyncLiterals, Welcome};
+use crate::proto::promises::Server as _;
 use crate::proto::transcript::play;
-use crate::proto::{Farewell, Input, Output, Privacy, Step};
-
-/// Plays `script` behind the greeting.
-fn session(script: &str) {
-    let script = format!("S: {GREETING}\n{script}");
-    play(|| ImapDownstream::new(NonSyncLiterals::Offered, Privacy::Clear), &welcome(), &script);
-}
+use crate::proto::{Input, Output, Privacy, Step};
 
 /// Plays a session in which `sent` (a script of its own) claims `claim`.
 fn claims(sent: &str, claim: &str) {
@@ -42,7 +37,7 @@ fn greeting_capability_id_noop_and_logout_are_answered() {
 fn literal_plus_is_not_shown_but_taken_when_it_is_not_offered() {
     play(
         || ImapDownstream::new(NonSyncLiterals::NotOffered, Privacy::Clear),
-        &welcome(),
+        &Imap::welcome(),
         &format!(
             "S: {}
              C: a1 CAPABILITY
@@ -207,26 +202,6 @@ fn authenticate_login_is_read_with_and_without_an_initial_response() {
     );
     claims("C: a1 AUTHENTICATE login YWxpY2U=\nS: + UGFzc3dvcmQ6\nC: c2VjcmV0", "alice secret");
     claims("C: a1 AUTHENTICATE LOGIN YWxpY2U=\nS: + UGFzc3dvcmQ6\nC:", "alice ");
-}
-
-#[test]
-fn authenticate_is_bad_when_it_is_cancelled() {
-    session(
-        "C: a1 AUTHENTICATE PLAIN
-         S: +\\x20
-         C: *
-         S: a1 BAD sign-in cancelled
-         C: a2 AUTHENTICATE LOGIN
-         S: + VXNlcm5hbWU6
-         C: *
-         S: a2 BAD sign-in cancelled
-         C: a3 AUTHENTICATE LOGIN YWxpY2U=
-         S: + UGFzc3dvcmQ6
-         C: *
-         S: a3 BAD sign-in cancelled
-         C: a4 NOOP
-         S: a4 OK NOOP completed",
-    );
 }
 
 #[test]
@@ -411,52 +386,6 @@ fn the_fifth_failure_closes_when_it_is_a_bad_command() {
          S: * BYE too many failures
          X: TooManyFailures",
     );
-}
-
-#[test]
-fn the_fifth_failure_closes_when_it_is_a_refused_sign_in() {
-    session(
-        "C: a1 X
-         S: a1 BAD this command is not known before sign-in
-         C: a2 X
-         S: a2 BAD this command is not known before sign-in
-         C: a3 X
-         S: a3 BAD this command is not known before sign-in
-         C: a4 X
-         S: a4 BAD this command is not known before sign-in
-         C: a5 LOGIN alice secret
-         ?: alice secret
-         !: refuse upstream-unavailable
-         S: * BYE too many failures
-         X: TooManyFailures",
-    );
-}
-
-#[test]
-fn a_browser_is_closed_at_its_first_line() {
-    for version in ["1.0", "1.1", "2.0"] {
-        session(&format!(
-            "C: POST /a1 HTTP/{version}
-             S: * BYE this is a mail server, it does not speak HTTP
-             X: Browser"
-        ));
-    }
-    session(
-        "C: GET / HTTP/3
-         S: GET BAD this command is not known before sign-in
-         C: a1 X HTTP/1.1 \\x20
-         S: a1 BAD this command is not known before sign-in",
-    );
-}
-
-#[test]
-fn a_farewell_is_a_bye() {
-    for farewell in [Farewell::Draining, Farewell::SignInTimeout, Farewell::TooManyFromPeer] {
-        let mut output = Output::default();
-        ImapDownstream::farewell(farewell, &mut output);
-        let expected = format!("* BYE {}\r\n", farewell.text());
-        assert_eq!(output.take(), expected.as_bytes());
-    }
 }
 
 #[test]

@@ -107,13 +107,14 @@ fn an_answer_ahead_of_its_command_is_no_answer() {
 }
 
 #[test]
-fn an_answer_that_is_sent_twice_leaves_bytes_in_clear() {
-    let fault = fault(
-        "S: * OK [CAPABILITY STARTTLS] hi
+fn capabilities_from_before_tls_do_not_stand_in_for_those_that_are_not_told_under_it() {
+    let ended = connect(
+        "S: * OK [CAPABILITY IMAP4rev1 STARTTLS SASL-IR AUTH=XOAUTH2] ready
          C: m1 STARTTLS
          S: m1 OK begin
-         S: m1 OK begin
-         TLS",
+         TLS
+         C: m2 CAPABILITY
+         S: m2 OK done",
     );
-    assert_eq!(fault, UpstreamFault::CleartextBehindStartTls);
+    assert_eq!(ended.problem(), "it tells no capabilities");
 }

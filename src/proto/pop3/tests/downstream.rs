@@ -1,8 +1,8 @@
 //! Transcripts of the downstream side in clear: every way to sign in, odd clients, refusals.
 
-use super::{WELCOME, session};
-use crate::proto::pop3::Pop3Downstream;
-use crate::proto::{Downstream as _, Farewell, Output};
+use super::{Pop3, WELCOME, session};
+use crate::proto::Privacy;
+use crate::proto::promises::Server as _;
 
 /// `\0alice@example.com\0secret`, as PLAIN sends it.
 const PLAIN: &str = "AGFsaWNlQGV4YW1wbGUuY29tAHNlY3JldA==";
@@ -94,7 +94,7 @@ fn apop_is_refused_with_what_to_use() {
 #[test]
 fn the_greeting_shows_no_timestamp_that_would_offer_apop() {
     // RFC 1939 section 7: a server that implements APOP puts one in angle brackets there.
-    assert!(!super::GREETING.contains('<'));
+    assert!(!Pop3::greeting(Privacy::Clear).contains('<'));
 }
 
 #[test]
@@ -171,28 +171,6 @@ fn a_name_or_password_that_cannot_be_one_is_refused() {
          S: +OK send PASS
          C: PASS se\\0cret
          S: -ERR these credentials are malformed",
-    );
-}
-
-#[test]
-fn a_star_cancels_at_every_prompt_and_costs_no_more_than_a_failure() {
-    session(
-        "C: AUTH PLAIN
-         S: + \n\
-         C: *
-         S: -ERR sign-in cancelled
-         C: AUTH LOGIN
-         S: + VXNlcm5hbWU6
-         C: *
-         S: -ERR sign-in cancelled
-         C: AUTH LOGIN
-         S: + VXNlcm5hbWU6
-         C: YWxpY2U=
-         S: + UGFzc3dvcmQ6
-         C: *
-         S: -ERR sign-in cancelled
-         C: NOOP
-         S: +OK",
     );
 }
 
@@ -325,29 +303,6 @@ fn the_fifth_failure_closes_whatever_the_failures_were() {
          S: -ERR too many failures, closing
          X: TooManyFailures",
     );
-}
-
-#[test]
-fn a_browser_is_sent_away_at_its_first_line() {
-    session("C: GET / HTTP/1.1\nS: -ERR this is no web server, closing\nX: Browser");
-    session("C: POST /x HTTP/1.0\nS: -ERR this is no web server, closing\nX: Browser");
-}
-
-#[test]
-fn a_client_that_is_sent_away_hears_why() {
-    for (farewell, line) in [
-        (Farewell::Draining, "-ERR [SYS/TEMP] mailbearer is shutting down, try again later"),
-        (Farewell::SignInTimeout, "-ERR no sign-in in time"),
-        (Farewell::TooManySessions, "-ERR [SYS/TEMP] too many sessions, try again later"),
-        (
-            Farewell::TooManyFromPeer,
-            "-ERR [SYS/TEMP] too many sessions from your address have not signed in",
-        ),
-    ] {
-        let mut output = Output::default();
-        Pop3Downstream::farewell(farewell, &mut output);
-        assert_eq!(output.take(), format!("{line}\r\n"));
-    }
 }
 
 #[test]

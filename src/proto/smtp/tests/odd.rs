@@ -3,8 +3,9 @@
 //! Threads are named as project and number. What is common to many devices (`AUTH=LOGIN`, missing
 //! padding, blanks around base64, a NUL at its end) stands with AUTH and with SASL.
 
-use super::tests_downstream::{hear, play};
-use super::*;
+use super::{Smtp, play};
+use crate::proto::promises::server::reply;
+use crate::proto::smtp::*;
 use crate::proto::{Privacy, transcript};
 
 #[test]
@@ -75,14 +76,16 @@ fn a_client_signs_in_that_says_no_second_ehlo_under_tls() {
 fn login_prompts_are_the_two_words_that_clients_compare() {
     // Xerox XC printers say QUIT to `User Name` and a NUL (smtp-oauth-relay 57); Outlook 2016 wants
     // the colon (secure-smtpd 29); so do Vaultwarden (stalwart smtp-server 21) and go-mail (mox 223).
-    let (said, _) = hear(b"AUTH LOGIN\r\nYWxpY2U=\r\n");
-    assert_eq!(said, "334 VXNlcm5hbWU6\r\n334 UGFzc3dvcmQ6\r\n");
+    assert_eq!(
+        reply::<Smtp>("AUTH LOGIN\r\nYWxpY2U=\r\n"),
+        "334 VXNlcm5hbWU6\r\n334 UGFzc3dvcmQ6\r\n"
+    );
 }
 
 #[test]
 fn the_empty_challenge_of_plain_keeps_its_blank() {
     // RFC 4954 section 4; aiosmtpd 10, smtp4dev 1548.
-    assert_eq!(hear(b"AUTH PLAIN\r\n"), ("334 \r\n".to_owned(), None));
+    assert_eq!(reply::<Smtp>("AUTH PLAIN\r\n"), "334 \r\n");
 }
 
 #[test]

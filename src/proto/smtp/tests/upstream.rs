@@ -1,18 +1,9 @@
 //! The upstream machine in transcripts: the sign-in and its verdicts.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
-use super::*;
-use crate::names::Username;
-use crate::proto::sasl::Credentials;
+use crate::proto::smtp::{SmtpUpstream, Welcome};
 use crate::proto::transcript::{Ended, play_upstream};
-use crate::proto::{
-    AwaitToken as _, Input, Lasting, Output, Upstream as _, UpstreamFault, UpstreamRefusal,
-    UpstreamStep,
-};
-use crate::provider::{MailHost, Mechanism, UpstreamTls};
-use crate::secret::AccessToken;
+use crate::proto::{Lasting, UpstreamFault, UpstreamRefusal};
+use crate::provider::{Mechanism, UpstreamTls};
 
 /// `user=alice@example.com ^A auth=Bearer secret-token ^A ^A` in base64.
 pub(super) const XOAUTH2: &str =
@@ -97,15 +88,6 @@ fn refused(script: &str) -> UpstreamRefusal {
     }
 }
 
-pub(super) fn fault(ended: Ended<Welcome>) -> UpstreamFault {
-    match ended {
-        Ended::Fault(fault) => fault,
-        ended @ (Ended::Authenticated(..) | Ended::Refused(_) | Ended::Waiting) => {
-            panic!("{ended:?} is no fault")
-        }
-    }
-}
-
 #[test]
 fn exchange_takes_the_token_behind_starttls() {
     let script = format!(
@@ -172,37 +154,6 @@ fn gmail_s_error_challenge_is_answered_and_its_refusal_told_in_one_line() {
 }
 
 #[test]
-fn oauthbearer_answers_the_error_challenge_with_its_own_acknowledgement() {
-    let script = format!(
-        "{PLAINEST}
-         C: AUTH OAUTHBEARER
-         S: 334
-         C: bixhPWFsaWNlQGV4YW1wbGUuY29tLAFob3N0PW1haWwuZXhhbXBsZS5jb20BcG9ydD01ODcBYXV0aD1CZWFyZXIgc2VjcmV0LXRva2VuAQE=
-         S: 334 eyJzdGF0dXMiOiJpbnZhbGlkX3Rva2VuIn0=
-         C: AQ==
-         S: 535 5.7.8 no"
-    );
-    let ended = play(UpstreamTls::Implicit, Mechanism::OauthBearer, &script);
-    let Ended::Refused(refusal) = ended else { panic!() };
-    assert_eq!(refusal.challenge_status.as_deref(), Some("invalid_token"));
-}
-
-#[test]
-fn a_challenge_that_cannot_be_read_is_answered_all_the_same() {
-    for challenge in ["334", "334\\x20", "334 !", "334 bm8="] {
-        let refusal = refused(&format!(
-            "S: 334
-             C: {XOAUTH2}
-             S: {challenge}
-             C:
-             S: 535 5.7.3 Authentication unsuccessful"
-        ));
-        assert_eq!(refusal.challenge_status, None);
-        assert_eq!(refusal.reply, "535 5.7.3 Authentication unsuccessful");
-    }
-}
-
-#[test]
 fn a_refusal_is_temporary_with_4xx_and_permanent_with_5xx() {
     for (reply, lasting) in [
         ("400 4.0.0 x", Lasting::Temporary),
@@ -255,58 +206,7 @@ fn replies_out_of_place_are_a_fault() {
         format!("{to_auth}S: 334\nC: {XOAUTH2}\nS: 334\nC:\nS: 235 after all"),
     ];
     for script in scripts {
-        let fault = fault(play_implicit(&script));
+        let fault = play_implicit(&script).fault();
         assert!(matches!(fault, UpstreamFault::Protocol { .. }), "{script}: {fault:?}");
     }
-}
-
-/// Begins a sign-in with `token` at a server with nothing but AUTH.
-fn authenticate(token: &str, output: &mut Output) -> SmtpUpstream {
-    let mut input = Input::default();
-    input.extend(b"220 mx\r\n250-mx\r\n250 AUTH XOAUTH2\r\n");
-    let machine = SmtpUpstream::new(UpstreamTls::Implicit, Mechanism::Xoauth2);
-    let UpstreamStep::Ready(awaiting) = machine.receive(&mut input, output) else { panic!() };
-    output.take();
-    let credentials = Credentials {
-        mailbox: &Username::parse("alice@example.com").unwrap(),
-        token: &AccessToken::parse(token).unwrap(),
-        mechanism: Mechanism::Xoauth2,
-        host: &MailHost { host: "mx".to_owned(), port: 465, tls: UpstreamTls::Implicit },
-    };
-    awaiting.authenticate(&credentials, output)
-}
-
-#[test]
-fn a_token_of_16_kib_is_sent_whole_in_one_line_after_the_challenge() {
-    let text = "t".repeat(16_384);
-    let (mut input, mut output) = (Input::default(), Output::default());
-    let machine = authenticate(&text, &mut output);
-    assert_eq!(output.take(), &b"AUTH XOAUTH2\r\n"[..]);
-    input.extend(b"334 \r\n");
-    assert!(matches!(machine.receive(&mut input, &mut output), UpstreamStep::Read(_)));
-    let message = format!("user=alice@example.com\x01auth=Bearer {text}\x01\x01");
-    assert_eq!(output.take(), format!("{}\r\n", STANDARD.encode(message)).as_bytes());
-}
-
-#[test]
-fn the_token_never_prints_while_the_challenge_is_awaited() {
-    let shown = format!("{:?}", authenticate("secret-token", &mut Output::default()));
-    assert!(shown.contains("REDACTED"), "{shown}");
-    assert!(!shown.contains("secret") && !shown.contains(XOAUTH2), "{shown}");
-}
-
-#[test]
-fn a_235_behind_an_error_challenge_is_a_fault() {
-    // RFC 7628 section 3.2.2: the server must fail the authentication.
-    let script = format!(
-        "{PLAINEST}
-         C: AUTH XOAUTH2
-         S: 334
-         C: {XOAUTH2}
-         S: 334 eyJzdGF0dXMiOiI0MDAifQ==
-         C:
-         S: 235 2.7.0 Authentication successful"
-    );
-    let problem = "it accepts a sign-in that it has refused";
-    assert_eq!(fault(play_implicit(&script)), UpstreamFault::Protocol { problem });
 }
