@@ -174,6 +174,27 @@ fn capabilities_are_read_in_any_case_and_from_the_tagged_code() {
 }
 
 #[test]
+fn capabilities_that_were_told_last_are_the_ones_that_hold() {
+    let ended = connect(
+        "S: * OK hello
+         C: m1 CAPABILITY
+         S: * CAPABILITY IMAP4rev1 SASL-IR AUTH=XOAUTH2
+         S: m1 OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] done",
+    );
+    assert_eq!(ended.fault(), UpstreamFault::NoMechanism { mechanism: "XOAUTH2" });
+    let ended = connect(
+        "S: * OK hello
+         C: m1 CAPABILITY
+         S: * CAPABILITY IMAP4rev1 SASL-IR AUTH=XOAUTH2
+         S: * CAPABILITY IMAP4rev1 AUTH=XOAUTH2
+         S: m1 OK done
+         TOKEN
+         C: m2 AUTHENTICATE XOAUTH2",
+    );
+    assert!(matches!(ended, Ended::Waiting), "{ended:?}");
+}
+
+#[test]
 fn starttls_is_taken_and_all_from_before_it_forgotten() {
     let ended = connect_starttls(&format!(
         "S: * OK [CAPABILITY IMAP4rev1 STARTTLS SASL-IR AUTH=XOAUTH2] ready
