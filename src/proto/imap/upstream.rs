@@ -2,7 +2,8 @@
 //!
 //! Source: RFC 3501 sections 6.1, 6.2 and 7, RFC 4959 (SASL-IR), RFC 5530 (response codes),
 //!         RFC 7628 section 3.2.3 and Google's XOAUTH2 page (error challenge).
-//! In:     lines of up to 16 KiB, 64 KiB in all, no literals. Out: our commands, tagged m1, m2 and so on.
+//! In:     lines of up to 16 KiB, 64 KiB in all, no literals.
+//! Out:    our commands, tagged m1, m2 and so on.
 //! Ends:   in `Authenticated`, `Refused` or `Close`; what follows is never parsed here.
 
 use std::ops::ControlFlow::{self, Break, Continue};
