@@ -1,10 +1,10 @@
 //! SMTP, IMAP and POP3, as the properties see them: machines, limits and the shape of lines.
 
 use bytes::Bytes;
+use mailbearer::proto::Privacy;
 use mailbearer::proto::imap::{self, ImapDownstream, ImapUpstream, NonSyncLiterals};
 use mailbearer::proto::pop3::{self, Pop3Downstream, Pop3Upstream};
 use mailbearer::proto::smtp::{self, Extensions, SmtpDownstream, SmtpUpstream};
-use mailbearer::proto::{Privacy, sasl};
 use mailbearer::provider::{Mechanism, UpstreamTls};
 
 use super::downstream::Server;
@@ -105,7 +105,7 @@ impl Client for Imap {
     type Machine = ImapUpstream;
 
     const HELD_LEN_MAX: usize = 16_384 + 1;
-    const WELCOME_LEN_MAX: usize = 65_536 + 16_384;
+    const WELCOME_LEN_MAX: usize = 65_536;
     const INLINE: Option<&'static [u8]> = Some(b"SASL-IR");
 
     fn machine(tls: UpstreamTls, mechanism: Mechanism) -> ImapUpstream {
@@ -149,8 +149,8 @@ impl Server for Pop3 {
 impl Client for Pop3 {
     type Machine = Pop3Upstream;
 
-    const HELD_LEN_MAX: usize = sasl::LINE_LEN_MAX + 1;
-    const WELCOME_LEN_MAX: usize = sasl::LINE_LEN_MAX;
+    const HELD_LEN_MAX: usize = 2_048 + 1;
+    const WELCOME_LEN_MAX: usize = 2_048;
     const INLINE: Option<&'static [u8]> = None;
 
     fn machine(tls: UpstreamTls, mechanism: Mechanism) -> Pop3Upstream {

@@ -4,6 +4,8 @@
 //!      old devices send bare LF while they sign in.
 //! Out: lines without their ends, each no longer than the machine's limit.
 
+use std::fmt;
+
 use bytes::{Buf as _, Bytes, BytesMut};
 
 /// How far a line that is too long is skipped, in bytes, before the peer is given up.
@@ -37,8 +39,8 @@ const SSL2_HELLO: u8 = 0x80;
 /// How the request lines end that browsers send.
 const HTTP_VERSIONS: [&[u8]; 3] = [b" HTTP/1.0", b" HTTP/1.1", b" HTTP/2.0"];
 
-/// Bytes received and not yet consumed.
-#[derive(Debug, Default)]
+/// Bytes received and not yet consumed. They are not printed, for passwords are among them.
+#[derive(Default)]
 pub struct Input {
     bytes: BytesMut,
     /// How much of `bytes` was searched for LF already, so that no byte is looked at twice.
@@ -47,7 +49,7 @@ pub struct Input {
     skipped: Option<Skipped>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Skipped {
     len: usize,
     /// Its last bytes so far, at most [`TAIL_LEN_MAX`].
@@ -163,10 +165,22 @@ impl Input {
     }
 }
 
-/// Bytes to send.
-#[derive(Debug, Default)]
+impl fmt::Debug for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Input").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// Bytes to send. They are not printed, for tokens are among them.
+#[derive(Default)]
 pub struct Output {
     bytes: BytesMut,
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output").field("len", &self.bytes.len()).finish()
+    }
 }
 
 impl Output {
@@ -309,6 +323,18 @@ mod tests {
         assert!(!input.begins_tls_handshake());
         assert!(matches!(input.take_line(4), Line::Skipped(_)));
         assert!(input.begins_tls_handshake());
+    }
+
+    #[test]
+    fn neither_buffer_prints_its_bytes() {
+        let (mut input, mut output) = (Input::default(), Output::default());
+        input.extend(b"PASS secret\r\n");
+        output.line("secret");
+        assert_eq!(format!("{input:?} {output:?}"), "Input { len: 13, .. } Output { len: 8 }");
+        // Nor is the end of a line printed that is thrown away.
+        input.take_line(4);
+        input.take_line(4);
+        assert_eq!(format!("{input:?}"), "Input { len: 0, .. }");
     }
 
     #[test]

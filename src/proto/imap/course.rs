@@ -9,6 +9,10 @@ use super::upstream::{ImapAwaitTls, ImapAwaitToken, ImapUpstream, Phase, REPLY_L
 use crate::proto::{Lasting, Output, UpstreamFault, UpstreamStep, printable};
 use crate::provider::Mechanism;
 
+/// Most that a provider may say until it has signed us in, in bytes: far above any welcome seen, and
+/// far below what would hurt. Untagged responses may come at any time, so no command bounds them.
+const HEARD_LEN_MAX: usize = 65_536;
+
 /// What lasts from command to command.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Course {
@@ -16,6 +20,8 @@ pub(super) struct Course {
     pub(super) transport: Transport,
     /// How many commands were sent: five at most. The last one's tag is made of it.
     pub(super) sent: u8,
+    /// How much was said to us so far, in bytes.
+    pub(super) heard: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +32,16 @@ pub(super) enum Transport {
 }
 
 impl Course {
+    pub(super) fn new(mechanism: Mechanism, transport: Transport) -> Self {
+        Self { mechanism, transport, sent: 0, heard: 0 }
+    }
+
+    /// Counts a line, without its end, that was said to us; `None` when that is too much.
+    pub(super) fn hear(self, line: &[u8]) -> Option<Self> {
+        let heard = self.heard.saturating_add(line.len()).saturating_add(b"\r\n".len());
+        (heard <= HEARD_LEN_MAX).then_some(Self { heard, ..self })
+    }
+
     pub(super) fn with(self, phase: Phase) -> ImapUpstream {
         ImapUpstream { course: self, phase }
     }

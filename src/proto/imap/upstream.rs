@@ -2,7 +2,8 @@
 //!
 //! Source: RFC 3501 sections 6.1, 6.2 and 7, RFC 4959 (SASL-IR), RFC 5530 (response codes),
 //!         RFC 7628 section 3.2.3 and Google's XOAUTH2 page (error challenge).
-//! In:     lines of up to 16 KiB, no literals. Out: our commands, tagged m1, m2 and so on.
+//! In:     lines of up to 16 KiB, 64 KiB in all, no literals.
+//! Out:    our commands, tagged m1, m2 and so on.
 //! Ends:   in `Authenticated`, `Refused` or `Close`; what follows is never parsed here.
 
 use std::ops::ControlFlow::{self, Break, Continue};
@@ -26,9 +27,6 @@ const LINE_LEN_MAX: usize = 16_384;
 /// A command line with the token in it is shorter than this, in bytes; else the token has a line
 /// of its own. RFC 7162 section 4 has servers take 8,192.
 const INLINE_LEN_MAX: usize = 8_000;
-
-/// Longest welcome, in bytes: far above any seen, and far below what would hurt.
-const WELCOME_LEN_MAX: usize = 65_536;
 
 /// Longest reply of a provider that is kept, in bytes.
 pub(super) const REPLY_LEN_MAX: usize = 400;
@@ -95,7 +93,7 @@ impl ImapUpstream {
             UpstreamTls::Implicit => Transport::Tls,
             UpstreamTls::StartTls => Transport::Clear,
         };
-        Course { mechanism, transport, sent: 0 }.with(Phase::Greeting)
+        Course::new(mechanism, transport).with(Phase::Greeting)
     }
 
     /// Consumes one line.
@@ -111,6 +109,9 @@ impl ImapUpstream {
 
     fn take_line(self, line: &[u8], output: &mut Output) -> Turn {
         let Self { course, phase } = self;
+        let Some(course) = course.hear(line) else {
+            return protocol("it says more than 64 KiB before the sign-in is complete");
+        };
         let Some(response) = Response::parse(line) else {
             return protocol("it sends what is no response, or none that may come before sign-in");
         };
@@ -200,11 +201,9 @@ impl Course {
             (Response::Status(status), token) if status.condition == Condition::Bye => {
                 refused(status, token)
             }
-            (Response::Status(_) | Response::Data(_), token) => match gathered.push(line, response)
-            {
-                Some(gathered) => Continue(self.with(Phase::SignIn(token, gathered))),
-                None => welcome_too_long(),
-            },
+            (Response::Status(_) | Response::Data(_), token) => {
+                Continue(self.with(Phase::SignIn(token, gathered.push(line, response))))
+            }
             (Response::Tagged(_, status), token) if status.condition != Condition::Ok => {
                 refused(status, token)
             }
@@ -235,10 +234,9 @@ impl Course {
             Response::Status(status) if status.condition == Condition::Bye => {
                 refused(status, Token::Sent)
             }
-            Response::Status(_) | Response::Data(_) => match gathered.push(line, response) {
-                Some(gathered) => Continue(self.with(Phase::Welcome(gathered, tagged))),
-                None => welcome_too_long(),
-            },
+            Response::Status(_) | Response::Data(_) => {
+                Continue(self.with(Phase::Welcome(gathered.push(line, response), tagged)))
+            }
             // Whatever it says here, it has accepted the sign-in.
             Response::Tagged(..) => gathered.authenticated(tagged),
         }
@@ -246,12 +244,12 @@ impl Course {
 }
 
 impl Gathered {
-    /// Appends a response; `None` when that is too much.
-    fn push(mut self, line: &[u8], response: &Response<'_>) -> Option<Self> {
+    /// Appends a response.
+    fn push(mut self, line: &[u8], response: &Response<'_>) -> Self {
         self.bytes.extend_from_slice(line);
         self.bytes.extend_from_slice(b"\r\n");
         self.capabilities |= response.capabilities().is_some();
-        (self.bytes.len() <= WELCOME_LEN_MAX).then_some(self)
+        self
     }
 
     fn authenticated(self, tagged: Vec<u8>) -> Turn {
@@ -267,8 +265,4 @@ fn refused(status: &Status<'_>, token: Token) -> Turn {
     let reply = printable(status.line, REPLY_LEN_MAX);
     let lasting = status.lasting();
     Break(UpstreamStep::Refused(UpstreamRefusal { reply, lasting, challenge_status }))
-}
-
-fn welcome_too_long() -> Turn {
-    protocol("it says more than 64 KiB before the sign-in is complete")
 }

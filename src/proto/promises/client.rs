@@ -34,7 +34,8 @@ pub(crate) struct Provider {
     pub(crate) accept: &'static str,
     /// How a reply begins that refuses the sign-in.
     pub(crate) refuse: &'static str,
-    /// What a provider may say behind the token over and over, and never come to an end.
+    /// What a provider may say over and over, before the token and behind it, and never come to an
+    /// end.
     pub(crate) endless: &'static [&'static str],
     /// Most bytes that are held back.
     pub(crate) held_len_max: usize,

@@ -137,15 +137,19 @@ pub(crate) fn a_refusal_is_kept_printable_and_at_most_400_bytes_long<C: Client>(
 }
 
 pub(crate) fn a_provider_that_never_ends_is_given_up<C: Client>() {
-    for endless in C::PROVIDER.endless.iter().chain(&["x", "\0"]) {
-        // A greeting that never ends is ended by the clock, and costs nothing until then.
-        for tls in [UpstreamTls::Implicit, UpstreamTls::StartTls] {
-            send_on::<C>(&mut player::<C>(tls, Mechanism::Xoauth2, "secret-token"), endless);
+    let Provider { starttls, token, challenge, .. } = C::PROVIDER;
+    let (clear, private) = (along(starttls), along(&format!("{token}\nS: {challenge}")));
+    // Where the leave to begin TLS is said, nothing may follow.
+    let before_tls = (UpstreamTls::StartTls, &clear[..clear.len() - 1]);
+    for (tls, lines) in [before_tls, (UpstreamTls::Implicit, &private[..])] {
+        for endless in C::PROVIDER.endless.iter().chain(&["x", "\0"]) {
+            for said in 0..=lines.len() {
+                let mut player = player::<C>(tls, Mechanism::Xoauth2, "secret-token");
+                player.feed(lines[..said].concat().as_bytes());
+                send_on::<C>(&mut player, endless);
+                player.end().problem();
+            }
         }
-        let mut late = awaiting_leave::<C>("secret-token");
-        late.feed(format!("{}\r\n", C::PROVIDER.challenge).as_bytes());
-        send_on::<C>(&mut late, endless);
-        late.end().problem();
     }
 }
 
@@ -162,11 +166,7 @@ fn send_on<C: Client>(player: &mut UpstreamPlayer<C::Machine>, piece: &str) {
 /// A machine that awaits the leave to send `token`.
 fn awaiting_leave<C: Client>(token: &str) -> UpstreamPlayer<C::Machine> {
     let mut player = player::<C>(UpstreamTls::Implicit, Mechanism::Xoauth2, token);
-    for line in C::PROVIDER.token.lines() {
-        if let Some(line) = line.trim_start().strip_prefix("S: ") {
-            player.feed(format!("{line}\r\n").as_bytes());
-        }
-    }
+    player.feed(along(C::PROVIDER.token).concat().as_bytes());
     let begun = format!("{} XOAUTH2\r\n", C::PROVIDER.begin);
     assert!(player.said.ends_with(begun.as_bytes()), "the sign-in is begun");
     player
@@ -207,15 +207,18 @@ fn play<C: Client>(tls: UpstreamTls, mechanism: Mechanism, script: &str) -> Ende
     play_upstream(|| C::machine(tls, mechanism), mechanism, script)
 }
 
+/// The lines that a provider says in `script`, each with its end.
+fn along(script: &str) -> Vec<String> {
+    let lines = script.lines().filter_map(|line| line.trim_start().strip_prefix("S: "));
+    lines.map(|line| format!("{line}\r\n")).collect()
+}
+
 /// A provider that plays along for a while, then says what comes to its mind.
 fn sent<C: Client>() -> impl Strategy<Value = Vec<u8>> {
-    let along = |script: &str| -> Vec<u8> {
-        let lines = script.lines().filter_map(|line| line.trim_start().strip_prefix("S: "));
-        lines.flat_map(|line| format!("{line}\r\n").into_bytes()).collect()
-    };
     let Provider { starttls, token, challenge, .. } = C::PROVIDER;
     let asked = format!("{token}\nS: {challenge}");
     let refused = format!("{asked}\nS: {challenge}{ERROR}");
-    let begun = ["", starttls, token, &asked, &refused].map(along);
-    (select(begun.to_vec()), bytes(C::SENT)).prop_map(|(begun, sent)| [begun, sent].concat())
+    let begun = ["", starttls, token, &asked, &refused].map(|script| along(script).concat());
+    (select(begun.to_vec()), bytes(C::SENT))
+        .prop_map(|(begun, sent)| [begun.into_bytes(), sent].concat())
 }

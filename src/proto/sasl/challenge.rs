@@ -49,6 +49,15 @@ mod tests {
     }
 
     #[test]
+    fn the_status_is_read_without_padding_and_with_blanks_around_it() {
+        for challenge in
+            ["eyJzdGF0dXMiOiI0MDAifQ", " eyJzdGF0dXMiOiI0MDAifQ== ", "eyJzdGF0dXMiOjQwMH0"]
+        {
+            assert_eq!(status(challenge.as_bytes()).as_deref(), Some("400"), "{challenge}");
+        }
+    }
+
+    #[test]
     fn a_challenge_that_is_no_json_tells_nothing() {
         for challenge in [&b""[..], b"!!", b"YWJj", b"bnVsbA==", b"eyJzdGF0dXMiOltdfQ=="] {
             assert_eq!(status(challenge), None);

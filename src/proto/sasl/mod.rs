@@ -25,7 +25,8 @@ use crate::secret::{AccessToken, SecretString};
 /// RFC 4954 section 4 holds 12,288 to be enough for every mechanism in use.
 pub const LINE_LEN_MAX: usize = 12_288;
 
-/// Base64 as it is sent: padded or not, since some printers leave the padding out.
+/// Base64 as it is sent: padded or not, since some printers leave the padding out, and with any bits
+/// behind the last byte, which a decoder may ignore (RFC 4648 section 3.5).
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -131,6 +132,16 @@ mod tests {
         }
         for line in ["YWxp", "YWxp=", "YWxp===="] {
             assert_decoded(line.as_bytes(), b"ali");
+        }
+    }
+
+    #[test]
+    fn bits_behind_the_last_byte_mean_nothing() {
+        for line in ["YWxpY2U=", "YWxpY2V=", "YWxpY2X", "YWxpY2W=="] {
+            assert_decoded(line.as_bytes(), b"alice");
+        }
+        for line in ["YQ==", "YR==", "Yf"] {
+            assert_decoded(line.as_bytes(), b"a");
         }
     }
 

@@ -91,8 +91,6 @@ impl SmtpUpstream {
         let (code, mechanism) = (reply.code(), self.mechanism);
         let phase = match self.phase {
             Phase::SignIn(awaited) => return awaited.advance(mechanism, reply, output),
-            // RFC 5321 section 3.8: a server may say 421 to anything and close.
-            _ if code == 421 => return turned_away(&reply),
             Phase::Greeting(tls) if code == 220 => {
                 output.line(EHLO);
                 match tls {
@@ -110,7 +108,8 @@ impl SmtpUpstream {
             Phase::StartTls if code == 220 => {
                 return UpstreamStep::StartTls(SmtpAwaitTls { mechanism });
             }
-            // RFC 3207 section 4: 454, TLS not available due to temporary reason.
+            // RFC 3207 section 4: 454, TLS not available due to temporary reason. RFC 5321 section 3.8:
+            // 421 to anything.
             Phase::StartTls if (400..500).contains(&code) => return turned_away(&reply),
             Phase::StartTls => return UpstreamStep::Close(UpstreamFault::NoStartTls),
             Phase::Ehlo if code == 250 => return read_ehlo(&reply, mechanism),
@@ -252,7 +251,8 @@ fn refused(reply: &Reply, challenge_status: Option<String>) -> UpstreamStep<Smtp
     UpstreamStep::Refused(UpstreamRefusal { reply: reply.one_line(), lasting, challenge_status })
 }
 
-/// What a reply means that does not lead on: a refusal in its own words, or a fault.
+/// What a reply means that does not lead on: a refusal in its own words, which 421 always is, or a
+/// fault.
 fn unexpected(reply: &Reply, problem: &'static str) -> UpstreamStep<SmtpUpstream> {
     match reply.code() {
         400..=599 => turned_away(reply),

@@ -58,6 +58,7 @@ fn login_is_refused_before_tls_when_its_literals_are_read_to_their_end() {
 }
 
 #[test]
-fn the_first_byte_of_a_handshake_means_nothing_in_a_literal() {
+fn the_first_byte_of_a_handshake_means_nothing_in_a_literal_or_behind_it() {
     session("C: a1 LOGIN alice {2+}\nC: \\x16\\x03\n?: alice \\x16\\x03");
+    session("C: a1 LOGIN {5+}\nC: alice\\x16\\x03\nS: a1 BAD put a blank between the arguments");
 }

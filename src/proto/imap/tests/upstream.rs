@@ -174,6 +174,27 @@ fn capabilities_are_read_in_any_case_and_from_the_tagged_code() {
 }
 
 #[test]
+fn capabilities_that_were_told_last_are_the_ones_that_hold() {
+    let ended = connect(
+        "S: * OK hello
+         C: m1 CAPABILITY
+         S: * CAPABILITY IMAP4rev1 SASL-IR AUTH=XOAUTH2
+         S: m1 OK [CAPABILITY IMAP4rev1 AUTH=PLAIN] done",
+    );
+    assert_eq!(ended.fault(), UpstreamFault::NoMechanism { mechanism: "XOAUTH2" });
+    let ended = connect(
+        "S: * OK hello
+         C: m1 CAPABILITY
+         S: * CAPABILITY IMAP4rev1 SASL-IR AUTH=XOAUTH2
+         S: * CAPABILITY IMAP4rev1 AUTH=XOAUTH2
+         S: m1 OK done
+         TOKEN
+         C: m2 AUTHENTICATE XOAUTH2",
+    );
+    assert!(matches!(ended, Ended::Waiting), "{ended:?}");
+}
+
+#[test]
 fn starttls_is_taken_and_all_from_before_it_forgotten() {
     let ended = connect_starttls(&format!(
         "S: * OK [CAPABILITY IMAP4rev1 STARTTLS SASL-IR AUTH=XOAUTH2] ready
@@ -341,11 +362,14 @@ fn what_is_no_imap_is_a_fault() {
     connect_starttls("S: * OK [CAPABILITY STARTTLS] hi\nC: m1 STARTTLS\nS: + more").problem();
 }
 
+/// A greeting that tells all.
+const TOLD: &[u8] = b"* OK [CAPABILITY SASL-IR AUTH=XOAUTH2] hi\r\n";
+
 /// A machine that awaits a token, SASL-IR being offered.
 fn awaiting_token() -> <ImapUpstream as crate::proto::Upstream>::AwaitToken {
     let machine = ImapUpstream::new(UpstreamTls::Implicit, Mechanism::Xoauth2);
     let mut input = Input::default();
-    input.extend(b"* OK [CAPABILITY SASL-IR AUTH=XOAUTH2] hi\r\n");
+    input.extend(TOLD);
     let UpstreamStep::Ready(awaiting) = machine.receive(&mut input, &mut Output::default()) else {
         panic!("a token is due");
     };
@@ -386,7 +410,7 @@ fn the_token_is_sent_inline_only_if_the_line_stays_under_8000_bytes() {
 }
 
 #[test]
-fn a_line_is_taken_up_to_16_kib_and_a_welcome_up_to_64() {
+fn a_line_is_taken_up_to_16_kib_and_all_until_the_sign_in_up_to_64() {
     let end_of = |sent: &[u8]| {
         let mailbox = Username::parse("alice@example.com").unwrap();
         let token = AccessToken::parse("secret-token").unwrap();
@@ -410,10 +434,15 @@ fn a_line_is_taken_up_to_16_kib_and_a_welcome_up_to_64() {
     assert!(matches!(end_of(&longest), UpstreamStep::Authenticated(_)));
     let too_long = [&line(16_385), ok].concat();
     assert!(matches!(end_of(&too_long), UpstreamStep::Close(UpstreamFault::Protocol { .. })));
-    let most = [&line(16_382).repeat(4), ok].concat();
-    let UpstreamStep::Authenticated(welcome) = end_of(&most) else { panic!("it is 64 KiB") };
-    assert_eq!(welcome.untagged.len(), 65_536);
-    let too_much = [&line(16_382).repeat(4), &b"* X\r\n"[..], ok].concat();
+    // The greeting and the answer to the sign-in count as well.
+    let left = 65_536 - TOLD.len() - ok.len() - 4 * "\r\n".len();
+    let welcome = |len: usize| [line(16_384), line(16_384), line(16_384), line(len)].concat();
+    let most = welcome(left - 3 * 16_384);
+    let UpstreamStep::Authenticated(said) = end_of(&[&most, ok].concat()) else {
+        panic!("it is 64 KiB");
+    };
+    assert_eq!(said.untagged, most);
+    let too_much = [&welcome(left - 3 * 16_384 + 1), ok].concat();
     assert!(matches!(end_of(&too_much), UpstreamStep::Close(UpstreamFault::Protocol { .. })));
 }
 
