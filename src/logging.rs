@@ -2,7 +2,9 @@
 //!
 //! `text` is `TIME LEVEL message  field=value …` with the session's fields last; `json` is one
 //! object a line. Only this program's own lines follow `log.level`: libraries log warnings at
-//! most, because at lower levels they show what goes over the wire.
+//! most, because at lower levels they show what goes over the wire. rustls does so in its warnings
+//! already, up to 64 KiB of a stranger's ClientHello each, so it logs errors alone: what came of a
+//! handshake is in the closing line of its session.
 
 use std::fmt;
 use std::io;
@@ -45,7 +47,10 @@ pub fn init(settings: &LogSettings) -> LogLevel {
 }
 
 fn filter(level: Level) -> Targets {
-    Targets::new().with_default(Level::WARN).with_target("mailbearer", level)
+    Targets::new()
+        .with_default(Level::WARN)
+        .with_target("rustls::", Level::ERROR)
+        .with_target("mailbearer", level)
 }
 
 /// The `text` format.
@@ -74,5 +79,86 @@ where
             }
         }
         writeln!(writer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use rustls::crypto::aws_lc_rs;
+    use rustls::server::Acceptor;
+    use rustls::{ClientConfig, ClientConnection, RootCertStore};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// A ClientHello that asks for a server whose name is none.
+    fn hello_for_no_name() -> Vec<u8> {
+        const NAME: &str = "mail.example";
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth();
+        let name = NAME.try_into().unwrap();
+        let mut hello = Vec::new();
+        let mut client = ClientConnection::new(Arc::new(config), name).unwrap();
+        client.write_tls(&mut hello).unwrap();
+        let at = hello.windows(NAME.len()).position(|part| part == NAME.as_bytes()).unwrap();
+        hello[at] = b'!';
+        hello
+    }
+
+    /// What is logged by `filter` when such a hello is taken.
+    fn logged(filter: Targets) -> String {
+        let written = Written::default();
+        let writer = written.clone();
+        let layer = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
+        let logging = tracing_subscriber::registry().with(layer.with_filter(filter)).set_default();
+        let mut acceptor = Acceptor::default();
+        acceptor.read_tls(&mut &hello_for_no_name()[..]).unwrap();
+        // Whether it is taken is not the question here.
+        let _ = acceptor.accept();
+        drop(logging);
+        let written = written.0.lock().unwrap();
+        String::from_utf8(written.clone()).unwrap()
+    }
+
+    #[test]
+    fn log_shows_nothing_of_a_hello_at_any_level() {
+        let unfiltered = logged(Targets::new().with_default(Level::WARN));
+        assert!(unfiltered.contains("!ail.example"), "it is one that rustls shows: {unfiltered}");
+        for level in [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE] {
+            assert_eq!(logged(filter(level)), "", "{level}");
+        }
+    }
+
+    #[test]
+    fn log_follows_the_level_for_our_own_lines_and_tells_warnings_of_libraries() {
+        let filter = filter(Level::DEBUG);
+        for (target, level, is_told) in [
+            ("mailbearer::relay", Level::DEBUG, true),
+            ("mailbearer::relay", Level::TRACE, false),
+            ("rustls::common_state", Level::ERROR, true),
+            ("rustls::msgs::handshake", Level::WARN, false),
+            ("rustls_platform_verifier::verification", Level::WARN, true),
+            ("hyper::proto", Level::WARN, true),
+            ("hyper::proto", Level::INFO, false),
+        ] {
+            assert_eq!(filter.would_enable(target, &level), is_told, "{target} {level}");
+        }
     }
 }

@@ -6,7 +6,7 @@ mod turned_away;
 pub use accept::serve;
 
 use std::io::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use tokio::net::TcpStream;
@@ -78,7 +78,7 @@ impl Listener {
 
     fn start_session<P: MailProtocol>(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
         let address = peer.ip().to_canonical();
-        if !self.settings.allow.iter().any(|network| network.contains(&address)) {
+        if !self.allows(address) {
             return self.turned_away.tell(peer, NOT_ALLOWED);
         }
         // Each reply leaves at once; a delayed acknowledgement would cost 40 ms.
@@ -101,6 +101,11 @@ impl Listener {
         );
         let session = session::run::<P, TcpStream>(Arc::clone(self), stream, address.into(), place);
         self.relay.sessions().spawn(session.instrument(span));
+    }
+
+    /// Whether a client from `address` is spoken to at all.
+    fn allows(&self, address: IpAddr) -> bool {
+        self.settings.allow.iter().any(|network| network.contains(&address))
     }
 
     /// Its table in the file.
@@ -165,8 +170,12 @@ impl Listener {
         self.relay.records().literals(&self.reachable)
     }
 
-    /// Turns a client away for whom there is no descriptor.
+    /// Turns a client away for whom there is no descriptor. One that is not allowed hears nothing
+    /// then, either.
     fn turn_away_from_full(&self, stream: TcpStream, peer: SocketAddr) {
+        if !self.allows(peer.ip().to_canonical()) {
+            return self.turned_away.tell(peer, NOT_ALLOWED);
+        }
         self.turned_away.tell(peer, NO_DESCRIPTOR);
         let farewell = Farewell::TooManySessions;
         match self.settings.protocol {

@@ -26,7 +26,8 @@ use crate::net::buffer::{Filled, poll_fill, with_buffer};
 /// sends QUIT and closes would cost the reply, and its message the certainty.
 const CLOSE_AFTER_SILENCE: Duration = Duration::from_secs(5);
 
-/// How long the upstream may take to close after a client's close was passed on.
+/// How long nothing may move after a client's close was passed on. An upstream that goes on sending
+/// what was asked for is not cut.
 const CLOSE_WAIT: Duration = Duration::from_secs(60);
 
 /// What is known when the sign-in is over.
@@ -197,7 +198,7 @@ impl Splice {
     fn next_due(&self) -> (Instant, Due) {
         match (self.client_closed_at, self.close_passed_at) {
             (_, Some(passed_at)) => {
-                (passed_at + CLOSE_WAIT, Due::End(End::Closed(Side::Downstream)))
+                (self.moved_at.max(passed_at) + CLOSE_WAIT, Due::End(End::Closed(Side::Downstream)))
             }
             // While the client is slow to take what the upstream said, the upstream is not silent.
             (Some(closed_at), None) if self.down.is_through() => {

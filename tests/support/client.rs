@@ -77,16 +77,24 @@ impl Client {
 
     /// Goes on under TLS with a server that is [`HERE`].
     pub async fn start_tls(self, connector: &TlsConnector) -> TlsClient {
-        self.try_start_tls(connector).await.expect("a handshake")
+        let stream = self.handshake(connector).await.map_err(|(error, _)| error);
+        Client { stream: BufReader::new(stream.expect("a handshake")) }
     }
 
-    /// The same where a handshake may fail.
-    pub async fn try_start_tls(self, connector: &TlsConnector) -> std::io::Result<TlsClient> {
+    /// Begins a handshake that fails, and goes on in clear.
+    pub async fn fail_to_start_tls(self, connector: &TlsConnector) -> Self {
+        let (_, stream) = self.handshake(connector).await.expect_err("a handshake that fails");
+        Self { stream: BufReader::new(stream) }
+    }
+
+    async fn handshake(
+        self,
+        connector: &TlsConnector,
+    ) -> Result<TlsStream<TcpStream>, (std::io::Error, TcpStream)> {
         assert!(self.stream.buffer().is_empty(), "bytes in clear are left");
         let name = ServerName::try_from(HERE).unwrap();
-        let started = connector.connect(name, self.stream.into_inner());
-        let stream = timeout(PATIENCE, started).await.expect("the handshake ends")?;
-        Ok(Client { stream: BufReader::new(stream) })
+        let started = connector.connect(name, self.stream.into_inner()).into_fallible();
+        timeout(PATIENCE, started).await.expect("the handshake ends")
     }
 
     /// Resets the connection.

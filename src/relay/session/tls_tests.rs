@@ -123,7 +123,8 @@ async fn a_client_that_waits_for_a_greeting_in_clear_is_closed_at_the_deadline_a
     drop(client);
     session.await.unwrap();
     let line = closing(&log);
-    assert!(line.contains("INFO") && line.contains("gave-up") && !line.contains("hint"), "{line}");
+    let is_told = line.contains("INFO") && line.contains("reason=\"gave-up\" side=downstream ");
+    assert!(is_told && !line.contains("hint"), "{line}");
 }
 
 #[tokio::test(start_paused = true)]

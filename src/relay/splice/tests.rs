@@ -112,12 +112,30 @@ async fn a_clients_close_waits_until_the_upstream_is_silent_for_5_s() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_whose_client_closed_ends_60_s_later_at_the_latest() {
+async fn a_session_whose_client_closed_ends_60_s_later_if_its_upstream_stays_silent() {
     let closed = Start { client_closed: true, ..nothing_left() };
     let started = Instant::now();
     let Running { client: _client, upstream: _upstream, spliced } = start(closed, 1_000);
     assert!(matches!(spliced.await.unwrap().end, End::Closed(Side::Downstream)));
     assert_eq!(started.elapsed().as_secs(), 65);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_download_behind_a_clients_close_is_not_cut_while_it_moves() {
+    let closed = Start { client_closed: true, ..nothing_left() };
+    let started = Instant::now();
+    let Running { mut client, mut upstream, spliced } = start(closed, 1_000);
+    // The upstream is silent for so long before it begins that the close is passed on.
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        upstream.write_all(b"x").await.unwrap();
+    }
+    let spliced = spliced.await.unwrap();
+    assert!(matches!(spliced.end, End::Closed(Side::Downstream)), "{:?}", spliced.end);
+    assert_eq!(started.elapsed().as_secs(), 10 * 30 + 60);
+    let mut heard = String::new();
+    client.read_to_string(&mut heard).await.unwrap();
+    assert_eq!(heard, "x".repeat(10));
 }
 
 #[tokio::test(start_paused = true)]

@@ -111,10 +111,25 @@ async fn a_client_without_a_descriptor_is_closed_where_it_awaits_tls() {
     }
     let dir = tempfile::tempdir().unwrap();
     let files = put(dir.path(), &Authority::new().issue(HOST));
-    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = socket.local_addr().unwrap();
     let tls = ListenerTls::Implicit(files);
     let settings = ListenerSettings { tls, ..settings(Protocol::Imap) };
+    assert_eq!(heard_without_a_descriptor(settings).await, "");
+}
+
+#[tokio::test]
+async fn a_client_without_a_descriptor_is_closed_where_it_is_not_allowed() {
+    if !is_own_process("a_client_without_a_descriptor_is_closed_where_it_is_not_allowed") {
+        return;
+    }
+    let allow = vec!["192.0.2.0/24".parse().unwrap()];
+    let settings = ListenerSettings { allow, ..settings(Protocol::Imap) };
+    assert_eq!(heard_without_a_descriptor(settings).await, "");
+}
+
+/// What a client hears for whom there is the reserve alone.
+async fn heard_without_a_descriptor(settings: ListenerSettings) -> String {
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
     let listener = listener_of(settings, Shutdown::default(), LocalPassword::None);
     let mut spare = Spare::new();
     let connecting = client();
@@ -124,5 +139,5 @@ async fn a_client_without_a_descriptor_is_closed_where_it_awaits_tls() {
         assert!(spare.turn_away_next(&socket, &listener).await);
         assert!(!spare.turn_away_next(&socket, &listener).await, "there is no other client");
     });
-    assert_eq!(heard, "");
+    heard
 }
