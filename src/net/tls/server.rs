@@ -103,20 +103,24 @@ impl<'a> Contents<'a> {
         let CertificateFiles { certificate, private_key } = self.files;
         let chain = chain(certificate, &self.certificate)?;
         let key = key(private_key, &self.private_key)?;
-        let unusable = |source| match source {
-            rustls::Error::InconsistentKeys(_) => CertificateError::Mismatch {
-                certificate: certificate.clone(),
-                private_key: private_key.clone(),
-            },
-            // What `openssl x509 -req` makes without `-extfile` is of version 1.
-            rustls::Error::InvalidCertificate(_) => CertificateError::Unusable {
-                half: Half::Certificate,
-                path: certificate.clone(),
-                problem: "holds a certificate that is damaged, or of X.509 version 1",
-                fix: "make it again, of version 3 and with the server's names as subjectAltName: \
-                      `mailbearer certificates` does",
-            },
-            source => CertificateError::Refused { path: certificate.clone(), source },
+        let unusable = |source| {
+            if matches!(source, rustls::Error::InconsistentKeys(_)) {
+                CertificateError::Mismatch {
+                    certificate: certificate.clone(),
+                    private_key: private_key.clone(),
+                }
+            } else if matches!(source, rustls::Error::InvalidCertificate(_)) {
+                // What `openssl x509 -req` makes without `-extfile` is of version 1.
+                CertificateError::Unusable {
+                    half: Half::Certificate,
+                    path: certificate.clone(),
+                    problem: "holds a certificate that is damaged, or of X.509 version 1",
+                    fix: "make it again, of version 3 and with the server's names as \
+                          subjectAltName: `mailbearer certificates` does",
+                }
+            } else {
+                CertificateError::Refused { path: certificate.clone(), source }
+            }
         };
         let validity = chain.first().and_then(Validity::of);
         let mut config =
