@@ -1,10 +1,13 @@
 //! The composition root: makes a running relay of a configuration. The only file that knows all
 //! parts.
 
+mod backing;
 mod descriptors;
+mod lacks;
 mod page;
 mod reload;
 mod sockets;
+mod start_error;
 mod wanted;
 
 use std::fmt;
@@ -17,24 +20,21 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, timeout};
 use tracing::{info, warn};
 
+pub use self::backing::Backing;
 use self::page::OpenPage;
 pub use self::page::PageBound;
 use self::sockets::Sockets;
+pub use self::start_error::StartError;
 use self::wanted::wanted;
-use crate::account::LocalPassword;
 use crate::account::directory::Directory;
-use crate::account::password::{Passwords, RandomError};
+use crate::account::password::Passwords;
 use crate::config::Config;
-use crate::names::AccountPattern;
-use crate::net::listen::ListenError;
 use crate::net::tls::certificates::{self, Certificates};
-use crate::net::tls::server::CertificateError;
-use crate::oauth::{TokenState, Tokens};
-use crate::provider::{GrantId, Protocol};
+use crate::oauth::Tokens;
+use crate::provider::Protocol;
 use crate::relay::listener::Listener;
-use crate::relay::{ListenerSettings, Relay, Service, ServiceError, Shutdown};
+use crate::relay::{ListenerSettings, Relay, Service, Shutdown};
 use crate::store::Store;
-use crate::web::admin::AdminTokenError;
 use crate::web::consents::Consents;
 use crate::web::control::{self, ControlSocket};
 use crate::web::operator::{Operator, Reload, Serving};
@@ -44,36 +44,6 @@ const CUT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many orders to reload may wait. Whoever sends one more waits, too.
 const RELOADS_WAITING_MAX: usize = 4;
-
-/// What an [`App`] stands on besides its configuration.
-pub struct Backing {
-    /// What outlives the process.
-    pub store: Store,
-    /// The state directory, where the control socket comes; none without it.
-    pub state_directory: Option<PathBuf>,
-    /// The configuration file, to be read again by a reload.
-    pub file: Option<PathBuf>,
-    /// Called with `log.level` of each configuration that a reload puts in force.
-    pub set_log_level: Box<dyn Fn(tracing::Level) + Send + Sync>,
-}
-
-impl Backing {
-    /// Nothing that outlives the process, and no way to reload.
-    pub fn in_memory() -> Self {
-        Self {
-            store: Store::in_memory(),
-            state_directory: None,
-            file: None,
-            set_log_level: Box::new(|_| {}),
-        }
-    }
-}
-
-impl fmt::Debug for Backing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Backing").field("file", &self.file).finish_non_exhaustive()
-    }
-}
 
 /// A relay whose listeners are bound.
 pub struct App {
@@ -113,45 +83,6 @@ impl Bound {
     fn new(settings: &ListenerSettings, address: SocketAddr) -> Self {
         Self { listener: settings.name.clone(), protocol: settings.protocol, address }
     }
-}
-
-/// Why a relay does not start, or does not take another configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// An address cannot be listened on.
-    #[error("listeners.{listener}.address: {source}")]
-    Listen {
-        /// The listener's name in the file.
-        listener: String,
-        /// What is wrong.
-        source: ListenError,
-    },
-    /// An address cannot be listened on beside another one of this relay.
-    #[error(
-        "listeners.{listener}.address: port {port} is in use by this relay under another address: \
-         restart it instead"
-    )]
-    Overlap {
-        /// The listener's name in the file.
-        listener: String,
-        /// The port that both have.
-        port: u16,
-    },
-    /// An address of the page cannot be listened on.
-    #[error("web.address: {0}")]
-    ListenPage(#[source] ListenError),
-    /// The page's certificate cannot be shown.
-    #[error("web.certificate: {0}")]
-    Certificate(#[from] CertificateError),
-    /// Nobody could sign in at the page.
-    #[error(transparent)]
-    AdminToken(#[from] AdminTokenError),
-    /// Accounts or listeners cannot be served.
-    #[error(transparent)]
-    Service(#[from] ServiceError),
-    /// Local passwords cannot be kept secret.
-    #[error(transparent)]
-    Random(#[from] RandomError),
 }
 
 impl App {
@@ -324,31 +255,6 @@ impl App {
             cut.cancel();
             if timeout(CUT_TIMEOUT, sessions.wait()).await.is_err() {
                 warn!(sessions = sessions.len(), "sessions did not close in time");
-            }
-        }
-    }
-
-    /// Says which accounts nobody can use yet, and what to run.
-    fn tell_of_lacks(&self) {
-        for account in self.directory.borrow().accounts() {
-            let name = &account.name;
-            let has_password = !matches!(account.local_password, LocalPassword::None);
-            if !has_password && !self.passwords.any_made_for(name) {
-                let hint = match name {
-                    AccountPattern::Exact(name) => format!("mailbearer password {name}"),
-                    AccountPattern::Domain(domain) => format!("mailbearer password NAME@{domain}"),
-                };
-                warn!(account = %name, hint, "nobody can sign in, there is no local password");
-            }
-            if self.tokens.status(&account.grant).state == TokenState::ConsentNeeded {
-                let hint = match &account.grant.id {
-                    // Its own name, unless it has `grant_of`.
-                    GrantId::Account(owner) => format!("mailbearer authorize {owner}"),
-                    GrantId::Application { .. } | GrantId::ServiceAccount { .. } => {
-                        format!("mailbearer authorize {name}")
-                    }
-                };
-                warn!(account = %name, hint, "consent is needed before anybody can sign in");
             }
         }
     }

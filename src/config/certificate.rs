@@ -1,9 +1,9 @@
 //! `certificate` and `private_key`: what a listener or the page shows of itself under TLS.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::net::tls::server::{CertificateError, CertificateFiles, Shown};
+use crate::net::tls::server::{CertificateError, CertificateFiles, Half, Shown};
 use crate::net::tls::validity::{Standing, Validity};
 
 use super::date::day;
@@ -67,8 +67,7 @@ impl<'t> Pair<'t> {
         };
         let files = CertificateFiles { certificate, private_key };
         if field.file().secrets() == Secrets::Verify {
-            let shown = Shown::read(&files)
-                .map_err(|error| refuse(&field, &key_field, &files.private_key, error))?;
+            let shown = Shown::read(&files).map_err(|error| refuse(&field, &key_field, error))?;
             if let Some(validity) = shown.validity() {
                 warn_of(&field, validity, RENEW);
             }
@@ -105,17 +104,15 @@ fn path(field: Field<'_>) -> Result<At<'_, PathBuf>, Reported> {
     Ok((field, path))
 }
 
-fn refuse(
-    certificate: &Field<'_>,
-    private_key: &Field<'_>,
-    key_path: &Path,
-    error: CertificateError,
-) -> Reported {
-    let of = |path: &Path| if path == key_path { private_key } else { certificate };
+fn refuse(certificate: &Field<'_>, private_key: &Field<'_>, error: CertificateError) -> Reported {
+    let of = |half| match half {
+        Half::Certificate => certificate,
+        Half::PrivateKey => private_key,
+    };
     match error {
-        CertificateError::Unreadable { path, source } => of(&path).cannot_read(&path, &source),
-        CertificateError::Unusable { path, problem, fix } => {
-            of(&path).problem(format!("names {}, which {problem}", path.display()), fix)
+        CertificateError::Unreadable { half, path, source } => of(half).cannot_read(&path, &source),
+        CertificateError::Unusable { half, path, problem, fix } => {
+            of(half).problem(format!("names {}, which {problem}", path.display()), fix)
         }
         CertificateError::Mismatch { certificate, .. } => private_key.problem(
             format!("is not the key of the certificate in {}", certificate.display()),

@@ -20,6 +20,12 @@ use crate::proto::Claim;
 use crate::provider::Protocol;
 use crate::refusal::{Refusal, Unavailable};
 
+/// What to look at when a client is refused for its name or its password. Which of the two it was,
+/// nobody is told.
+const WRONG_PASSWORD_FIX: &str = "compare what the client shows with the account's whole name in the \
+                                  file and with what `mailbearer password` printed, which may be \
+                                  good for one protocol alone; see `accounts` of the listener, too";
+
 /// When every refused local sign-in is answered, counted from its arrival: neither guessing fast
 /// nor measuring the time teaches anything.
 const REFUSAL_DELAY: Duration = Duration::from_secs(1);
@@ -109,7 +115,8 @@ async fn judge<P: MailProtocol>(
         Err(LocalRefusal::Busy) => Refusal::Unavailable(Unavailable::Overloaded),
         Err(LocalRefusal::Unreadable) => Refusal::Unavailable(Unavailable::LocalPassword),
     };
-    warn!(account = claim.username.as_str(), refusal = refusal.kind(), "refused");
+    let fix = (refusal == Refusal::WrongPassword).then_some(WRONG_PASSWORD_FIX);
+    warn!(account = claim.username.as_str(), refusal = refusal.kind(), fix, "refused");
     if refusal == Refusal::WrongPassword {
         sleep_until(received + REFUSAL_DELAY).await;
     }

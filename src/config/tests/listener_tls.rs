@@ -124,6 +124,9 @@ fn certificate_and_key_are_read_and_compared_by_who_needs_them() {
         ("certificate = \"a.pem\"\nprivate_key = \"b.key\"", "`private_key` is not the key of"),
         ("certificate = \"b.key\"\nprivate_key = \"a.key\"", "`certificate` names "),
         ("certificate = \"none.pem\"\nprivate_key = \"a.key\"", "`certificate` names "),
+        ("certificate = \"b.key\"\nprivate_key = \"b.key\"", "`certificate` names "),
+        ("certificate = \"a.pem\"\nprivate_key = \"a.pem\"", "`private_key` names "),
+        ("certificate = \"none.pem\"\nprivate_key = \"none.pem\"", "`certificate` names "),
         ("certificate = \"a.pem\"\nprivate_key = \"none.key\"", "`private_key` names "),
         ("certificate = 1\nprivate_key = \"none.key\"", "`certificate` is an integer"),
     ] {

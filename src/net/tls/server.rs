@@ -22,6 +22,15 @@ use zeroize::Zeroizing;
 use super::validity::Validity;
 use super::{PemError, is_encrypted, read_pem};
 
+/// Which of the two files, where both may have one name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Half {
+    /// The one with the certificate.
+    Certificate,
+    /// The one with its private key.
+    PrivateKey,
+}
+
 /// The files that a certificate and its key are read from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CertificateFiles {
@@ -71,8 +80,9 @@ impl<'a> Contents<'a> {
     /// # Errors
     /// When one cannot be read.
     pub(super) fn read(files: &'a CertificateFiles) -> Result<Self, CertificateError> {
-        let certificate = read_file(&files.certificate)?;
-        Ok(Self { files, certificate, private_key: read_file(&files.private_key)? })
+        let certificate = read_file(Half::Certificate, &files.certificate)?;
+        let private_key = read_file(Half::PrivateKey, &files.private_key)?;
+        Ok(Self { files, certificate, private_key })
     }
 
     /// What tells these contents from others, without giving the key away.
@@ -99,6 +109,15 @@ impl<'a> Contents<'a> {
                     certificate: certificate.clone(),
                     private_key: private_key.clone(),
                 }
+            } else if matches!(source, rustls::Error::InvalidCertificate(_)) {
+                // What `openssl x509 -req` makes without `-extfile` is of version 1.
+                CertificateError::Unusable {
+                    half: Half::Certificate,
+                    path: certificate.clone(),
+                    problem: "holds a certificate that is damaged, or of X.509 version 1",
+                    fix: "make it again, of version 3 and with the server's names as \
+                          subjectAltName: `mailbearer certificates` does",
+                }
             } else {
                 CertificateError::Refused { path: certificate.clone(), source }
             }
@@ -124,6 +143,8 @@ pub enum CertificateError {
     /// A file cannot be read.
     #[error("{path:?} cannot be read ({source}): make it readable for the user mailbearer runs as")]
     Unreadable {
+        /// Which file.
+        half: Half,
         /// The file as the configuration names it.
         path: PathBuf,
         /// What the operating system said.
@@ -132,6 +153,8 @@ pub enum CertificateError {
     /// A file does not hold what it should.
     #[error("{path:?} {problem}: {fix}")]
     Unusable {
+        /// Which file.
+        half: Half,
         /// The file as the configuration names it.
         path: PathBuf,
         /// What it holds instead.
@@ -164,11 +187,20 @@ pub enum CertificateError {
 }
 
 fn chain(path: &Path, mut pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
-    let unusable = |problem, fix| CertificateError::Unusable { path: path.into(), problem, fix };
+    let half = Half::Certificate;
+    let unusable =
+        |problem, fix| CertificateError::Unusable { half, path: path.into(), problem, fix };
+    let text = pem;
     let chain = rustls_pemfile::certs(&mut pem)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|_| unusable("is damaged PEM", "export the certificate again"))?;
     if chain.is_empty() {
+        if is_encrypted(text) || matches!(rustls_pemfile::private_key(&mut { text }), Ok(Some(_))) {
+            return Err(unusable(
+                "holds a private key and no certificate",
+                "name the certificate's file here; if `private_key` names that, exchange the two",
+            ));
+        }
         return Err(unusable(
             "holds no certificate",
             "it must contain -----BEGIN CERTIFICATE----- (for a DER file: openssl x509 -inform \
@@ -179,7 +211,9 @@ fn chain(path: &Path, mut pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Ce
 }
 
 fn key(path: &Path, mut pem: &[u8]) -> Result<PrivateKeyDer<'static>, CertificateError> {
-    let unusable = |problem, fix| CertificateError::Unusable { path: path.into(), problem, fix };
+    let half = Half::PrivateKey;
+    let unusable =
+        |problem, fix| CertificateError::Unusable { half, path: path.into(), problem, fix };
     if is_encrypted(pem) {
         return Err(unusable(
             "holds a private key under a passphrase, which nobody could type at a start",
@@ -198,10 +232,13 @@ fn key(path: &Path, mut pem: &[u8]) -> Result<PrivateKeyDer<'static>, Certificat
         })
 }
 
-fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, CertificateError> {
+fn read_file(half: Half, path: &Path) -> Result<Zeroizing<Vec<u8>>, CertificateError> {
     read_pem(path).map_err(|error| match error {
-        PemError::Unreadable(source) => CertificateError::Unreadable { path: path.into(), source },
+        PemError::Unreadable(source) => {
+            CertificateError::Unreadable { half, path: path.into(), source }
+        }
         PemError::TooLong => CertificateError::Unusable {
+            half,
             path: path.into(),
             problem: "is longer than 4 MiB",
             fix: "name the PEM file of one certificate or key",
@@ -264,7 +301,7 @@ mod tests {
         let (certificate, key) = pair();
         let (_, other) = pair();
         assert!(Files::new(&certificate, &other).problem().contains("is not that of"));
-        assert!(Files::new(&key, &key).problem().contains("holds no certificate"));
+        assert!(Files::new("", &key).problem().contains("holds no certificate"));
         assert!(Files::new(&certificate, "").problem().contains("holds no private key"));
         let damaged = "-----BEGIN PRIVATE KEY-----\n!!!\n-----END PRIVATE KEY-----\n";
         assert!(Files::new(&certificate, damaged).problem().contains("damaged"));
@@ -274,6 +311,34 @@ mod tests {
         };
         let missing = Shown::read(&missing).unwrap_err();
         assert!(matches!(missing, CertificateError::Unreadable { .. }), "{missing}");
+    }
+
+    #[test]
+    fn key_in_the_place_of_a_certificate_is_told_with_the_exchange() {
+        let (certificate, key) = pair();
+        let encrypted = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMAAA\n\
+                         -----END ENCRYPTED PRIVATE KEY-----";
+        for (shown, key) in [(&*key, &*certificate), (&*key, &*key), (encrypted, &*certificate)] {
+            let problem = Files::new(shown, key).problem();
+            let sentence = "page.pem\" holds a private key and no certificate: name the";
+            assert!(problem.contains(sentence) && problem.contains("exchange"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn certificate_of_version_1_is_refused_for_that_and_not_for_its_key() {
+        // By `openssl ca -selfsign` without extensions: RFC 5280 section 4.1.2.1 has version 1 then.
+        let version_1 = "-----BEGIN CERTIFICATE-----\n\
+             MIIBDjCBtgIBATAKBggqhkjOPQQDAjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwHhcN\n\
+             MjUwMTAxMDAwMDAwWhcNMjUwMjAxMDAwMDAwWjAUMRIwEAYDVQQDDAlsb2NhbGhv\n\
+             c3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAATuyXFR2QK0BY4Z8HPlogspKl3a\n\
+             ghba+Q7Y4+UIqZpC+jsnzK6XAnwJogJCJvGvqm0q7jurzRmEsxICr2WGGeeyMAoG\n\
+             CCqGSM49BAMCA0cAMEQCIDWCxmiLxfivBlq/9zEfOPD+IZCDvBGyl2Kxbcq7PLWO\n\
+             AiBJrTzqaFT2iFfGfWhXHThn7pDPcPZg9f2lN6TCDjkeHQ==\n\
+             -----END CERTIFICATE-----";
+        let (_, key) = pair();
+        let problem = Files::new(version_1, &key).problem();
+        assert!(problem.contains("X.509 version 1") && problem.contains("version 3"), "{problem}");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::*;
 use crate::account::password::{Origin, Passwords};
 use crate::account::{AccountSettings, LocalPassword};
 use crate::names::{AccountPattern, Username};
+use crate::net::props::Log;
 use crate::net::tls::certificates::Certificates;
 use crate::oauth::Tokens;
 use crate::proto::{COMMANDS_MAX, Claim};
@@ -161,6 +162,28 @@ async fn line(client: &mut DuplexStream) -> String {
         line.push(client.read_u8().await.unwrap());
     }
     String::from_utf8(line).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_password_and_an_unknown_account_are_logged_alike_with_what_to_compare() {
+    for (sign_in, name) in
+        [(WRONG_PASSWORD, "alice@example.com"), (UNKNOWN_ACCOUNT, "nobody@example.com")]
+    {
+        let (log, _collecting) = Log::collect();
+        let (mut client, session) = connect::<Submission>(hashed());
+        line(&mut client).await;
+        client.write_all(sign_in.as_bytes()).await.unwrap();
+        line(&mut client).await;
+        drop(client);
+        session.await.unwrap();
+        let [refused, _closed] = log.take().try_into().unwrap();
+        for part in
+            ["WARN", " refused ", name, "wrong-password", "`mailbearer password`", "`accounts`"]
+        {
+            assert!(refused.contains(part), "{part}: {refused}");
+        }
+        assert!(!refused.contains("AGFs") && !refused.contains("\"wrong\""), "{refused}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

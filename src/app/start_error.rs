@@ -1,0 +1,46 @@
+//! Why a relay does not start, or a reload changes nothing.
+
+use crate::account::password::RandomError;
+use crate::net::listen::ListenError;
+use crate::net::tls::server::CertificateError;
+use crate::relay::ServiceError;
+use crate::web::admin::AdminTokenError;
+
+/// Why a relay does not start, or does not take another configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("listeners.{listener}.address: {source}")]
+    Listen {
+        /// The listener's name in the file.
+        listener: String,
+        /// What is wrong.
+        source: ListenError,
+    },
+    /// An address cannot be listened on beside another one of this relay.
+    #[error(
+        "listeners.{listener}.address: port {port} is in use by this relay under another address: \
+         restart it instead"
+    )]
+    Overlap {
+        /// The listener's name in the file.
+        listener: String,
+        /// The port that both have.
+        port: u16,
+    },
+    /// An address of the page cannot be listened on.
+    #[error("web.address: {0}")]
+    ListenPage(#[source] ListenError),
+    /// The page's certificate cannot be shown.
+    #[error("web.certificate: {0}")]
+    Certificate(#[from] CertificateError),
+    /// Nobody could sign in at the page.
+    #[error(transparent)]
+    AdminToken(#[from] AdminTokenError),
+    /// Accounts or listeners cannot be served.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// Local passwords cannot be kept secret.
+    #[error(transparent)]
+    Random(#[from] RandomError),
+}
