@@ -57,7 +57,8 @@ struct Skipped {
 }
 
 /// What [`Input::take_line`] found.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
+#[cfg_attr(test, derive(Debug))]
 pub enum Line {
     /// A whole line, without its line end.
     Whole(Bytes),

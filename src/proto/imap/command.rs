@@ -28,6 +28,11 @@ impl Tag {
         fits.then(|| (Self(word.iter().copied().map(char::from).collect()), rest))
     }
 
+    /// Stands where there is no usable tag: the response is an untagged one.
+    pub(super) fn untagged() -> Self {
+        Self("*".to_owned())
+    }
+
     /// The tag of a command whose line is too long to be taken: its client awaits a tagged response.
     pub(super) fn of_beginning(input: &Input) -> Option<Self> {
         let (tag, rest) = Self::split_off(input.peek(TAG_LEN_MAX + b" ".len()))?;

@@ -50,7 +50,8 @@ impl Session {
         }
         let privacy = self.standing.privacy;
         let Some((tag, rest)) = Tag::split_off(line) else {
-            return self.fail(None, Fault::Tag, output);
+            let command = Gathering::new(Tag::untagged(), Content::Faulty(Fault::Tag));
+            return self.gather(command, line, output);
         };
         let (verb, rest) = Verb::split_off(rest);
         let bare = rest.trim_ascii().is_empty();

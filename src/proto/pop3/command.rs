@@ -8,7 +8,8 @@ use crate::proto::preauth::is_http;
 use crate::proto::sasl::exchange::Request;
 
 /// A command, as far as it matters before the sign-in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(test, derive(Debug))]
 pub(super) enum Command<'a> {
     /// USER, with the name: blanks around it are no part of it.
     User(&'a [u8]),

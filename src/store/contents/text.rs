@@ -125,3 +125,15 @@ impl<'de> Deserialize<'de> for ProtocolText {
         known.map(ProtocolText).ok_or_else(|| D::Error::custom("no protocol"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_never_prints_though_it_is_written_whole() {
+        let row = text(&"refresh-token-in-clear").unwrap();
+        assert_eq!(row.bytes(), b"\"refresh-token-in-clear\"");
+        assert_eq!(format!("{row:?}"), "Text([REDACTED])");
+    }
+}

@@ -123,6 +123,21 @@ fn id_takes_sixty_literals_and_no_more() {
 }
 
 #[test]
+fn a_command_without_a_usable_tag_is_read_to_the_end_of_its_literals() {
+    let no_tag = "* BAD begin the line with a tag of at most 64 characters\r\n";
+    let (noop, done) = ("a2 NOOP\r\n", "a2 OK NOOP completed\r\n");
+    for sent in [
+        "(1 LOGIN {5+}\r\nalice {9+}\r\na1 secret\r\n",
+        "(1 LOGIN {9-}\r\na1 NOOP\r\n\r\n",
+        // Whoever waits for leave has sent nothing yet.
+        "(1 LOGIN {5}\r\n",
+    ] {
+        assert_eq!(reply(format!("{sent}{noop}")), format!("{no_tag}{done}"), "{sent}");
+    }
+    assert!(!given_up("(1 LOGIN {65537+}\r\na2 NOOP\r\n").contains("a2 "));
+}
+
+#[test]
 fn a_tag_is_echoed_up_to_64_bytes() {
     let tag = "a".repeat(64);
     assert_eq!(reply(format!("{tag} NOOP\r\n")), format!("{tag} OK NOOP completed\r\n"));
