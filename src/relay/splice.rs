@@ -86,6 +86,7 @@ where
         moved_at: now,
         client_closed_at: None,
         close_passed_at: None,
+        down_goes_first: false,
     };
     if start.client_closed {
         session.up.ended = Some(Ok(()));
@@ -115,6 +116,8 @@ struct Splice {
     client_closed_at: Option<Instant>,
     /// When that was passed to the upstream.
     close_passed_at: Option<Instant>,
+    /// Which way goes first; the two take turns.
+    down_goes_first: bool,
 }
 
 impl Splice {
@@ -130,8 +133,17 @@ impl Splice {
         U: AsyncRead + AsyncWrite + Unpin,
     {
         let moved_before = self.up.moved + self.down.moved;
+        // A side that never runs dry would use up all that a task may do before others have a turn.
+        self.down_goes_first = !self.down_goes_first;
+        let mut down = Poll::Pending;
+        if self.down_goes_first {
+            down = self.down.poll(cx, upstream, client);
+        }
         let up = self.up.poll(cx, client, upstream);
-        let down = self.down.poll(cx, upstream, client);
+        // What an upstream says before it closes may have come in between.
+        if down.is_pending() {
+            down = self.down.poll(cx, upstream, client);
+        }
         if self.up.moved + self.down.moved != moved_before {
             self.moved_at = Instant::now();
         }

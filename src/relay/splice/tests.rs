@@ -70,6 +70,31 @@ async fn leftovers_come_first_and_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_never_runs_dry_does_not_keep_replies_from_coming() {
+    // The most that a splice may need: tokio lets a task do 128 things before others have a turn.
+    const TURNS_MAX: usize = 10;
+
+    let (near, mut client) = duplex(1_000);
+    let (mut upstream, far) = duplex(1_000);
+    upstream.write_all(b"250 2.1.0 Ok\r\n").await.unwrap();
+    let spliced = tokio::spawn(async move {
+        let mut near = tokio::io::join(tokio::io::repeat(b'x'), near);
+        let mut far = tokio::io::join(far, tokio::io::sink());
+        let mut turns = 0;
+        let cut = poll_fn(move |_| {
+            turns += 1;
+            if turns > TURNS_MAX { Poll::Ready(Reason::Quit) } else { Poll::Pending }
+        });
+        splice(&mut near, &mut far, nothing_left(), cut).await
+    });
+    let Spliced { up_bytes, end, .. } = spliced.await.unwrap();
+    assert!(matches!(end, End::Cut(_)) && up_bytes > 0);
+    let mut heard = String::new();
+    client.read_to_string(&mut heard).await.unwrap();
+    assert_eq!(heard, "250 2.1.0 Ok\r\n");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_reader_that_stops_stops_the_sender() {
     let Running { mut client, mut upstream, .. } = start(nothing_left(), 1_000);
     let sent = tokio::spawn(async move {
