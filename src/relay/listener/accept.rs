@@ -44,6 +44,7 @@ pub async fn serve(
                 spare.refill();
                 listener.start(stream, peer);
             }
+            Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 let exhausted = are_descriptors_exhausted(&error);
                 if told_at.is_none_or(|at| at.elapsed() >= TELL_INTERVAL) {
@@ -62,6 +63,23 @@ pub async fn serve(
             }
         }
     }
+}
+
+/// Whether it is the trouble of the one connection that was to be accepted, and the next may be fine
+/// (accept(2), "Error handling"). Strangers can cause it.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(
+            Errno::CONNABORTED
+                | Errno::PROTO
+                | Errno::NOPROTOOPT
+                | Errno::NETDOWN
+                | Errno::NETUNREACH
+                | Errno::HOSTDOWN
+                | Errno::HOSTUNREACH
+        )
+    )
 }
 
 fn are_descriptors_exhausted(error: &io::Error) -> bool {

@@ -141,3 +141,15 @@ async fn heard_without_a_descriptor(settings: ListenerSettings) -> String {
     });
     heard
 }
+
+#[test]
+fn a_connection_that_was_broken_before_it_was_accepted_holds_up_nobody() {
+    let error = |errno: Errno| io::Error::from_raw_os_error(errno.raw_os_error());
+    for one in [Errno::CONNABORTED, Errno::PROTO, Errno::HOSTUNREACH, Errno::NETDOWN] {
+        assert!(is_of_one_connection(&error(one)), "{one:?}");
+    }
+    // Trouble of the machine, behind which the next connection fares no better.
+    for all in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM, Errno::INVAL] {
+        assert!(!is_of_one_connection(&error(all)), "{all:?}");
+    }
+}
