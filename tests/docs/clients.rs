@@ -13,9 +13,11 @@ use bytes::Bytes;
 use mailbearer::names::{AccountPattern, Username};
 use mailbearer::provider::{MailHost, UpstreamTls};
 use mailbearer::sandbox::{Sandbox, SandboxSettings};
+use rustix::io::Errno;
+use rustix::process::test_kill_process;
 
 use super::pages::{Page, pages, root};
-use super::scene::Scene;
+use super::scene::{Relay, Scene};
 
 /// Whose mailbox the examples use, and to whom they send.
 const ALICE: &str = "alice@contoso.com";
@@ -201,6 +203,15 @@ async fn a_listener_shows_its_certificate_by_the_line_of_openssl() {
     assert!(told.contains("Verify return code: 0 (ok)"), "{told}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_ends_with_the_test_that_runs_it() {
+    let Rig { relay, .. } = Rig::new(Tls::None).await;
+    let pid = relay.pid();
+    assert_eq!(test_kill_process(pid), Ok(()));
+    drop(relay);
+    assert_eq!(test_kill_process(pid), Err(Errno::SRCH));
+}
+
 /// Lets every program that is installed use its example.
 async fn all_work(tls: Tls) {
     let rig = Rig::new(tls).await;
@@ -276,9 +287,10 @@ fn with_starttls(page: &Page, program: &Program, mut block: String) -> Option<St
 
 /// A relay with listeners of one kind, before a provider where a message waits for Alice.
 struct Rig {
+    // Ends before its directory does.
+    relay: Relay,
     provider: Sandbox,
     scene: Scene,
-    _relay: super::scene::Relay,
     password: String,
     /// What the page writes, and what it is here.
     ports: Vec<(&'static str, String)>,
@@ -304,13 +316,7 @@ impl Rig {
             Tls::Upgraded => ["587", "143", "110"],
         };
         let ports = relay.ports(["submission", "imap", "pop3"]);
-        Self {
-            provider,
-            scene,
-            _relay: relay,
-            password,
-            ports: written.into_iter().zip(ports).collect(),
-        }
+        Self { provider, scene, relay, password, ports: written.into_iter().zip(ports).collect() }
     }
 
     /// What has arrived for Bob.

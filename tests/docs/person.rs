@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::Command;
 
 use mailbearer::names::{AccountPattern, Username};
 use mailbearer::provider::{MailHost, PerProtocol, UpstreamTls};
@@ -13,7 +13,7 @@ use mailbearer::sandbox::{Sandbox, SandboxSettings};
 
 use super::pages::{pages, root};
 use super::readme_blocks;
-use super::scene::Scene;
+use super::scene::{Ended, Scene};
 
 /// Whose mailbox it is.
 const ALICE: &str = "alice@contoso.com";
@@ -107,17 +107,6 @@ fn whoever_has_no_provider_consents_at_the_stand_in_by_what_it_prints() {
     }
     let claims = claims_by_the_guide(&scene);
     assert!(claims.contains(&format!("\"appid\":\"{}\"", fact("/client_id"))), "{claims}");
-}
-
-/// A program that ends with the test, also with one that fails.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        // One that has ended already has nothing left to end.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// What is in the token, by the line of the guide to Microsoft that shows it.

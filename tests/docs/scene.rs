@@ -96,18 +96,33 @@ impl Scene {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut shown = String::new();
         stdout.read_line(&mut shown).unwrap();
-        Relay { child, stdout, shown }
+        Relay { child: Ended(child), stdout, shown }
+    }
+}
+
+/// A program that ends with the test, also with one that fails.
+pub(crate) struct Ended(pub(crate) Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // One that has ended already has nothing left to end.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
 /// `mailbearer serve`, which listens.
 pub(crate) struct Relay {
-    child: Child,
+    child: Ended,
     stdout: BufReader<ChildStdout>,
     shown: String,
 }
 
 impl Relay {
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child.0)
+    }
+
     /// Where the page listens: what was printed is read on until it is told.
     pub(crate) fn page_address(&mut self) -> String {
         loop {
@@ -136,10 +151,11 @@ impl Relay {
     /// Ends it, and gives what it printed.
     pub(crate) fn end(mut self) -> String {
         // One that has ended already has told why by its exit code.
-        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+        let _ = kill_process(self.pid(), Signal::TERM);
         self.stdout.read_to_string(&mut self.shown).unwrap();
-        let ended = self.child.wait_with_output().unwrap();
-        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        let mut told = String::new();
+        self.child.0.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+        assert!(self.child.0.wait().unwrap().success(), "{told}");
         self.shown
     }
 }
