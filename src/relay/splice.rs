@@ -140,8 +140,9 @@ impl Splice {
             down = self.down.poll(cx, upstream, client);
         }
         let up = self.up.poll(cx, client, upstream);
-        // What an upstream says before it closes may have come in between.
-        if down.is_pending() {
+        // An upstream that takes no more may have said why in between.
+        let is_due = !self.down_goes_first || matches!(up, Poll::Ready(Turn::WriteFailed(_)));
+        if is_due && down.is_pending() {
             down = self.down.poll(cx, upstream, client);
         }
         if self.up.moved + self.down.moved != moved_before {
