@@ -18,6 +18,10 @@ pub enum Refusal {
         /// Whom it concerns; the client named it, so it may be told.
         account: Username,
     },
+    /// The mailbox has as many sessions as its provider allows, and none ended in time.
+    MailboxBusy,
+    /// The client has not signed in, and is no device by its address either.
+    NoDevice,
     /// Something may pass by itself: an outage, a time-out, throttling.
     Unavailable(Unavailable),
     /// The upstream refuses a fresh token for this mailbox, for good.
@@ -68,6 +72,8 @@ impl Refusal {
             Self::Unavailable(Unavailable::Upstream) => "upstream-unavailable",
             Self::Unavailable(Unavailable::Overloaded) => "overloaded",
             Self::Unavailable(Unavailable::LocalPassword) => "local-password-unreadable",
+            Self::MailboxBusy => "mailbox-busy",
+            Self::NoDevice => "no-device",
             Self::UpstreamRefused { .. } => "upstream-refused",
         }
     }

@@ -14,8 +14,8 @@ use std::fmt::Debug;
 
 use mailbearer::names::Username;
 use mailbearer::proto::{
-    AwaitClientTls as _, AwaitVerdict, COMMANDS_MAX, CloseReason, Downstream, FAILURES_MAX, Input,
-    Output, Privacy, Step, sasl,
+    AwaitClientTls as _, AwaitVerdict, COMMANDS_MAX, Claim, CloseReason, Downstream, FAILURES_MAX,
+    Input, Output, Privacy, Step, sasl,
 };
 use mailbearer::secret::ExposeSecret as _;
 
@@ -165,7 +165,8 @@ impl<'a, P: Server> Session<'a, P> {
             }
             Step::Verify(claim, awaiting) => {
                 assert_ne!(self.privacy, Privacy::Required, "a claim is made before TLS");
-                let (name, password) = (claim.username.as_str(), claim.password.expose_secret());
+                let Claim::Password(shown) = claim else { panic!("no device is served") };
+                let (name, password) = (shown.username.as_str(), shown.password.expose_secret());
                 assert!((1..=Username::LEN_MAX).contains(&name.len()), "a name of {}", name.len());
                 assert!(!name.chars().any(char::is_control), "{name:?}");
                 assert!(password.len() <= PASSWORD_LEN_MAX, "a password of {}", password.len());

@@ -6,7 +6,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mailbearer::names::{AccountPattern, Username};
-use mailbearer::proto::Claim;
+use mailbearer::proto::LocalCredentials;
 use mailbearer::proto::sasl::{Credentials, SaslError, challenge, login, plain};
 use mailbearer::provider::{MailHost, Mechanism, UpstreamTls};
 use mailbearer::secret::{AccessToken, ExposeSecret as _};
@@ -133,6 +133,6 @@ fn round_trip(name: &[u8]) {
     }
 }
 
-fn shown(claim: Result<Claim, SaslError>) -> Result<(Username, Vec<u8>), SaslError> {
+fn shown(claim: Result<LocalCredentials, SaslError>) -> Result<(Username, Vec<u8>), SaslError> {
     claim.map(|claim| (claim.username, claim.password.expose_secret().to_vec()))
 }

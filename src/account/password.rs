@@ -29,7 +29,7 @@ use super::directory::{Account, Directory};
 use super::made::MadePasswords;
 pub use super::made::{Made, MakeError, RandomError};
 use crate::names::{AccountPattern, Username};
-use crate::proto::Claim;
+use crate::proto::LocalCredentials;
 use crate::provider::Protocol;
 use crate::secret::{ExposeSecret as _, SecretSource};
 use crate::store::{Store, StoreError, StoredPassword};
@@ -212,7 +212,7 @@ impl Passwords {
         &self,
         directory: &Directory,
         origin: Origin<'_>,
-        claim: &Claim,
+        claim: &LocalCredentials,
     ) -> Result<SignedIn, LocalRefusal> {
         let account = directory.find(&claim.username, origin.accounts);
         // Looked up whether there is such an account or not.
@@ -252,7 +252,7 @@ impl Passwords {
     }
 
     /// Verifies the claim's password against a PHC string on the bounded pool.
-    async fn compute(&self, hash: &str, claim: &Claim) -> Result<bool, LocalRefusal> {
+    async fn compute(&self, hash: &str, claim: &LocalCredentials) -> Result<bool, LocalRefusal> {
         let busy = |_| LocalRefusal::Busy;
         let admitted = Arc::clone(&self.admitted).try_acquire_owned().map_err(busy)?;
         let core = Arc::clone(&self.cores).acquire_owned().await;
@@ -268,7 +268,11 @@ impl Passwords {
     }
 
     /// Whether the claim's password is the plain one of `source`.
-    async fn matches(&self, source: &SecretSource, claim: &Claim) -> Result<bool, LocalRefusal> {
+    async fn matches(
+        &self,
+        source: &SecretSource,
+        claim: &LocalCredentials,
+    ) -> Result<bool, LocalRefusal> {
         let read = if source.blocks() {
             let source = source.clone();
             tokio::task::spawn_blocking(move || source.read()).await
@@ -294,7 +298,7 @@ impl Passwords {
 
     /// The tag under which a right claim is remembered. With another hash in the file it is
     /// another tag, so a changed password is forgotten.
-    fn tag(&self, claim: &Claim, hash: &str) -> Tag {
+    fn tag(&self, claim: &LocalCredentials, hash: &str) -> Tag {
         let mut context = hmac::Context::with_key(&self.key);
         for part in [claim.username.folded().as_str(), hash] {
             // Two different claims are never the same bytes. `usize` is at most 64 bits wide.

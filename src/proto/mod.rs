@@ -89,7 +89,18 @@ pub trait AwaitVerdict: Sized + Send {
 
 /// Who a client claims to be.
 #[derive(Debug)]
-pub struct Claim {
+pub enum Claim {
+    /// Who has shown a name and a password.
+    Password(LocalCredentials),
+    /// A device that is known by its network: it has begun a message without signing in. Its MAIL
+    /// stands at the beginning of the input. An acceptance leaves it there, to be streamed first; a
+    /// refusal answers it.
+    Device,
+}
+
+/// What a client shows to sign in.
+#[derive(Debug)]
+pub struct LocalCredentials {
     /// The user name, as sent.
     pub username: Username,
     /// The local password: any bytes but NUL.

@@ -126,6 +126,17 @@ impl Input {
         }
     }
 
+    /// The next line without its end, if it is whole and at most `len_max` bytes long. It stays.
+    pub fn peek_line(&self, len_max: usize) -> Option<&[u8]> {
+        if self.skipped.is_some() {
+            return None;
+        }
+        let unsearched = self.bytes.get(self.searched..).unwrap_or_default();
+        let end = self.searched + memchr::memchr(b'\n', unsearched)?;
+        let line = self.bytes.get(..end)?;
+        Some(line.strip_suffix(b"\r").unwrap_or(line)).filter(|line| line.len() <= len_max)
+    }
+
     /// The first bytes that wait, at most `len_max`. Behind [`Line::TooLong`] these are the first of
     /// that line.
     pub fn peek(&self, len_max: usize) -> &[u8] {

@@ -16,7 +16,7 @@ use crate::account::directory::Account;
 use crate::account::password::{LocalRefusal, Origin, Peer, SignedIn};
 use crate::names::Username;
 use crate::oauth::{ErrorKind, Tokens};
-use crate::proto::Claim;
+use crate::proto::{Claim, LocalCredentials};
 use crate::provider::Protocol;
 use crate::refusal::{Refusal, Unavailable};
 
@@ -47,7 +47,10 @@ pub(crate) async fn verdict<P: MailProtocol>(
     claim: &Claim,
 ) -> Result<Accepted<P>, Refusal> {
     let received = Instant::now();
-    let access = judge::<P>(listener, peer, claim, received).await?;
+    let access = match claim {
+        Claim::Password(shown) => judge::<P>(listener, peer, shown, received).await?,
+        Claim::Device => return Err(Refusal::NoDevice),
+    };
     let relay = listener.relay();
     let account = access.account();
     let provider = &account.settings().provider;
@@ -102,12 +105,12 @@ fn told_user<P: MailProtocol>(tokens: &Tokens, account: &Account) -> Option<User
 async fn judge<P: MailProtocol>(
     listener: &Listener,
     peer: Peer,
-    claim: &Claim,
+    shown: &LocalCredentials,
     received: Instant,
 ) -> Result<SignedIn, Refusal> {
     let origin = Origin { accounts: listener.accounts(), protocol: P::PROTOCOL, peer };
     let directory = listener.service().directory();
-    let judged = listener.relay().passwords().sign_in(directory, origin, claim).await;
+    let judged = listener.relay().passwords().sign_in(directory, origin, shown).await;
     let refusal = match judged {
         // A client that was greeted before a reload is let in by what is in force now.
         Ok(access) if listener.admits_still(&access) => return Ok(access),
@@ -116,7 +119,7 @@ async fn judge<P: MailProtocol>(
         Err(LocalRefusal::Unreadable) => Refusal::Unavailable(Unavailable::LocalPassword),
     };
     let fix = (refusal == Refusal::WrongPassword).then_some(WRONG_PASSWORD_FIX);
-    warn!(account = claim.username.as_str(), refusal = refusal.kind(), fix, "refused");
+    warn!(account = shown.username.as_str(), refusal = refusal.kind(), fix, "refused");
     if refusal == Refusal::WrongPassword {
         sleep_until(received + REFUSAL_DELAY).await;
     }

@@ -14,8 +14,11 @@ use crate::secret::{SecretSlice, SecretString};
 const ANYWHERE: Origin<'static> =
     Origin { accounts: None, protocol: Protocol::Submission, peer: Peer::Elsewhere };
 
-fn claim(username: &str, password: &str) -> Claim {
-    Claim { username: name(username), password: SecretSlice::from(password.as_bytes().to_vec()) }
+fn claim(username: &str, password: &str) -> LocalCredentials {
+    LocalCredentials {
+        username: name(username),
+        password: SecretSlice::from(password.as_bytes().to_vec()),
+    }
 }
 
 /// A PHC string that costs next to nothing.

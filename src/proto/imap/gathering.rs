@@ -5,7 +5,7 @@
 
 use super::command::{Fault, Literal, Pace, Tag, arguments};
 use crate::names::Username;
-use crate::proto::Claim;
+use crate::proto::LocalCredentials;
 use crate::proto::preauth::SKIP_MAX;
 
 /// Longest literal before the sign-in, in bytes. RFC 7888 section 5 sets the same for LITERAL-.
@@ -40,7 +40,7 @@ pub(super) enum Content {
 pub(super) enum Login {
     Nothing,
     Username(Username),
-    Claim(Claim),
+    Claim(LocalCredentials),
 }
 
 /// How an announced literal is received.
@@ -135,7 +135,7 @@ impl Login {
         match self {
             Self::Nothing => Ok(Self::Username(Username::from_wire(argument)?)),
             Self::Username(username) => {
-                Ok(Self::Claim(Claim { username, password: argument.to_vec().into() }))
+                Ok(Self::Claim(LocalCredentials { username, password: argument.to_vec().into() }))
             }
             Self::Claim(_) => Err(Fault::LoginArguments),
         }

@@ -82,7 +82,8 @@ pub(super) fn fault(tag: Option<&Tag>, fault: Fault) -> String {
 /// for another, and no other password helps where a grant, a token or a server is missing.
 pub(super) fn refusal(tag: &Tag, refusal: &Refusal) -> String {
     match refusal {
-        Refusal::WrongPassword => {
+        // There are no devices here.
+        Refusal::WrongPassword | Refusal::NoDevice => {
             format!("{tag} NO [AUTHENTICATIONFAILED] user name or password is wrong")
         }
         Refusal::ConsentNeeded { account } => format!(
@@ -92,6 +93,11 @@ pub(super) fn refusal(tag: &Tag, refusal: &Refusal) -> String {
         Refusal::GrantRefused { .. } => format!(
             "{tag} NO [CONTACTADMIN] the provider gives no access to this account: the reason \
              and what to run are in mailbearer's log"
+        ),
+        // RFC 5530 section 3: LIMIT, a limit of the server's that may pass.
+        Refusal::MailboxBusy => format!(
+            "{tag} NO [LIMIT] this mailbox has as many sessions as its provider allows, try again \
+             later"
         ),
         Refusal::Unavailable(unavailable) => {
             format!("{tag} NO [UNAVAILABLE] {}", unavailable.text())

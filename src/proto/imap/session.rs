@@ -13,7 +13,7 @@ use super::gathering::{Content, Gathering, Login, Reception};
 use super::response::{self, NonSyncLiterals};
 use crate::proto::sasl::SaslError;
 use crate::proto::sasl::exchange::{self, Exchange, Request};
-use crate::proto::{CloseReason, Output, Privacy, Standing, Step};
+use crate::proto::{Claim, CloseReason, Output, Privacy, Standing, Step};
 
 /// What lasts from command to command.
 #[derive(Debug, Clone, Copy)]
@@ -116,8 +116,8 @@ impl Session {
     fn carry_out(self, command: Gathering, output: &mut Output) -> Turn {
         let Gathering { tag, content, .. } = command;
         match content {
-            Content::Login(Login::Claim(claim)) => {
-                Break(Step::Verify(claim, ImapAwaitVerdict { session: self, tag }))
+            Content::Login(Login::Claim(shown)) => {
+                Break(Step::Verify(Claim::Password(shown), ImapAwaitVerdict { session: self, tag }))
             }
             Content::Login(_) => self.fail(Some(&tag), Fault::LoginArguments, output),
             Content::Id => {
@@ -152,8 +152,8 @@ impl Session {
                 output.line(&format!("+ {challenge}"));
                 Continue(self.with(Phase::Line(Due::Response(tag, exchange))))
             }
-            Ok(exchange::Turn::Claim(claim)) => {
-                Break(Step::Verify(claim, ImapAwaitVerdict { session: self, tag }))
+            Ok(exchange::Turn::Claim(shown)) => {
+                Break(Step::Verify(Claim::Password(shown), ImapAwaitVerdict { session: self, tag }))
             }
             Err(error) => self.fail(Some(&tag), Fault::Sasl(error), output),
         }

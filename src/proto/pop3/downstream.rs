@@ -14,8 +14,8 @@ use crate::proto::preauth::is_http;
 use crate::proto::sasl::exchange::{Exchange, Request, Turn};
 use crate::proto::sasl::{self, SaslError};
 use crate::proto::{
-    AwaitClientTls, AwaitVerdict, Claim, CloseReason, Downstream, Farewell, Input, Line, Output,
-    Privacy, Standing, Step,
+    AwaitClientTls, AwaitVerdict, Claim, CloseReason, Downstream, Farewell, Input, Line,
+    LocalCredentials, Output, Privacy, Standing, Step,
 };
 use crate::refusal::Refusal;
 
@@ -54,7 +54,7 @@ enum Answer {
     /// A reply that counts as a failure.
     Failure(&'static str),
     /// Whom the client claims to be.
-    Claim(Claim),
+    Claim(LocalCredentials),
     /// A TLS handshake is due.
     StartTls,
     /// A last reply.
@@ -211,7 +211,9 @@ impl Downstream for Pop3Downstream {
                     let Step::Read(machine) = step else { return step };
                     self = machine;
                 }
-                Answer::Claim(claim) => return Step::Verify(claim, Pop3AwaitVerdict(self)),
+                Answer::Claim(shown) => {
+                    return Step::Verify(Claim::Password(shown), Pop3AwaitVerdict(self));
+                }
                 Answer::StartTls => {
                     output.line(reply::BEGIN_TLS);
                     return Step::StartTls(Pop3AwaitClientTls(self));
@@ -268,7 +270,7 @@ fn claim(user: Option<Username>, password: Option<&[u8]>) -> Result<Answer, Sasl
         (Some(_), None) => Answer::Failure(reply::PASSWORD_MISSING),
         (Some(_), Some(password)) if password.contains(&0) => return Err(SaslError::Malformed),
         (Some(username), Some(password)) => {
-            Answer::Claim(Claim { username, password: password.to_vec().into() })
+            Answer::Claim(LocalCredentials { username, password: password.to_vec().into() })
         }
     })
 }
@@ -286,7 +288,7 @@ impl From<Turn> for Answer {
     fn from(turn: Turn) -> Self {
         match turn {
             Turn::Challenge(exchange, challenge) => Self::Challenge(exchange, challenge),
-            Turn::Claim(claim) => Self::Claim(claim),
+            Turn::Claim(shown) => Self::Claim(shown),
         }
     }
 }

@@ -50,7 +50,8 @@ const LINE_LEN_MAX: usize = 510;
 /// (RFC 3206 section 4), and no other password helps where a grant, a token or a server is missing.
 pub(super) fn refusal(refusal: &Refusal) -> String {
     match refusal {
-        Refusal::WrongPassword => {
+        // There are no devices here.
+        Refusal::WrongPassword | Refusal::NoDevice => {
             "-ERR [AUTH] the user name or the local password is wrong".to_owned()
         }
         Refusal::ConsentNeeded { account } => format!(
@@ -60,6 +61,11 @@ pub(super) fn refusal(refusal: &Refusal) -> String {
         Refusal::GrantRefused { account: _ } => {
             "-ERR [SYS/PERM] the provider gives no token for this account; \
              the administrator finds the reason in mailbearer's log"
+                .to_owned()
+        }
+        Refusal::MailboxBusy => {
+            "-ERR [SYS/TEMP] this mailbox has as many sessions as its provider \
+                                 allows, try again later"
                 .to_owned()
         }
         Refusal::Unavailable(unavailable) => format!("-ERR [SYS/TEMP] {}", unavailable.text()),

@@ -5,7 +5,7 @@
 
 use super::login::{self, AwaitPassword, PASSWORD_PROMPT, USERNAME_PROMPT};
 use super::{SaslError, plain};
-use crate::proto::Claim;
+use crate::proto::LocalCredentials;
 
 /// What a client says to begin an exchange.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub enum Turn {
     /// A challenge in base64; the exchange awaits the response.
     Challenge(Exchange, &'static str),
     /// A verdict on whom it claims to be.
-    Claim(Claim),
+    Claim(LocalCredentials),
 }
 
 impl<'a> Request<'a> {

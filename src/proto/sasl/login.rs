@@ -1,7 +1,7 @@
 //! SASL LOGIN (draft-murchison-sasl-login-00): user name, then password, each asked for.
 
 use super::{SaslError, claim, decode};
-use crate::proto::Claim;
+use crate::proto::LocalCredentials;
 
 /// `Username:` in base64, as every client expects it.
 pub const USERNAME_PROMPT: &str = "VXNlcm5hbWU6";
@@ -28,7 +28,7 @@ impl AwaitPassword {
     ///
     /// # Errors
     /// When the client cancels, the line is no base64 or the name unusable.
-    pub fn read_password(&self, line: &[u8]) -> Result<Claim, SaslError> {
+    pub fn read_password(&self, line: &[u8]) -> Result<LocalCredentials, SaslError> {
         // Some devices count a C string's end in.
         let username = self.username.strip_suffix(b"\0").unwrap_or(&self.username);
         let password = decode(line)?;

@@ -1,7 +1,7 @@
 //! SASL (RFC 4422): PLAIN and LOGIN as clients send them, XOAUTH2 and OAUTHBEARER as providers
 //! want them.
 //!
-//! In:  base64 lines of a client. Out: a [`Claim`], or why there is none.
+//! In:  base64 lines of a client. Out: [`LocalCredentials`], or why there is none.
 //! In:  a mailbox and an access token. Out: the initial response for the provider.
 
 pub mod challenge;
@@ -15,7 +15,7 @@ use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose};
 use zeroize::Zeroizing;
 
-use super::Claim;
+use super::LocalCredentials;
 use crate::names::Username;
 use crate::provider::{MailHost, Mechanism};
 use crate::secret::{AccessToken, SecretString};
@@ -100,12 +100,12 @@ fn encode(message: &[u8]) -> SecretString {
     SecretString::from(general_purpose::STANDARD.encode(message))
 }
 
-fn claim(username: &[u8], password: &[u8]) -> Result<Claim, SaslError> {
+fn claim(username: &[u8], password: &[u8]) -> Result<LocalCredentials, SaslError> {
     let username = Username::from_wire(username).map_err(|_| SaslError::Malformed)?;
     if password.contains(&0) {
         return Err(SaslError::Malformed);
     }
-    Ok(Claim { username, password: password.to_vec().into() })
+    Ok(LocalCredentials { username, password: password.to_vec().into() })
 }
 
 #[cfg(test)]

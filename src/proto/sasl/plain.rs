@@ -2,7 +2,7 @@
 
 use super::{SaslError, claim, decode};
 use crate::names::Username;
-use crate::proto::Claim;
+use crate::proto::LocalCredentials;
 
 /// Reads the base64 line that a client sends for PLAIN.
 ///
@@ -12,7 +12,7 @@ use crate::proto::Claim;
 /// # Errors
 /// [`SaslError::Malformed`] for anything but two NULs or an unusable name,
 /// [`SaslError::ForeignAuthzid`] where the authzid is not the user name.
-pub fn read(line: &[u8]) -> Result<Claim, SaslError> {
+pub fn read(line: &[u8]) -> Result<LocalCredentials, SaslError> {
     let message = decode(line)?;
     let mut fields = message.split(|&byte| byte == 0);
     let (Some(authzid), Some(authcid), Some(password), None) =

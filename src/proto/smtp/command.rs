@@ -47,6 +47,11 @@ pub(super) enum Command<'a> {
 }
 
 impl<'a> Command<'a> {
+    /// Whether `line` is a MAIL.
+    pub(super) fn is_mail(line: &[u8]) -> bool {
+        Command::parse(line) == Command::Mail
+    }
+
     /// Reads one line.
     pub(super) fn parse(line: &'a [u8]) -> Self {
         if is_http(line) {

@@ -6,7 +6,8 @@
 //!       responses, because an AUTH with its initial response is both.
 //! Out:  one reply a command, in order; none repeats a byte of the client.
 //! Ends: in `Step::Verify`, `Step::StartTls` or `Step::Close`; what follows an accepted claim is
-//!       never parsed here, and what follows STARTTLS in clear ends the session.
+//!       never parsed here, and what follows STARTTLS in clear ends the session. Where devices are
+//!       served, MAIL is a claim as well, and stays in the input until the verdict.
 
 use super::command::Command;
 use super::{Extensions, Welcome, reply};
@@ -14,8 +15,8 @@ use crate::proto::preauth::is_http;
 use crate::proto::sasl::exchange::{Exchange, Request, Turn};
 use crate::proto::sasl::{self, SaslError};
 use crate::proto::{
-    AwaitClientTls, AwaitVerdict, Claim, CloseReason, Downstream, Farewell, Input, Line, Output,
-    Privacy, Standing, Step,
+    AwaitClientTls, AwaitVerdict, Claim, CloseReason, Downstream, Farewell, Input, Line,
+    LocalCredentials, Output, Privacy, Standing, Step,
 };
 use crate::refusal::Refusal;
 
@@ -23,8 +24,20 @@ use crate::refusal::Refusal;
 #[derive(Debug)]
 pub struct SmtpDownstream {
     extensions: Extensions,
+    devices: DeviceMail,
     standing: Standing,
     phase: Phase,
+}
+
+/// Whether MAIL of a client that has not signed in is a device's claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceMail {
+    /// It is not: whoever sends it has to sign in.
+    Refused,
+    /// It is, in clear as well.
+    Heard,
+    /// It is, once TLS is up.
+    HeardUnderTls,
 }
 
 /// What the next line is.
@@ -32,12 +45,16 @@ pub struct SmtpDownstream {
 enum Phase {
     /// A command.
     Command,
+    /// The MAIL of a device that was refused and has its answer.
+    RefusedMail,
     /// A response of SASL.
     Response(Exchange),
 }
 
 /// What comes of one line.
 enum Answer {
+    /// None: it has had one.
+    Nothing,
     /// A reply that is no failure.
     Reply(&'static str),
     /// The extensions, with STARTTLS and AUTH as the last of them.
@@ -49,7 +66,7 @@ enum Answer {
     /// A reply that counts as a failure.
     Failure(&'static str),
     /// Whom the client claims to be.
-    Claim(Claim),
+    Claim(LocalCredentials),
     /// A last reply.
     Close(CloseReason, &'static str),
 }
@@ -57,13 +74,21 @@ enum Answer {
 impl SmtpDownstream {
     /// A new session, which shows `extensions` and what `privacy` says of STARTTLS and AUTH.
     pub fn new(extensions: Extensions, privacy: Privacy) -> Self {
-        Self { extensions, standing: Standing::new(privacy), phase: Phase::Command }
+        let (devices, standing) = (DeviceMail::Refused, Standing::new(privacy));
+        Self { extensions, devices, standing, phase: Phase::Command }
+    }
+
+    /// The same session, where MAIL of a client that has not signed in is what `devices` says.
+    #[must_use]
+    pub fn with_devices(self, devices: DeviceMail) -> Self {
+        Self { devices, ..self }
     }
 
     /// Answers one line, which ends the phase that it belongs to.
     fn answer(&mut self, line: &[u8]) -> Answer {
         let answer = match std::mem::replace(&mut self.phase, Phase::Command) {
             Phase::Command => self.carry_out(line),
+            Phase::RefusedMail => Ok(Answer::Nothing),
             Phase::Response(exchange) => exchange.respond(line).map(Answer::from),
         };
         answer.unwrap_or_else(|error| {
@@ -138,6 +163,18 @@ impl SmtpDownstream {
         }
     }
 
+    /// Whether the next line is a MAIL that is a device's claim. It stays where it is.
+    fn hears_device(&self, input: &Input) -> bool {
+        let is_heard = match self.devices {
+            DeviceMail::Refused => false,
+            DeviceMail::Heard => true,
+            DeviceMail::HeardUnderTls => self.standing.privacy == Privacy::Tls,
+        };
+        is_heard
+            && matches!(self.phase, Phase::Command)
+            && input.peek_line(sasl::LINE_LEN_MAX).is_some_and(Command::is_mail)
+    }
+
     /// Whether a TLS handshake begins where a command is due.
     fn hears_tls(&self, input: &Input) -> bool {
         matches!(self.phase, Phase::Command) && input.begins_tls_handshake()
@@ -158,6 +195,13 @@ impl Downstream for SmtpDownstream {
                 // Such a client reads no reply.
                 return Step::Close(CloseReason::ClientHello);
             }
+            if self.hears_device(input) {
+                if self.standing.count_command().is_err() {
+                    output.line(reply::TOO_MANY_COMMANDS);
+                    return Step::Close(CloseReason::TooManyCommands);
+                }
+                return Step::Verify(Claim::Device, SmtpAwaitVerdict::Device(self));
+            }
             let answer = match input.take_line(sasl::LINE_LEN_MAX) {
                 Line::Incomplete => return Step::Read(self),
                 Line::Whole(line) => self.answer(&line),
@@ -172,6 +216,7 @@ impl Downstream for SmtpDownstream {
                 Line::Endless => Answer::Close(CloseReason::EndlessLine, reply::ENDLESS),
             };
             match answer {
+                Answer::Nothing => {}
                 Answer::Reply(text) => output.line(text),
                 Answer::Ehlo => self.show_extensions(output),
                 Answer::StartTls => {
@@ -187,7 +232,10 @@ impl Downstream for SmtpDownstream {
                     let Step::Read(machine) = step else { return step };
                     self = machine;
                 }
-                Answer::Claim(claim) => return Step::Verify(claim, SmtpAwaitVerdict(self)),
+                Answer::Claim(shown) => {
+                    let awaiting = SmtpAwaitVerdict::Password(self);
+                    return Step::Verify(Claim::Password(shown), awaiting);
+                }
                 Answer::Close(reason, text) => {
                     output.line(text);
                     return Step::Close(reason);
@@ -210,29 +258,52 @@ impl AwaitClientTls for SmtpAwaitClientTls {
     type Machine = SmtpDownstream;
 
     fn started(self, input: &Input) -> Result<SmtpDownstream, CloseReason> {
-        let SmtpDownstream { extensions, standing, phase: _ } = self.0;
+        let SmtpDownstream { extensions, devices, standing, phase: _ } = self.0;
         let standing = standing.start_tls(input)?;
-        Ok(SmtpDownstream { extensions, standing, phase: Phase::Command })
+        Ok(SmtpDownstream { extensions, devices, standing, phase: Phase::Command })
     }
 }
 
-/// A session whose client has shown a name and a password.
+/// A session whose client claims to be somebody.
 #[derive(Debug)]
-pub struct SmtpAwaitVerdict(SmtpDownstream);
+pub enum SmtpAwaitVerdict {
+    /// It has shown a name and a password.
+    Password(SmtpDownstream),
+    /// It is a device, whose MAIL stands in the input.
+    Device(SmtpDownstream),
+}
 
 impl AwaitVerdict for SmtpAwaitVerdict {
     type Machine = SmtpDownstream;
     type Welcome = Welcome;
 
     fn accept(self, welcome: &Welcome, output: &mut Output) {
-        for line in &welcome.reply {
-            output.bytes(line);
-            output.bytes(b"\r\n");
+        match self {
+            Self::Password(_) => {
+                for line in &welcome.reply {
+                    output.bytes(line);
+                    output.bytes(b"\r\n");
+                }
+            }
+            // It has asked for nothing but MAIL, which the provider answers.
+            Self::Device(_) => {}
         }
     }
 
     fn refuse(self, refusal: &Refusal, output: &mut Output) -> Step<SmtpDownstream> {
-        self.0.fail(&reply::refusal(refusal), output)
+        match self {
+            Self::Password(machine) => machine.fail(&reply::refusal(refusal), output),
+            Self::Device(mut machine) => {
+                let text = match refusal {
+                    Refusal::NoDevice if !machine.standing.privacy.takes_credentials() => {
+                        reply::MAIL_AFTER_TLS.to_owned()
+                    }
+                    refusal => reply::refusal_of_mail(refusal),
+                };
+                machine.phase = Phase::RefusedMail;
+                machine.fail(&text, output)
+            }
+        }
     }
 }
 
@@ -248,7 +319,7 @@ impl From<Turn> for Answer {
     fn from(turn: Turn) -> Self {
         match turn {
             Turn::Challenge(exchange, challenge) => Self::Challenge(exchange, challenge),
-            Turn::Claim(claim) => Self::Claim(claim),
+            Turn::Claim(shown) => Self::Claim(shown),
         }
     }
 }

@@ -12,6 +12,6 @@ mod tests;
 mod upstream;
 mod upstream_reply;
 
-pub use downstream::{SmtpAwaitClientTls, SmtpAwaitVerdict, SmtpDownstream};
+pub use downstream::{DeviceMail, SmtpAwaitClientTls, SmtpAwaitVerdict, SmtpDownstream};
 pub use extensions::Extensions;
 pub use upstream::{SmtpAwaitTls, SmtpAwaitToken, SmtpUpstream, Welcome};

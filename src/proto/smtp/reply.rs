@@ -4,6 +4,7 @@
 //! Out: lines of printable ASCII, at most [`OWN_LINE_LEN_MAX`] bytes without CRLF.
 
 use super::upstream_reply::{Follows, ONE_LINE_LEN_MAX, split_code};
+use crate::names::Username;
 use crate::proto::{Farewell, authorize_command, printable};
 use crate::refusal::Refusal;
 
@@ -40,28 +41,59 @@ pub(super) const TOO_MANY_FAILURES: &str = "421 4.7.0 too many failures, closing
 pub(super) const TOO_MANY_COMMANDS: &str = "421 4.7.0 too many commands and no sign-in, closing";
 pub(super) const NO_WEB_SERVER: &str = "421 4.7.0 this is no web server, closing";
 
+// The account's name stays out: it may be no ASCII, and the client knows it.
+const GRANT_REFUSED: &str = "the provider gives no token for this account; \
+                             the administrator finds the reason in mailbearer's log";
+const MAILBOX_BUSY: &str =
+    "this mailbox has as many sessions as its provider allows, try again later";
+
 /// Longest line that we send, in bytes without CRLF (RFC 5321 section 4.5.3.1.5: 512 with it).
 const OWN_LINE_LEN_MAX: usize = 510;
 
-/// The line that tells a client why it is not signed in.
+/// The line that tells a client why it is not signed in: the answer to its AUTH.
 pub(super) fn refusal(refusal: &Refusal) -> String {
+    // RFC 4954 section 6: 454, temporary authentication failure.
     match refusal {
         Refusal::WrongPassword => {
             "535 5.7.8 the user name or the local password is wrong".to_owned()
         }
-        Refusal::ConsentNeeded { account } => format!(
-            "454 4.7.0 this account has to be authorized, run: {}",
-            authorize_command(account)
-        ),
-        // The account's name stays out: it may be no ASCII, and the client knows it.
-        Refusal::GrantRefused { account: _ } => {
-            "454 4.7.0 the provider gives no token for this account; \
-             the administrator finds the reason in mailbearer's log"
-                .to_owned()
-        }
+        Refusal::NoDevice => AUTH_FIRST.to_owned(),
+        Refusal::ConsentNeeded { account } => format!("454 4.7.0 {}", consent_needed(account)),
+        Refusal::GrantRefused { account: _ } => format!("454 4.7.0 {GRANT_REFUSED}"),
+        Refusal::MailboxBusy => format!("454 4.3.2 {MAILBOX_BUSY}"),
         Refusal::Unavailable(unavailable) => format!("454 4.7.0 {}", unavailable.text()),
         Refusal::UpstreamRefused { reply, cause } => upstream_refused(reply, cause),
     }
+}
+
+/// The line that tells a device why it may not send: the answer to its MAIL, which has no 454 and
+/// no 535 (RFC 5321 section 4.3.2).
+pub(super) fn refusal_of_mail(refusal: &Refusal) -> String {
+    match refusal {
+        // Neither is said of a password that was shown: a device shows none.
+        Refusal::WrongPassword | Refusal::NoDevice => AUTH_FIRST.to_owned(),
+        Refusal::ConsentNeeded { account } => format!("451 4.3.0 {}", consent_needed(account)),
+        Refusal::GrantRefused { account: _ } => format!("451 4.3.0 {GRANT_REFUSED}"),
+        Refusal::MailboxBusy => format!("451 4.3.2 {MAILBOX_BUSY}"),
+        Refusal::Unavailable(unavailable) => format!("451 4.3.0 {}", unavailable.text()),
+        Refusal::UpstreamRefused { reply, cause } => {
+            let told = upstream_refused(reply, cause);
+            let text = told.get(3..).unwrap_or_default().trim_start();
+            printable(format!("550 5.7.1 {}", without_status(text)).as_bytes(), OWN_LINE_LEN_MAX)
+        }
+    }
+}
+
+fn consent_needed(account: &Username) -> String {
+    format!("this account has to be authorized, run: {}", authorize_command(account))
+}
+
+/// A text without the enhanced status code that it begins with (RFC 3463 section 2), if it does.
+fn without_status(text: &str) -> &str {
+    let (first, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_status = first.split('.').count() == 3 && first.split('.').all(is_number);
+    if is_status { rest } else { text }
 }
 
 /// The line that ends a session which has not signed in.

@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use super::script::{Item, Split, items, join, segments, splits, texts, trimmed};
 use crate::names::Username;
 use crate::proto::{
-    AwaitClientTls as _, AwaitVerdict, CloseReason, Downstream, Input, Output, Step, sasl,
+    AwaitClientTls as _, AwaitVerdict, Claim, CloseReason, Downstream, Input, LocalCredentials,
+    Output, Step, sasl,
 };
 use crate::refusal::{Refusal, Unavailable};
 use crate::secret::ExposeSecret as _;
@@ -205,8 +206,12 @@ impl<'a, M: Downstream> Player<'a, M> {
         match step {
             Step::Read(machine) => State::Running(machine),
             Step::Verify(claim, awaiting) => {
-                let password = claim.password.expose_secret().to_vec();
-                self.heard.claims.push((claim.username.as_str().to_owned(), password));
+                self.heard.claims.push(match claim {
+                    Claim::Password(LocalCredentials { username, password }) => {
+                        (username.as_str().to_owned(), password.expose_secret().to_vec())
+                    }
+                    Claim::Device => ("a".to_owned(), b"device".to_vec()),
+                });
                 State::Awaiting(awaiting)
             }
             Step::StartTls(awaiting) => State::AwaitsTls(awaiting),
@@ -242,6 +247,8 @@ fn shown((username, password): &(String, Vec<u8>)) -> String {
 fn refusal(kind: &str) -> Refusal {
     let all = [
         Refusal::WrongPassword,
+        Refusal::MailboxBusy,
+        Refusal::NoDevice,
         Refusal::ConsentNeeded { account: Username::parse("alice@example.com").unwrap() },
         Refusal::GrantRefused { account: Username::parse("alice@example.com").unwrap() },
         Refusal::Unavailable(Unavailable::TokenEndpoint),

@@ -18,7 +18,7 @@ use crate::names::{AccountPattern, Username};
 use crate::net::props::Log;
 use crate::net::tls::certificates::Certificates;
 use crate::oauth::Tokens;
-use crate::proto::{COMMANDS_MAX, Claim};
+use crate::proto::{COMMANDS_MAX, LocalCredentials};
 use crate::provider::{Grant, Mechanism, PerProtocol, Protocol, Provider};
 use crate::relay::protocol::{Imap, Submission};
 use crate::relay::{Limits, ListenerSettings, ListenerTls, Relay, Service, Shutdown};
@@ -130,7 +130,7 @@ async fn signed_in(listener: &Listener) -> SignedIn {
     let made = passwords.make(&username, None, &[]).unwrap().password;
     let origin = Origin { accounts: None, protocol: Protocol::Imap, peer: Peer::Elsewhere };
     let password = made.expose_secret().as_bytes().to_vec().into();
-    let claim = Claim { username, password };
+    let claim = LocalCredentials { username, password };
     passwords.sign_in(listener.service().directory(), origin, &claim).await.unwrap()
 }
 

@@ -1,6 +1,7 @@
 //! Both machines, as transcripts, and by what all protocols promise.
 
 mod auth;
+mod devices;
 mod downstream;
 mod odd;
 mod starttls;
