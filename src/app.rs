@@ -93,11 +93,11 @@ impl App {
     pub fn bind(config: Config, backing: Backing) -> Result<Self, StartError> {
         let Backing { store, state_directory, file, set_log_level } = backing;
         let (wanted, started_with) = (wanted(&config), Arc::new(config.clone()));
-        let Config { listeners, accounts, web, mut limits, grace, .. } = config;
+        let Config { listeners, accounts, devices, web, mut limits, grace, .. } = config;
         limits.sessions = descriptors::raise_limit(limits.sessions);
         let shutdown = Shutdown::default();
         let mut certificates = Certificates::default();
-        let service = Service::new(accounts, &listeners, limits, &mut certificates)?;
+        let service = Service::new(accounts, devices, &listeners, limits, &mut certificates)?;
         let service = Arc::new(service);
         let passwords = Arc::new(Passwords::new(store.clone())?);
         let tokens = Tokens::new(store.clone());

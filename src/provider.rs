@@ -6,6 +6,7 @@ mod grant;
 mod server;
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 pub use self::client::{AssertionAlgorithm, Client, ClientAuth, ClientKey};
@@ -140,4 +141,8 @@ pub struct Provider {
     /// Whether it is built in from the provider's documentation and nobody has tried it against the
     /// live service.
     pub is_untried: bool,
+    /// Sessions that it allows to one XOAUTH2 user at once; `None` is any number.
+    pub concurrent_sessions: PerProtocol<Option<NonZeroU32>>,
+    /// Messages that one XOAUTH2 user may send in a minute; `None` is any number.
+    pub messages_per_minute: Option<NonZeroU32>,
 }

@@ -1,29 +1,32 @@
-//! The directory: which account a user name means.
+//! The directory: which account a user name means, and which device an address or a name is.
 //!
 //! In:  a user name in any case, and what the listener allows. Out: the account, under the one
 //! name it has, folded. An exact name goes before the wildcard of its domain.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{AccountSettings, LocalPassword};
+use super::device::{DeviceSettings, Devices};
+use super::{AccountSettings, LocalPassword, Sender};
 use crate::names::{AccountPattern, Username};
 use crate::provider::Protocol;
 use crate::secret::SecretString;
 
-/// Every account of the file.
+/// Every account and every device of the file.
 #[derive(Debug, Default)]
 pub struct Directory {
     exact: HashMap<Username, Arc<AccountSettings>>,
     domains: HashMap<String, Arc<AccountSettings>>,
     decoy: Option<SecretString>,
+    devices: Devices,
 }
 
 impl Directory {
-    /// Takes the `[accounts.…]` tables. Of two that cover the same name in the same way, which the
+    /// Takes the `[accounts.…]` and the `[devices.…]` tables. Of two that cover the same name in the same way, which the
     /// configuration refuses, the first counts.
-    pub fn new(accounts: Vec<AccountSettings>) -> Self {
-        let mut directory = Self::default();
+    pub fn new(accounts: Vec<AccountSettings>, devices: Vec<DeviceSettings>) -> Self {
+        let mut directory = Self { devices: Devices::new(devices), ..Self::default() };
         for settings in accounts.into_iter().map(Arc::new) {
             if let (None, LocalPassword::Hash(hash)) = (&directory.decoy, &settings.local_password)
             {
@@ -49,7 +52,8 @@ impl Directory {
             return None;
         }
         let settings = self.exact.get(&name).or_else(|| {
-            self.domains.get(name.domain()?).filter(|settings| settings.name.covers(&name))
+            let covers = |it: &&Arc<_>| covers(it, &name);
+            self.domains.get(name.domain()?).filter(covers)
         })?;
         let settings = Arc::clone(settings);
         Some(Account { name, settings })
@@ -62,11 +66,27 @@ impl Directory {
         accounts
     }
 
+    /// The device at `address`, whose most specific network holds it.
+    pub fn device_at(&self, address: IpAddr) -> Option<&Arc<DeviceSettings>> {
+        self.devices.at(address)
+    }
+
+    /// Every device.
+    pub fn devices(&self) -> &Devices {
+        &self.devices
+    }
+
     /// The PHC string that stands in where an account has none or there is no account: the first
     /// of the file. `None` when the file has none at all.
     pub(super) fn decoy(&self) -> Option<&SecretString> {
         self.decoy.as_ref()
     }
+}
+
+/// Whether a wildcard's account covers `name`. Where the name is put into messages it must be an
+/// address, for a client chose it.
+fn covers(settings: &AccountSettings, name: &Username) -> bool {
+    settings.name.covers(name) && (settings.sender == Sender::Keep || name.is_address())
 }
 
 /// One account: a single one of the file, or one of those that a wildcard covers.
@@ -85,6 +105,12 @@ impl Account {
     /// Its table in the file.
     pub fn settings(&self) -> &Arc<AccountSettings> {
         &self.settings
+    }
+
+    /// The address that its messages carry where `sender` says so: its mailbox for submission. Where
+    /// that is not [`Sender::Keep`] it is an address ([`Username::is_address`]).
+    pub fn sender_address(&self) -> &Username {
+        self.mailbox(Protocol::Submission)
     }
 
     /// The mailbox that it opens at the provider, which is the XOAUTH2 user.
@@ -108,11 +134,14 @@ pub(super) mod tests {
                 ca_file: None,
                 declared_ehlo: &[],
                 is_untried: false,
+                concurrent_sessions: PerProtocol::default(),
+                messages_per_minute: None,
             }),
             grant: Arc::new(Grant::of_application()),
             scopes: PerProtocol::default(),
             local_password: password,
             mailbox: PerProtocol::default(),
+            sender: Sender::Keep,
             is_pop3_served: false,
         }
     }
@@ -124,11 +153,14 @@ pub(super) mod tests {
     fn directory() -> Directory {
         let mut shared = settings("shared@contoso.com", LocalPassword::None);
         shared.mailbox.submission = Some(name("delegate@contoso.com"));
-        Directory::new(vec![
-            settings("*@contoso.com", LocalPassword::None),
-            shared,
-            settings("Printer", LocalPassword::None),
-        ])
+        Directory::new(
+            vec![
+                settings("*@contoso.com", LocalPassword::None),
+                shared,
+                settings("Printer", LocalPassword::None),
+            ],
+            Vec::new(),
+        )
     }
 
     #[test]

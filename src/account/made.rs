@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use aws_lc_rs::{hmac, rand};
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,9 @@ const ALPHABET: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
 /// Characters of a password: 99 bits of chance, as `log2(31)` is 4.95.
 const PASSWORD_LEN: usize = 20;
 
+/// What a device's password is good for: what has no mailbox to read only sends.
+const OF_DEVICE: &[Protocol] = &[Protocol::Submission];
+
 /// Longest label, in characters.
 const LABEL_LEN_MAX: usize = 64;
 
@@ -39,6 +43,15 @@ pub struct Made {
     pub password: SecretString,
     /// Whether there was one before, which is revoked now.
     pub replaced: bool,
+}
+
+/// A password that was made before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// All of it but the password itself.
+    pub password: StoredPassword,
+    /// When somebody signed in by it, since 1970, as far back as this process goes.
+    pub last_used_at: Option<Duration>,
 }
 
 /// Why no password was made.
@@ -91,6 +104,22 @@ pub(super) struct MadePasswords {
 struct Live {
     password: StoredPassword,
     revoked: CancellationToken,
+    /// When somebody signed in by it, since 1970.
+    last_used_at: Option<Duration>,
+}
+
+impl Live {
+    fn new(password: StoredPassword) -> Self {
+        Self { password, revoked: CancellationToken::new(), last_used_at: None }
+    }
+}
+
+/// A password that somebody showed.
+pub(super) struct Verified {
+    /// Its tag.
+    pub(super) tag: PasswordTag,
+    /// Cancelled when it is good no more.
+    pub(super) revoked: CancellationToken,
 }
 
 impl MadePasswords {
@@ -98,25 +127,24 @@ impl MadePasswords {
     pub(super) fn new(store: Store) -> Self {
         let live = store.passwords().into_iter().map(|(tag, mut password)| {
             // One without a label is for every protocol, also for those that a version which made
-            // it did not have.
-            if password.label.is_none() {
+            // it did not have; but a device's.
+            if password.label.is_none() && password.protocols != OF_DEVICE {
                 password.protocols = Protocol::ALL.to_vec();
             }
-            (tag, Live { password, revoked: CancellationToken::new() })
+            (tag, Live::new(password))
         });
         let live = Mutex::new(live.collect());
         let key = RwLock::new(store.password_key().map(|key| hmac_key(&key)));
         Self { store, key, live, changing: Mutex::default() }
     }
 
-    /// Whether `password` is one of `name` that is good for `protocol`; if so, what is cancelled
-    /// when it no longer is.
+    /// Whether `password` is one of `name` that is good for `protocol`.
     pub(super) fn verify(
         &self,
         name: &Username,
         protocol: Protocol,
         password: &[u8],
-    ) -> Option<CancellationToken> {
+    ) -> Option<Verified> {
         let tag = {
             let key = self.key.read().unwrap_or_else(PoisonError::into_inner);
             tag(key.as_ref()?, name, password)
@@ -125,7 +153,14 @@ impl MadePasswords {
         let found = live.get(&tag)?;
         let is_good =
             found.password.name == name.folded() && found.password.protocols.contains(&protocol);
-        is_good.then(|| found.revoked.clone())
+        is_good.then(|| Verified { tag, revoked: found.revoked.clone() })
+    }
+
+    /// Records that somebody signed in by the password with that tag.
+    pub(super) fn used(&self, tag: &PasswordTag, now: Duration) {
+        if let Some(used) = self.live().get_mut(tag) {
+            used.last_used_at = Some(now);
+        }
     }
 
     /// Makes a password of `name`, for `protocols`, or for submission where there are none. The one
@@ -136,8 +171,27 @@ impl MadePasswords {
         label: Option<&str>,
         protocols: &[Protocol],
     ) -> Result<Made, MakeError> {
-        let name = name.folded();
         let label = label.map(checked_label).transpose()?;
+        let protocols = match (label, protocols) {
+            (None, _) => &Protocol::ALL,
+            (Some(_), []) => OF_DEVICE,
+            (Some(_), protocols) => protocols,
+        };
+        self.make_one(name, label, protocols)
+    }
+
+    /// Makes the password of the device `name`, in place of the one before.
+    pub(super) fn make_for_device(&self, name: &Username) -> Result<Made, MakeError> {
+        self.make_one(name, None, OF_DEVICE)
+    }
+
+    fn make_one(
+        &self,
+        name: &Username,
+        label: Option<&str>,
+        protocols: &[Protocol],
+    ) -> Result<Made, MakeError> {
+        let name = name.folded();
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.tags(&name, label);
         if let (Some(label), false) = (label, before.is_empty()) {
@@ -153,29 +207,27 @@ impl MadePasswords {
         let stored = StoredPassword {
             name,
             label: label.map(str::to_owned),
-            protocols: match (label, protocols) {
-                (None, _) => Protocol::ALL.to_vec(),
-                (Some(_), []) => vec![Protocol::Submission],
-                (Some(_), protocols) => protocols.to_vec(),
-            },
+            protocols: protocols.to_vec(),
             made_at: unix_time(),
         };
         self.store.change_passwords(Some((tag, stored.clone())), &before)?;
 
         *self.key.write().unwrap_or_else(PoisonError::into_inner) = Some(key);
         let mut live = self.live();
-        live.insert(tag, Live { password: stored, revoked: CancellationToken::new() });
+        live.insert(tag, Live::new(stored));
         forget(&mut live, &before);
         Ok(Made { password, replaced: !before.is_empty() })
     }
 
     /// The passwords of `name`: the one without a label first, then by label.
-    pub(super) fn list(&self, name: &Username) -> Vec<StoredPassword> {
+    pub(super) fn list(&self, name: &Username) -> Vec<Listed> {
         let name = name.folded();
         let live = self.live();
-        let mut list: Vec<_> =
-            live.values().map(|it| &it.password).filter(|it| it.name == name).cloned().collect();
-        list.sort_by(|one, other| one.label.cmp(&other.label));
+        let of_name = live.values().filter(|it| it.password.name == name);
+        let mut list: Vec<_> = of_name
+            .map(|it| Listed { password: it.password.clone(), last_used_at: it.last_used_at })
+            .collect();
+        list.sort_by(|one, other| one.password.label.cmp(&other.password.label));
         list
     }
 

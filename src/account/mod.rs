@@ -1,5 +1,6 @@
 //! Accounts: who may sign in, with which local password, and as which mailbox that is.
 
+pub mod device;
 pub mod directory;
 mod made;
 pub mod password;
@@ -25,6 +26,8 @@ pub struct AccountSettings {
     pub local_password: LocalPassword,
     /// The XOAUTH2 user where it is not the account itself.
     pub mailbox: PerProtocol<Option<Username>>,
+    /// Whose address its messages carry.
+    pub sender: Sender,
     /// Whether a listener serves by POP3 this account, or another with the same grant.
     pub is_pop3_served: bool,
 }
@@ -64,6 +67,18 @@ impl AccountSettings {
         }
         scopes
     }
+}
+
+/// What becomes of the sender that a client puts into its messages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Sender {
+    /// It is passed on.
+    #[default]
+    Keep,
+    /// MAIL FROM becomes the mailbox.
+    Envelope,
+    /// MAIL FROM and the header's From become the mailbox; the old From goes to Reply-To.
+    EnvelopeAndHeader,
 }
 
 /// What a legacy client must show to use an account.

@@ -1,8 +1,10 @@
-//! Local passwords: whether a client is whom it claims to be.
+//! Local passwords: whether a client is whom it claims to be; and devices that show none, for they
+//! are known by their network.
 //!
 //! In:     a claim, what the listener allows, and whether the peer is on this machine.
 //! Out:    the account, or one refusal for everything that is wrong with the claim.
-//! Order:  made passwords first, for they cost one HMAC; then what the file says of the account.
+//! Order:  made passwords first, for they cost one HMAC; then what the file says of the account. A
+//!         device's user name has made passwords alone, under the device's own name.
 //! Limits: as many Argon2 computations at once as the machine has cores, `QUEUE_LEN_MAX` waiting;
 //!         `REMEMBERED_MAX` passwords remembered, the oldest forgotten first.
 //!
@@ -10,11 +12,12 @@
 //! computation, against a decoy where the account has no hash or there is no account, and hears
 //! the same when the queue is full. Accepted at once is only a right password.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::net::IpAddr;
 use std::num::NonZero;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordVerifier as _};
@@ -25,14 +28,16 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::LocalPassword;
+use super::device::DeviceSettings;
 use super::directory::{Account, Directory};
 use super::made::MadePasswords;
-pub use super::made::{Made, MakeError, RandomError};
+pub use super::made::{Listed, Made, MakeError, RandomError};
+use crate::clock::unix_time;
 use crate::names::{AccountPattern, Username};
 use crate::proto::LocalCredentials;
 use crate::provider::Protocol;
 use crate::secret::{ExposeSecret as _, SecretSource};
-use crate::store::{Store, StoreError, StoredPassword};
+use crate::store::{Store, StoreError};
 
 /// Claims that may wait for a core. At 50 ms each on two cores the last one waits 1.6 s.
 const QUEUE_LEN_MAX: usize = 64;
@@ -40,18 +45,55 @@ const QUEUE_LEN_MAX: usize = 64;
 /// Right passwords remembered. One takes about 100 bytes.
 const REMEMBERED_MAX: usize = 10_000;
 
-/// A client that showed the right local password. Made by [`Passwords::sign_in`] alone.
+/// A client that showed the right local password, or a device that needs none. Made by
+/// [`Passwords::sign_in`] and [`Passwords::known_device`] alone.
 #[derive(Debug, Clone)]
 pub struct SignedIn {
     account: Account,
-    /// Cancelled when the made password that it showed is revoked. `None` for one of the file.
+    /// Cancelled when the made password that it showed is revoked. `None` for one of the file, and
+    /// where none was shown.
     revoked: Option<CancellationToken>,
+    device: Option<KnownDevice>,
+}
+
+/// A device, and what told that it is one.
+#[derive(Debug, Clone)]
+struct KnownDevice {
+    settings: Arc<DeviceSettings>,
+    by: KnownBy,
+}
+
+/// What tells a device.
+#[derive(Debug, Clone)]
+enum KnownBy {
+    /// The address that it came from.
+    Network(IpAddr),
+    /// Its user name, with its password.
+    Username(Username),
+}
+
+impl KnownDevice {
+    /// Whether the same device would be told by `directory`, for the same account.
+    fn is_still_known(&self, directory: &Directory) -> bool {
+        let now = match &self.by {
+            KnownBy::Network(address) => directory.device_at(*address),
+            KnownBy::Username(username) => directory.devices().called(username),
+        };
+        now.is_some_and(|now| {
+            now.name == self.settings.name && now.account == self.settings.account
+        })
+    }
 }
 
 impl SignedIn {
     /// The account that it may use.
     pub fn account(&self) -> &Account {
         &self.account
+    }
+
+    /// The device that it is, if it is one.
+    pub fn device(&self) -> Option<&Arc<DeviceSettings>> {
+        self.device.as_ref().map(|device| &device.settings)
     }
 
     /// Waits until the password that it showed is revoked. One of the file never is, but by
@@ -63,20 +105,23 @@ impl SignedIn {
         }
     }
 
-    /// Why the client must go where the accounts are `directory` now, and its listener allows
-    /// `accounts`; `None` if it may stay.
-    pub fn ended_by(
-        &self,
-        directory: &Directory,
-        accounts: Option<&[AccountPattern]>,
-    ) -> Option<AccessEnd> {
-        let Some(account) = directory.find(self.account.name(), accounts) else {
+    /// Why the client must go where the accounts and devices are `directory` now, and its listener
+    /// lets in whom `admitted` says; `None` if it may stay.
+    pub fn ended_by(&self, directory: &Directory, admitted: Admitted<'_>) -> Option<AccessEnd> {
+        if let Some(device) = &self.device
+            && !(admitted.devices && device.is_still_known(directory))
+        {
+            return Some(AccessEnd::DeviceRemoved);
+        }
+        let Some(account) = directory.find(self.account.name(), admitted.accounts) else {
             return Some(AccessEnd::AccountRemoved);
         };
         let [before, now] = [&self.account, &account].map(|it| &it.settings().local_password);
-        let stays = match &self.revoked {
-            Some(revoked) => !revoked.is_cancelled(),
-            None => before.is_same_as(now),
+        let stays = match (&self.revoked, &self.device) {
+            (Some(revoked), _) => !revoked.is_cancelled(),
+            // It showed no password, so none of the file is its own.
+            (None, Some(_)) => true,
+            (None, None) => before.is_same_as(now),
         };
         (!stays).then_some(AccessEnd::Revoked)
     }
@@ -87,8 +132,20 @@ impl SignedIn {
 pub enum AccessEnd {
     /// There is no such account any more, or not for its listener.
     AccountRemoved,
+    /// There is no such device any more, or not as it was known: at its address, or by its user
+    /// name; or its listener serves none.
+    DeviceRemoved,
     /// The password that it showed is good no more.
     Revoked,
+}
+
+/// Whom a listener lets in.
+#[derive(Debug, Clone, Copy)]
+pub struct Admitted<'a> {
+    /// The accounts; `None` is all.
+    pub accounts: Option<&'a [AccountPattern]>,
+    /// Whether devices as well.
+    pub devices: bool,
 }
 
 /// Where a claim comes from.
@@ -96,10 +153,28 @@ pub enum AccessEnd {
 pub struct Origin<'a> {
     /// The accounts that the listener allows; `None` is all.
     pub accounts: Option<&'a [AccountPattern]>,
+    /// Whether the listener serves devices.
+    pub devices: bool,
     /// What is spoken there.
     pub protocol: Protocol,
     /// On which machine the client is.
     pub peer: Peer,
+}
+
+impl Origin<'_> {
+    /// Whether a device may be let in from here. Devices send, and do nothing else.
+    fn serves_devices(self) -> bool {
+        self.devices && self.protocol == Protocol::Submission
+    }
+
+    /// The device that signs in here by `username`.
+    fn device_called<'d>(
+        self,
+        directory: &'d Directory,
+        username: &Username,
+    ) -> Option<&'d Arc<DeviceSettings>> {
+        directory.devices().called(username).filter(|_| self.serves_devices())
+    }
 }
 
 /// On which machine a client is.
@@ -134,6 +209,8 @@ pub enum LocalRefusal {
 /// Verifies local passwords, remembers those of the file that were right, and makes others.
 pub struct Passwords {
     made: MadePasswords,
+    /// When each device was last let in. Their names are of the file, so they are bounded.
+    used_devices: Mutex<HashMap<Username, Duration>>,
     verify: Verify,
     /// Drawn at start and never written anywhere.
     key: hmac::Key,
@@ -161,6 +238,7 @@ impl Passwords {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new());
         Ok(Self {
             made: MadePasswords::new(store),
+            used_devices: Mutex::default(),
             verify,
             key: key.map_err(|_| RandomError)?,
             remembered: Mutex::default(),
@@ -185,8 +263,17 @@ impl Passwords {
         self.made.make(name, label, protocols)
     }
 
+    /// Makes the password of the device `name`, good for submission alone, in place of the one
+    /// before. Blocks for as long as the disk takes.
+    ///
+    /// # Errors
+    /// When nothing was made, and the one before is as good as it was.
+    pub fn make_for_device(&self, name: &Username) -> Result<Made, MakeError> {
+        self.made.make_for_device(name)
+    }
+
     /// The made passwords of `name`: the main one first, then by label.
-    pub fn list(&self, name: &Username) -> Vec<StoredPassword> {
+    pub fn list(&self, name: &Username) -> Vec<Listed> {
         self.made.list(name)
     }
 
@@ -214,13 +301,28 @@ impl Passwords {
         origin: Origin<'_>,
         claim: &LocalCredentials,
     ) -> Result<SignedIn, LocalRefusal> {
-        let account = directory.find(&claim.username, origin.accounts);
+        let device = origin.device_called(directory, &claim.username);
+        let account = match device {
+            Some(device) => directory.find(&device.account, origin.accounts),
+            None => directory.find(&claim.username, origin.accounts),
+        };
         // Looked up whether there is such an account or not.
+        let whose = device.map_or(&claim.username, |device| &device.name);
         let password = claim.password.expose_secret();
-        let revoked = self.made.verify(&claim.username, origin.protocol, password);
-        if let (Some(account), Some(_)) = (&account, &revoked) {
-            return Ok(SignedIn { account: account.clone(), revoked });
+        let verified = self.made.verify(whose, origin.protocol, password);
+        if let (Some(account), Some(verified)) = (&account, verified) {
+            let now = unix_time();
+            self.made.used(&verified.tag, now);
+            let device = device.map(|settings| {
+                self.used_device(settings, now);
+                let by = KnownBy::Username(claim.username.clone());
+                KnownDevice { settings: Arc::clone(settings), by }
+            });
+            let (account, revoked) = (account.clone(), Some(verified.revoked));
+            return Ok(SignedIn { account, revoked, device });
         }
+        // What the file says of an account is no password of its devices.
+        let account = account.filter(|_| device.is_none());
 
         let own_hash =
             account.as_ref().and_then(|account| match &account.settings().local_password {
@@ -237,7 +339,7 @@ impl Passwords {
             Some(LocalPassword::None) | None => false,
         };
         if let (true, Some(account)) = (at_once, &account) {
-            return Ok(SignedIn { account: account.clone(), revoked: None });
+            return Ok(SignedIn { account: account.clone(), revoked: None, device: None });
         }
 
         let Some(hash) = hash else { return Err(LocalRefusal::Wrong) };
@@ -245,10 +347,39 @@ impl Passwords {
         match account {
             Some(account) if right && own_hash.is_some() => {
                 self.remember(tag);
-                Ok(SignedIn { account, revoked: None })
+                Ok(SignedIn { account, revoked: None, device: None })
             }
             Some(_) | None => Err(LocalRefusal::Wrong),
         }
+    }
+
+    /// The device at `address`, which needs no password, if `origin` serves devices and lets its
+    /// account in. That it was used is recorded.
+    pub fn known_device(
+        &self,
+        directory: &Directory,
+        origin: Origin<'_>,
+        address: IpAddr,
+    ) -> Option<SignedIn> {
+        let settings = directory.device_at(address).filter(|_| origin.serves_devices())?;
+        let account = directory.find(&settings.account, origin.accounts)?;
+        self.used_device(settings, unix_time());
+        let by = KnownBy::Network(address.to_canonical());
+        let device = Some(KnownDevice { settings: Arc::clone(settings), by });
+        Some(SignedIn { account, revoked: None, device })
+    }
+
+    /// When the device of that name was last let in, since 1970, as far back as this process goes.
+    pub fn device_last_used_at(&self, device: &Username) -> Option<Duration> {
+        self.used_devices().get(device).copied()
+    }
+
+    fn used_device(&self, device: &DeviceSettings, now: Duration) {
+        self.used_devices().insert(device.name.clone(), now);
+    }
+
+    fn used_devices(&self) -> MutexGuard<'_, HashMap<Username, Duration>> {
+        self.used_devices.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Verifies the claim's password against a PHC string on the bounded pool.

@@ -76,11 +76,16 @@ fn prepare(file: &Path, started_with: &Config) -> Result<Prepared, String> {
         return Err(format!("{}: {}", file.display(), changes.join(", ")));
     }
     config.limits.sessions = descriptors::raise_limit(config.limits.sessions);
-    let accounts = config.accounts.clone();
+    let (accounts, devices) = (config.accounts.clone(), config.devices.clone());
     let mut certificates = Certificates::default();
-    let service =
-        Service::new(accounts, &config.listeners, config.limits.clone(), &mut certificates)
-            .map_err(|error| error.to_string())?;
+    let service = Service::new(
+        accounts,
+        devices,
+        &config.listeners,
+        config.limits.clone(),
+        &mut certificates,
+    )
+    .map_err(|error| error.to_string())?;
     let site = site(&config.web, &mut certificates).map_err(|error| error.to_string())?;
     let warnings = config.warnings.iter().map(|it| it.in_file(file).to_string()).collect();
     Ok(Prepared { config, service: Arc::new(service), site, certificates, warnings })

@@ -57,6 +57,7 @@ mod tests {
             upstream: None,
             tls: ListenerTls::None,
             require_tls: None,
+            devices: false,
         }
     }
 

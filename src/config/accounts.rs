@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::account::{AccountSettings, LocalPassword};
+use crate::account::{AccountSettings, LocalPassword, Sender};
 use crate::names::{AccountPattern, Username};
 use crate::provider::{Grant, PerProtocol, Provider};
 
@@ -160,6 +160,7 @@ impl<'a, 't> Account<'a, 't> {
             local_password: local_password
                 .map_or(LocalPassword::None, |(_, password)| password.clone()),
             mailbox: self.mailbox.clone()?.unwrap_or_default(),
+            sender: Sender::Keep,
             // Known once all accounts are: see `relations::mark_pop3`.
             is_pop3_served: false,
         })

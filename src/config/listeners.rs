@@ -57,6 +57,7 @@ impl<'t> Listener<'t> {
             tls: tls.tls,
             require_tls: tls.require_tls,
             accounts: self.accounts.map(bare),
+            devices: false,
             upstream: self.upstream.map(|(_, host)| host),
         })
     }

@@ -48,6 +48,7 @@ use toml::de::DeTable;
 use zeroize::Zeroizing;
 
 use crate::account::AccountSettings;
+use crate::account::device::DeviceSettings;
 use crate::names::AccountPattern;
 use crate::relay::{Limits, ListenerSettings};
 use crate::store::StoreSettings;
@@ -76,6 +77,8 @@ pub struct Config {
     /// The `[accounts.…]` tables: exact names first, then wildcards, so that the first that covers
     /// a name is the one meant. At least one.
     pub accounts: Vec<AccountSettings>,
+    /// The `[devices.…]` tables, in the file's order.
+    pub devices: Vec<DeviceSettings>,
     /// The `[store]` table.
     pub store: StoreSettings,
     /// The `[web]` table.
@@ -202,6 +205,7 @@ impl Config {
         Ok(Self {
             listeners: listeners?,
             accounts: exact.into_iter().chain(wildcards).collect(),
+            devices: Vec::new(),
             store: store?,
             web: web?,
             limits: limits?,

@@ -153,6 +153,8 @@ impl<'t> Providers<'t> {
             // What a preset declares is true of the preset's own host alone.
             declared_ehlo: if submission.is_some() { &[] } else { of_preset.declared_ehlo },
             is_untried: of_preset.is_untried,
+            concurrent_sessions: of_preset.concurrent_sessions,
+            messages_per_minute: of_preset.messages_per_minute,
             hosts: PerProtocol {
                 submission: submission.or(of_preset.hosts.submission),
                 imap: imap?.or(of_preset.hosts.imap),

@@ -47,6 +47,7 @@ pub(super) fn limits(root: &mut Table<'_>) -> Result<Limits, Reported> {
         idle_timeout: idle_timeout?.unwrap_or(defaults.idle_timeout),
         sessions: sessions?.unwrap_or(defaults.sessions),
         sessions_per_peer: sessions_per_peer?.unwrap_or(defaults.sessions_per_peer),
+        wait_for_slot: defaults.wait_for_slot,
     })
 }
 

@@ -144,6 +144,7 @@ fn a_file_means_what_the_documentation_says() {
             addresses: vec![ListenAddress::Localhost(1587)],
             allow: loopback.to_vec(),
             accounts: None,
+            devices: false,
             upstream: None,
             tls: ListenerTls::None,
             require_tls: None,
@@ -318,6 +319,8 @@ fn a_provider_of_ones_own_is_just_what_the_file_says() {
         ca_file: None,
         declared_ehlo: &[],
         is_untried: false,
+        concurrent_sessions: PerProtocol::default(),
+        messages_per_minute: None,
     };
     assert_eq!(*account.provider, expected);
     let scopes =

@@ -15,8 +15,7 @@ use tracing::{Instrument as _, error_span, field};
 use self::turned_away::TurnedAway;
 use super::protocol::{Imap, MailProtocol, Pop3, Submission};
 use super::{ListenerSettings, ListenerTls, Relay, Service, session};
-use crate::account::password::{AccessEnd, Peer, SignedIn};
-use crate::names::AccountPattern;
+use crate::account::password::{AccessEnd, Admitted, Peer, SignedIn};
 use crate::net::tls::certificates::Certificate;
 use crate::proto::imap::NonSyncLiterals;
 use crate::proto::smtp::Extensions;
@@ -124,8 +123,8 @@ impl Listener {
     /// Why the client must go by the configuration `now` in force. Where that has no such listener
     /// any more, it is let in as it was.
     pub(crate) fn access_end(&self, access: &SignedIn, now: &Service) -> Option<AccessEnd> {
-        let allowed = now.allowed(&self.settings.name).unwrap_or(self.accounts());
-        access.ended_by(now.directory(), allowed)
+        let admitted = now.admitted(&self.settings.name).unwrap_or(self.admitted());
+        access.ended_by(now.directory(), admitted)
     }
 
     /// Whether the client is let in by the configuration that is in force.
@@ -133,8 +132,10 @@ impl Listener {
         self.access_end(access, &self.relay.service().borrow()).is_none()
     }
 
-    pub(crate) fn accounts(&self) -> Option<&[AccountPattern]> {
-        self.settings.accounts.as_deref()
+    /// Whom it lets in.
+    pub(crate) fn admitted(&self) -> Admitted<'_> {
+        let ListenerSettings { accounts, devices, .. } = &self.settings;
+        Admitted { accounts: accounts.as_deref(), devices: *devices }
     }
 
     pub(crate) fn upstream(&self) -> Option<&MailHost> {

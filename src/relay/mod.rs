@@ -54,6 +54,8 @@ pub struct ListenerSettings {
     pub require_tls: Option<bool>,
     /// Which accounts may sign in; `None` is all.
     pub accounts: Option<Vec<AccountPattern>>,
+    /// Whether `[devices]` are served here. Submission only.
+    pub devices: bool,
     /// The server to use instead of the provider's.
     pub upstream: Option<MailHost>,
 }
@@ -95,6 +97,8 @@ pub struct Limits {
     pub sessions: usize,
     /// Sessions of one address that have not signed in.
     pub sessions_per_peer: usize,
+    /// How long a session waits for its mailbox's gate.
+    pub wait_for_slot: Duration,
 }
 
 impl Default for Limits {
@@ -104,6 +108,7 @@ impl Default for Limits {
             idle_timeout: Duration::from_secs(35 * 60),
             sessions: 10_000,
             sessions_per_peer: 100,
+            wait_for_slot: Duration::from_secs(60),
         }
     }
 }

@@ -58,6 +58,8 @@ pub(crate) enum Reason {
     Revoked,
     /// The configuration no longer has the account, or not for the listener.
     AccountRemoved,
+    /// The configuration no longer has the device, or not as it was known.
+    DeviceRemoved,
 }
 
 impl Reason {
@@ -79,6 +81,7 @@ impl Reason {
             Self::Draining => "draining",
             Self::Revoked => "revoked",
             Self::AccountRemoved => "account-removed",
+            Self::DeviceRemoved => "device-removed",
         }
     }
 }
@@ -117,6 +120,7 @@ impl From<AccessEnd> for Reason {
     fn from(end: AccessEnd) -> Self {
         match end {
             AccessEnd::AccountRemoved => Self::AccountRemoved,
+            AccessEnd::DeviceRemoved => Self::DeviceRemoved,
             AccessEnd::Revoked => Self::Revoked,
         }
     }
@@ -156,7 +160,8 @@ impl Outcome {
             | Reason::Idle
             | Reason::Draining
             | Reason::Revoked
-            | Reason::AccountRemoved => Side::Relay,
+            | Reason::AccountRemoved
+            | Reason::DeviceRemoved => Side::Relay,
         };
         let error = match ended {
             Ended::NoTls(error) if reason == Reason::NoTls => Some(error.to_string()),

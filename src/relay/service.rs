@@ -9,7 +9,9 @@ use rustls::ClientConfig;
 
 use super::{Limits, ListenerSettings};
 use crate::account::AccountSettings;
+use crate::account::device::DeviceSettings;
 use crate::account::directory::Directory;
+use crate::account::password::Admitted;
 use crate::names::AccountPattern;
 use crate::net::tls::certificates::{Certificate, Certificates};
 use crate::net::tls::server::CertificateError;
@@ -24,8 +26,8 @@ pub struct Service {
     limits: Limits,
     /// What the clients of each listener that has TLS are shown, by its name.
     certificates: HashMap<String, Arc<Certificate>>,
-    /// Which accounts each listener lets in, by its name.
-    allowed: HashMap<String, Option<Vec<AccountPattern>>>,
+    /// Whom each listener lets in, by its name: which accounts, and whether devices.
+    admitted: HashMap<String, (Option<Vec<AccountPattern>>, bool)>,
 }
 
 /// Why a configuration cannot be served.
@@ -45,7 +47,7 @@ pub enum ServiceError {
 }
 
 impl Service {
-    /// Serves `accounts` at `listeners`, with their certificates from `certificates`. Blocks while
+    /// Serves `accounts` and `devices` at `listeners`, with their certificates from `certificates`. Blocks while
     /// files are read.
     ///
     /// # Errors
@@ -53,6 +55,7 @@ impl Service {
     /// authorities to trust at all.
     pub fn new(
         accounts: Vec<AccountSettings>,
+        devices: Vec<DeviceSettings>,
         listeners: &[ListenerSettings],
         limits: Limits,
         certificates: &mut Certificates,
@@ -72,9 +75,10 @@ impl Service {
                 shown.insert(name.clone(), certificate);
             }
         }
-        let allowed = listeners.iter().map(|it| (it.name.clone(), it.accounts.clone())).collect();
-        let directory = Arc::new(Directory::new(accounts));
-        Ok(Self { directory, tls, limits, certificates: shown, allowed })
+        let of_listener = |it: &ListenerSettings| (it.accounts.clone(), it.devices);
+        let admitted = listeners.iter().map(|it| (it.name.clone(), of_listener(it))).collect();
+        let directory = Arc::new(Directory::new(accounts, devices));
+        Ok(Self { directory, tls, limits, certificates: shown, admitted })
     }
 
     /// Its accounts.
@@ -99,9 +103,10 @@ impl Service {
         self.certificates.get(listener).cloned()
     }
 
-    /// Which accounts the listener of that name lets in, if there is one.
-    pub(super) fn allowed(&self, listener: &str) -> Option<Option<&[AccountPattern]>> {
-        self.allowed.get(listener).map(|allowed| allowed.as_deref())
+    /// Whom the listener of that name lets in, if there is one.
+    pub(super) fn admitted(&self, listener: &str) -> Option<Admitted<'_>> {
+        let (accounts, devices) = self.admitted.get(listener)?;
+        Some(Admitted { accounts: accounts.as_deref(), devices: *devices })
     }
 }
 

@@ -13,7 +13,7 @@ use super::listener::Listener;
 use super::protocol::{MailProtocol, Welcome};
 use super::upstream::{self, Destination, SignInError};
 use crate::account::directory::Account;
-use crate::account::password::{LocalRefusal, Origin, Peer, SignedIn};
+use crate::account::password::{Admitted, LocalRefusal, Origin, Peer, SignedIn};
 use crate::names::Username;
 use crate::oauth::{ErrorKind, Tokens};
 use crate::proto::{Claim, LocalCredentials};
@@ -108,7 +108,8 @@ async fn judge<P: MailProtocol>(
     shown: &LocalCredentials,
     received: Instant,
 ) -> Result<SignedIn, Refusal> {
-    let origin = Origin { accounts: listener.accounts(), protocol: P::PROTOCOL, peer };
+    let Admitted { accounts, devices } = listener.admitted();
+    let origin = Origin { accounts, devices, protocol: P::PROTOCOL, peer };
     let directory = listener.service().directory();
     let judged = listener.relay().passwords().sign_in(directory, origin, shown).await;
     let refusal = match judged {

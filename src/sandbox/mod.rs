@@ -270,6 +270,8 @@ impl Sandbox {
             ca_file: Some(ca_file.to_owned()),
             declared_ehlo: &[],
             is_untried: false,
+            concurrent_sessions: PerProtocol::default(),
+            messages_per_minute: None,
         }
     }
 

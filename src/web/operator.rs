@@ -19,12 +19,12 @@ use super::accounts::{self, AccountRow};
 use super::consents::Consents;
 use crate::account::AccountSettings;
 use crate::account::directory::{Account, Directory};
-use crate::account::password::{Made, Passwords};
+use crate::account::password::{Listed, Made, Passwords};
 use crate::names::{AccountPattern, Username};
 use crate::oauth::{Aftermath, Authorized, Revoked, Tokens};
 use crate::provider::{Grant, GrantId, Protocol};
 use crate::secret::{AccessToken, RefreshToken};
-use crate::store::{Health, Store, StoredPassword};
+use crate::store::{Health, Store};
 
 /// How like a name has to be to be offered in place of one that is not there (Jaro-Winkler; 1 is
 /// the same).
@@ -133,7 +133,7 @@ impl Operator {
     ///
     /// # Errors
     /// When there are none and there is no such account.
-    pub async fn passwords(&self, name: &Username) -> Result<Vec<StoredPassword>, OperatorError> {
+    pub async fn passwords(&self, name: &Username) -> Result<Vec<Listed>, OperatorError> {
         let (kept, whose) = (Arc::clone(&self.passwords), name.clone());
         let passwords = blocking(move || kept.list(&whose)).await?;
         if passwords.is_empty() {

@@ -89,8 +89,8 @@ fn a_kept_password_is_for_a_newer_protocol_unless_it_has_a_label() {
     assert_eq!(good_for(&made, "alice", "main"), [true; 3]);
     assert_eq!(good_for(&made, "alice", "labelled"), [true, true, false]);
     let [main, laptop] = made.list(&name("alice")).try_into().unwrap();
-    assert_eq!(main.protocols, Protocol::ALL);
-    assert_eq!(laptop.protocols, [Protocol::Submission, Protocol::Imap]);
+    assert_eq!(main.password.protocols, Protocol::ALL);
+    assert_eq!(laptop.password.protocols, [Protocol::Submission, Protocol::Imap]);
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn the_main_password_is_replaced_and_labelled_ones_stay() {
     let first = first.password.expose_secret();
     let revoked = made.verify(&name("alice"), Protocol::Imap, first.as_bytes()).unwrap();
     let second = made.make(&name("ALICE"), None, &[]).unwrap();
-    assert!(second.replaced && revoked.is_cancelled());
+    assert!(second.replaced && revoked.revoked.is_cancelled());
     assert_eq!(good_for(&made, "alice", first), [false; 3]);
     assert_eq!(good_for(&made, "alice", second.password.expose_secret()), [true; 3]);
     assert_eq!(good_for(&made, "alice", &scanner), [true, false, false]);
@@ -143,10 +143,10 @@ fn a_revoked_password_is_wrong_and_its_sessions_are_told() {
     assert_eq!(made.revoke(&name("alice"), Some("fax")), Ok(false));
     assert_eq!(made.revoke(&name("bob"), None), Ok(false));
     assert_eq!(made.revoke(&name("Alice"), Some("SCANNER")), Ok(true));
-    assert!(of_scanner.is_cancelled() && !of_main.is_cancelled());
+    assert!(of_scanner.revoked.is_cancelled() && !of_main.revoked.is_cancelled());
     assert_eq!(good_for(&made, "alice", &scanner), [false; 3]);
     assert_eq!(made.revoke(&name("alice"), None), Ok(true));
-    assert!(of_main.is_cancelled());
+    assert!(of_main.revoked.is_cancelled());
     assert_eq!(made.list(&name("alice")), []);
 }
 
@@ -171,9 +171,9 @@ fn passwords_are_listed_by_label_without_the_passwords() {
     }
     make(&made, "bob", None);
     let list = made.list(&name("ALICE"));
-    let labels: Vec<_> = list.iter().map(|it| it.label.as_deref()).collect();
+    let labels: Vec<_> = list.iter().map(|it| it.password.label.as_deref()).collect();
     assert_eq!(labels, [None, Some("fax"), Some("scanner")]);
-    assert!(list.iter().all(|it| it.name == name("alice")));
+    assert!(list.iter().all(|it| it.password.name == name("alice")));
 }
 
 #[test]

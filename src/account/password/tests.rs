@@ -11,8 +11,17 @@ use crate::account::directory::tests::{name, settings};
 use crate::secret::{SecretSlice, SecretString};
 
 /// A submission listener for every account, and a client on another machine.
-const ANYWHERE: Origin<'static> =
-    Origin { accounts: None, protocol: Protocol::Submission, peer: Peer::Elsewhere };
+const ANYWHERE: Origin<'static> = Origin {
+    accounts: None,
+    devices: false,
+    protocol: Protocol::Submission,
+    peer: Peer::Elsewhere,
+};
+
+/// A listener for these accounts and no device.
+fn admitted(accounts: Option<&[AccountPattern]>) -> Admitted<'_> {
+    Admitted { accounts, devices: false }
+}
 
 fn claim(username: &str, password: &str) -> LocalCredentials {
     LocalCredentials {
@@ -62,12 +71,15 @@ async fn sign_in(
 #[tokio::test]
 async fn right_password_opens_its_account_and_no_other() {
     let passwords = Passwords::new(Store::in_memory()).unwrap();
-    let directory = Directory::new(vec![
-        hashed("alice@contoso.com", "one"),
-        settings("bob@contoso.com", hash(Algorithm::Argon2i, "two")),
-        settings("carol@contoso.com", hash(Algorithm::Argon2d, "three")),
-        plain("dave@contoso.com", "four"),
-    ]);
+    let directory = Directory::new(
+        vec![
+            hashed("alice@contoso.com", "one"),
+            settings("bob@contoso.com", hash(Algorithm::Argon2i, "two")),
+            settings("carol@contoso.com", hash(Algorithm::Argon2d, "three")),
+            plain("dave@contoso.com", "four"),
+        ],
+        Vec::new(),
+    );
     let names = ["alice@contoso.com", "bob@contoso.com", "carol@contoso.com", "dave@contoso.com"];
     let tries = ["one", "two", "three", "four"];
     for (at, username) in names.into_iter().enumerate() {
@@ -85,10 +97,10 @@ async fn right_password_opens_its_account_and_no_other() {
 #[tokio::test]
 async fn user_name_ignores_case_and_a_wildcard_gives_the_concrete_one() {
     let passwords = Passwords::new(Store::in_memory()).unwrap();
-    let directory = Directory::new(vec![
-        hashed("*@contoso.com", "for all"),
-        hashed("alice@contoso.com", "for alice"),
-    ]);
+    let directory = Directory::new(
+        vec![hashed("*@contoso.com", "for all"), hashed("alice@contoso.com", "for alice")],
+        Vec::new(),
+    );
     let bob = sign_in(&passwords, &directory, "Bob@CONTOSO.com", "for all").await;
     assert_eq!(bob.as_deref(), Ok("bob@contoso.com"));
     let alice = sign_in(&passwords, &directory, "ALICE@contoso.com", "for alice").await;
@@ -100,7 +112,7 @@ async fn user_name_ignores_case_and_a_wildcard_gives_the_concrete_one() {
 #[tokio::test]
 async fn right_password_is_wrong_where_the_listener_does_not_allow_the_account() {
     let passwords = Passwords::new(Store::in_memory()).unwrap();
-    let directory = Directory::new(vec![hashed("*@contoso.com", "right")]);
+    let directory = Directory::new(vec![hashed("*@contoso.com", "right")], Vec::new());
     let allowed = [AccountPattern::parse("alice@contoso.com").unwrap()];
     let at = Origin { accounts: Some(&allowed), ..ANYWHERE };
     for (username, accepted) in [("alice@contoso.com", true), ("bob@contoso.com", false)] {
@@ -115,7 +127,8 @@ async fn right_password_is_wrong_where_the_listener_does_not_allow_the_account()
 #[tokio::test]
 async fn account_without_password_accepts_none() {
     let passwords = Passwords::new(Store::in_memory()).unwrap();
-    let directory = Directory::new(vec![settings("alice", LocalPassword::None), plain("bob", "")]);
+    let directory =
+        Directory::new(vec![settings("alice", LocalPassword::None), plain("bob", "")], Vec::new());
     for username in ["alice", "bob"] {
         let outcome = sign_in(&passwords, &directory, username, "").await;
         assert_eq!(outcome, Err(LocalRefusal::Wrong), "{username}");
@@ -125,11 +138,14 @@ async fn account_without_password_accepts_none() {
 #[tokio::test]
 async fn wrong_claim_costs_one_verification_whatever_is_wrong_with_it() {
     let (passwords, count) = counting();
-    let directory = Directory::new(vec![
-        plain("plain", "secret"),
-        settings("none", LocalPassword::None),
-        hashed("hashed", "right"),
-    ]);
+    let directory = Directory::new(
+        vec![
+            plain("plain", "secret"),
+            settings("none", LocalPassword::None),
+            hashed("hashed", "right"),
+        ],
+        Vec::new(),
+    );
     for (before, username) in
         ["plain", "none", "hashed", "nobody", "nobody"].into_iter().enumerate()
     {
@@ -145,8 +161,10 @@ async fn wrong_claim_costs_one_verification_whatever_is_wrong_with_it() {
 #[tokio::test]
 async fn right_password_is_verified_once_and_a_wrong_one_each_time() {
     let (passwords, count) = counting();
-    let directory =
-        Directory::new(vec![hashed("alice", "right"), hashed("*@contoso.com", "right")]);
+    let directory = Directory::new(
+        vec![hashed("alice", "right"), hashed("*@contoso.com", "right")],
+        Vec::new(),
+    );
     for (username, verifications) in
         [("alice", 1), ("ALICE", 1), ("a@contoso.com", 2), ("b@contoso.com", 3), ("alice", 3)]
     {
@@ -162,8 +180,8 @@ async fn right_password_is_verified_once_and_a_wrong_one_each_time() {
 #[tokio::test]
 async fn remembered_password_is_forgotten_when_the_hash_changes() {
     let (passwords, count) = counting();
-    let before = Directory::new(vec![hashed("alice", "old")]);
-    let after = Directory::new(vec![hashed("alice", "new")]);
+    let before = Directory::new(vec![hashed("alice", "old")], Vec::new());
+    let after = Directory::new(vec![hashed("alice", "new")], Vec::new());
     sign_in(&passwords, &before, "alice", "old").await.unwrap();
     let outcome = sign_in(&passwords, &after, "alice", "old").await;
     assert_eq!(outcome, Err(LocalRefusal::Wrong));
@@ -181,11 +199,10 @@ async fn full_queue_is_busy_for_known_and_unknown_names_alike() {
         verify_argon2(hash, password)
     };
     let passwords = Arc::new(Passwords::with(Store::in_memory(), Arc::new(verify), 1).unwrap());
-    let directory = Arc::new(Directory::new(vec![
-        hashed("alice", "right"),
-        plain("bob", "right"),
-        hashed("carol", "right"),
-    ]));
+    let directory = Arc::new(Directory::new(
+        vec![hashed("alice", "right"), plain("bob", "right"), hashed("carol", "right")],
+        Vec::new(),
+    ));
     go_on.send(()).unwrap();
     sign_in(&passwords, &directory, "carol", "right").await.unwrap();
 
@@ -219,7 +236,8 @@ async fn plain_password_is_read_anew_when_its_file_changes() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("password");
     let source = SecretSource::File(path.clone());
-    let directory = Directory::new(vec![settings("alice", LocalPassword::Plain(source))]);
+    let directory =
+        Directory::new(vec![settings("alice", LocalPassword::Plain(source))], Vec::new());
     let passwords = Passwords::new(Store::in_memory()).unwrap();
     let outcome = sign_in(&passwords, &directory, "alice", "first").await;
     assert_eq!(outcome, Err(LocalRefusal::Unreadable), "the file is missing");
@@ -260,11 +278,14 @@ fn unreadable_hash_matches_nothing() {
 #[tokio::test]
 async fn made_password_is_accepted_beside_the_one_of_the_file_and_costs_no_verification() {
     let (passwords, count) = counting();
-    let directory = Directory::new(vec![
-        hashed("alice", "of the file"),
-        settings("bob", LocalPassword::None),
-        settings("*@contoso.com", LocalPassword::None),
-    ]);
+    let directory = Directory::new(
+        vec![
+            hashed("alice", "of the file"),
+            settings("bob", LocalPassword::None),
+            settings("*@contoso.com", LocalPassword::None),
+        ],
+        Vec::new(),
+    );
     for username in ["alice", "bob", "carol@contoso.com"] {
         let made = passwords.make(&name(username), None, &[]).unwrap();
         let password = made.password.expose_secret();
@@ -280,7 +301,7 @@ async fn made_password_is_accepted_beside_the_one_of_the_file_and_costs_no_verif
 async fn made_password_is_wrong_for_a_name_that_the_file_no_longer_has() {
     let passwords = Passwords::new(Store::in_memory()).unwrap();
     let made = passwords.make(&name("alice"), None, &[]).unwrap();
-    let directory = Directory::new(vec![hashed("bob", "right")]);
+    let directory = Directory::new(vec![hashed("bob", "right")], Vec::new());
     let outcome = sign_in(&passwords, &directory, "alice", made.password.expose_secret()).await;
     assert_eq!(outcome, Err(LocalRefusal::Wrong));
 }
@@ -288,7 +309,7 @@ async fn made_password_is_wrong_for_a_name_that_the_file_no_longer_has() {
 #[tokio::test]
 async fn labelled_password_is_wrong_for_another_protocol_and_costs_what_a_wrong_one_costs() {
     let (passwords, count) = counting();
-    let directory = Directory::new(vec![hashed("alice", "right")]);
+    let directory = Directory::new(vec![hashed("alice", "right")], Vec::new());
     let made = passwords.make(&name("alice"), Some("scanner"), &[]).unwrap();
     let claim = claim("alice", made.password.expose_secret());
     for (protocol, accepted, verifications) in
@@ -304,8 +325,10 @@ async fn labelled_password_is_wrong_for_another_protocol_and_costs_what_a_wrong_
 #[tokio::test]
 async fn any_password_does_from_this_machine_alone() {
     let (passwords, count) = counting();
-    let directory =
-        Directory::new(vec![settings("alice", LocalPassword::Any), hashed("bob", "right")]);
+    let directory = Directory::new(
+        vec![settings("alice", LocalPassword::Any), hashed("bob", "right")],
+        Vec::new(),
+    );
     for (address, accepted) in [
         ("127.0.0.1", true),
         ("127.8.0.1", true),
@@ -330,7 +353,7 @@ async fn any_password_does_from_this_machine_alone() {
 #[tokio::test]
 async fn client_may_stay_while_its_account_and_its_password_do() {
     let passwords = Passwords::new(Store::in_memory()).unwrap();
-    let before = Directory::new(vec![hashed("alice", "right"), plain("bob", "right")]);
+    let before = Directory::new(vec![hashed("alice", "right"), plain("bob", "right")], Vec::new());
     let signed_in = async |username: &str, password: &str| {
         passwords.sign_in(&before, ANYWHERE, &claim(username, password)).await.unwrap()
     };
@@ -340,18 +363,18 @@ async fn client_may_stay_while_its_account_and_its_password_do() {
     let alice_made = signed_in("alice", made.password.expose_secret()).await;
 
     let others = [AccountPattern::parse("bob").unwrap()];
-    assert_eq!(alice.ended_by(&before, None), None);
-    assert_eq!(alice.ended_by(&before, Some(&others)), Some(AccessEnd::AccountRemoved));
-    assert_eq!(bob.ended_by(&before, Some(&others)), None);
+    assert_eq!(alice.ended_by(&before, admitted(None)), None);
+    assert_eq!(alice.ended_by(&before, admitted(Some(&others))), Some(AccessEnd::AccountRemoved));
+    assert_eq!(bob.ended_by(&before, admitted(Some(&others))), None);
 
-    let after = Directory::new(vec![hashed("alice", "new")]);
-    assert_eq!(alice.ended_by(&after, None), Some(AccessEnd::Revoked));
-    assert_eq!(alice_made.ended_by(&after, None), None, "a made one is not the file's");
-    assert_eq!(bob.ended_by(&after, None), Some(AccessEnd::AccountRemoved));
-    let plain_after = Directory::new(vec![plain("bob", "new")]);
-    assert_eq!(bob.ended_by(&plain_after, None), Some(AccessEnd::Revoked));
+    let after = Directory::new(vec![hashed("alice", "new")], Vec::new());
+    assert_eq!(alice.ended_by(&after, admitted(None)), Some(AccessEnd::Revoked));
+    assert_eq!(alice_made.ended_by(&after, admitted(None)), None, "a made one is not the file's");
+    assert_eq!(bob.ended_by(&after, admitted(None)), Some(AccessEnd::AccountRemoved));
+    let plain_after = Directory::new(vec![plain("bob", "new")], Vec::new());
+    assert_eq!(bob.ended_by(&plain_after, admitted(None)), Some(AccessEnd::Revoked));
 
     assert_eq!(passwords.revoke(&name("alice"), None), Ok(true));
     alice_made.revoked().await;
-    assert_eq!(alice_made.ended_by(&before, None), Some(AccessEnd::Revoked));
+    assert_eq!(alice_made.ended_by(&before, admitted(None)), Some(AccessEnd::Revoked));
 }

@@ -15,7 +15,7 @@ use tempfile::NamedTempFile;
 
 use self::client::Heard;
 use super::{DemoArgs, Exit, print as say, tell};
-use crate::account::{AccountSettings, LocalPassword};
+use crate::account::{AccountSettings, LocalPassword, Sender};
 use crate::app::{App, Backing};
 use crate::config::{Config, LogFormat, LogSettings, WebSettings};
 use crate::logging;
@@ -136,6 +136,7 @@ fn config(provider: &Sandbox, ca_file: &NamedTempFile) -> Result<Config> {
         scopes: provider.scopes(),
         local_password: LocalPassword::Plain(SecretSource::Value(SecretString::from(PASSWORD))),
         mailbox: PerProtocol::default(),
+        sender: Sender::Keep,
         is_pop3_served: false,
     };
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -148,11 +149,13 @@ fn config(provider: &Sandbox, ca_file: &NamedTempFile) -> Result<Config> {
         upstream: None,
         tls: ListenerTls::None,
         require_tls: None,
+        devices: false,
     };
     Ok(Config {
         web: WebSettings::default(),
         listeners: vec![listener(Protocol::Submission), listener(Protocol::Imap)],
         accounts: vec![account],
+        devices: Vec::new(),
         store: StoreSettings { path: PathBuf::new(), key: KeySource::Made(PathBuf::new()) },
         limits: Limits { sessions: SESSIONS, ..Limits::default() },
         log: LogSettings { level: tracing::Level::WARN, format: LogFormat::Text },

@@ -188,7 +188,7 @@ async fn knock(socket: &Path) -> io::Result<Option<UnixStream>> {
 /// The parts that the errand needs, made in this process.
 fn here(path: &Path, config: &Config) -> Result<Operator, OperatorError> {
     let store = open(path, config)?;
-    let directory = Arc::new(Directory::new(config.accounts.clone()));
+    let directory = Arc::new(Directory::new(config.accounts.clone(), config.devices.clone()));
     // Nobody changes the accounts of a command, so nobody keeps the sending half.
     let (_, directory) = watch::channel(directory);
     Ok(Operator {

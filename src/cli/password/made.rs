@@ -115,6 +115,7 @@ mod tests {
             label: label.map(str::to_owned),
             protocols: protocols.iter().map(|name| (*name).to_owned()).collect(),
             made_at,
+            last_used_at: None,
         };
         let rows = [row(None, &["submission", "imap"]), row(Some("scanner"), &["submission"])];
         assert_eq!(

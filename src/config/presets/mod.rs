@@ -114,6 +114,8 @@ pub(super) fn unknown(name: &str) -> Provider {
         ca_file: None,
         declared_ehlo: &[],
         is_untried: false,
+        concurrent_sessions: PerProtocol::default(),
+        messages_per_minute: None,
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
 use crate::account::password::{Origin, Passwords};
-use crate::account::{AccountSettings, LocalPassword};
+use crate::account::{AccountSettings, LocalPassword, Sender};
 use crate::names::{AccountPattern, Username};
 use crate::net::props::Log;
 use crate::net::tls::certificates::Certificates;
@@ -37,6 +37,8 @@ fn alice(local_password: LocalPassword) -> AccountSettings {
         ca_file: None,
         declared_ehlo: &[],
         is_untried: false,
+        concurrent_sessions: PerProtocol::default(),
+        messages_per_minute: None,
     };
     let grant = Grant::of_application().at("http://127.0.0.1:1/");
     AccountSettings {
@@ -46,6 +48,7 @@ fn alice(local_password: LocalPassword) -> AccountSettings {
         scopes: PerProtocol::default(),
         local_password,
         mailbox: PerProtocol::default(),
+        sender: Sender::Keep,
         is_pop3_served: false,
     }
 }
@@ -97,6 +100,7 @@ pub(in crate::relay) fn settings(protocol: Protocol) -> ListenerSettings {
         addresses: Vec::new(),
         allow: vec!["127.0.0.0/8".parse().unwrap()],
         accounts: None,
+        devices: false,
         upstream: None,
         tls: ListenerTls::None,
         require_tls: None,
@@ -112,7 +116,8 @@ pub(in crate::relay) fn listener_of(
     let accounts = vec![alice(local_password)];
     let (listeners, limits) = (slice::from_ref(&settings), Limits::default());
     let certificates = &mut Certificates::default();
-    let service = Arc::new(Service::new(accounts, listeners, limits, certificates).unwrap());
+    let service =
+        Arc::new(Service::new(accounts, Vec::new(), listeners, limits, certificates).unwrap());
     let store = Store::in_memory();
     let passwords = Arc::new(Passwords::new(store.clone()).unwrap());
     // Each account has a made password besides, and so has one that does not exist.
@@ -128,7 +133,8 @@ async fn signed_in(listener: &Listener) -> SignedIn {
     let passwords = listener.relay().passwords();
     let username = Username::parse("alice@example.com").unwrap();
     let made = passwords.make(&username, None, &[]).unwrap().password;
-    let origin = Origin { accounts: None, protocol: Protocol::Imap, peer: Peer::Elsewhere };
+    let (accounts, protocol, peer) = (None, Protocol::Imap, Peer::Elsewhere);
+    let origin = Origin { accounts, devices: false, protocol, peer };
     let password = made.expose_secret().as_bytes().to_vec().into();
     let claim = LocalCredentials { username, password };
     passwords.sign_in(listener.service().directory(), origin, &claim).await.unwrap()
@@ -150,7 +156,7 @@ async fn an_account_removed_while_the_provider_is_signed_in_to_ends_the_session(
     let listener = listener(Protocol::Imap, Shutdown::default(), LocalPassword::None);
     let access = signed_in(&listener).await;
     let (limits, certificates) = (Limits::default(), &mut Certificates::default());
-    let empty = Service::new(Vec::new(), &[], limits, certificates).unwrap();
+    let empty = Service::new(Vec::new(), Vec::new(), &[], limits, certificates).unwrap();
     listener.relay().change(Arc::new(empty));
     let cut = timeout(Duration::from_secs(1), until_cut(&listener, &access)).await;
     assert_eq!(cut, Ok(Reason::AccountRemoved));

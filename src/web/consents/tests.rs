@@ -148,10 +148,10 @@ async fn consent_ends_when_a_reload_changes_or_removes_what_it_was_asked_for() {
         (vec![with_mailbox("shared@contoso.com")], true),
     ] {
         let (directory, accounts) =
-            watch::channel(Arc::new(Directory::new(vec![of_person(ALICE)])));
+            watch::channel(Arc::new(Directory::new(vec![of_person(ALICE)], Vec::new())));
         let operator = Operator { directory: accounts, ..alice() };
         let asked = begin(&operator, ALICE, Method::Paste).await.unwrap();
-        directory.send_replace(Arc::new(Directory::new(changed)));
+        directory.send_replace(Arc::new(Directory::new(changed, Vec::new())));
         if ends {
             assert_eq!(ended(&operator, &asked.id).await, ConsentError::Outdated.into());
         } else {

@@ -13,6 +13,7 @@ pub use self::aftermath::{Extent, ForeseeRevocation, RevocationForeseen};
 pub use self::consent::{
     AnswerConsent, BeginConsent, ConsentBegun, ConsentKept, ConsentProgress, EndConsent,
 };
+use crate::account::password::Listed;
 use crate::names::Username;
 use crate::oauth;
 use crate::provider::Protocol;
@@ -136,6 +137,9 @@ pub struct PasswordRow {
     pub protocols: Vec<String>,
     /// When it was made.
     pub made_at: Moment,
+    /// When somebody last signed in by it, since the relay started.
+    #[serde(default)]
+    pub last_used_at: Option<Moment>,
 }
 
 impl Ask for ListPasswords {
@@ -143,12 +147,12 @@ impl Ask for ListPasswords {
     type Answer = Vec<PasswordRow>;
 
     async fn carry_out(self, operator: Operator) -> Result<Self::Answer, OperatorError> {
-        let mut passwords = operator.passwords(&Username::parse(&self.name)?).await?;
-        passwords.sort_by(|one, other| one.label.cmp(&other.label));
-        let rows = passwords.into_iter().map(|password| PasswordRow {
+        let passwords = operator.passwords(&Username::parse(&self.name)?).await?;
+        let rows = passwords.into_iter().map(|Listed { password, last_used_at }| PasswordRow {
             label: password.label,
             protocols: protocol_names(&password.protocols),
             made_at: Moment::new(password.made_at),
+            last_used_at: last_used_at.map(Moment::new),
         });
         Ok(rows.collect())
     }

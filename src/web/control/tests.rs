@@ -13,7 +13,7 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::account::directory::Directory;
 use crate::account::password::Passwords;
-use crate::account::{AccountSettings, LocalPassword};
+use crate::account::{AccountSettings, LocalPassword, Sender};
 use crate::names::{AccountPattern, Username};
 use crate::oauth::Tokens;
 use crate::provider::{
@@ -40,6 +40,8 @@ fn account(name: &str, kind: GrantKind, token_endpoint: &str) -> AccountSettings
             ca_file: None,
             declared_ehlo: &[],
             is_untried: false,
+            concurrent_sessions: PerProtocol::default(),
+            messages_per_minute: None,
         }),
         grant: Arc::new(grant),
         scopes: PerProtocol {
@@ -49,6 +51,7 @@ fn account(name: &str, kind: GrantKind, token_endpoint: &str) -> AccountSettings
         },
         local_password: LocalPassword::None,
         mailbox: PerProtocol::default(),
+        sender: Sender::Keep,
         is_pop3_served: false,
     }
 }
@@ -68,7 +71,7 @@ pub(crate) fn operator(accounts: Vec<AccountSettings>, serving: Option<Serving>)
         tokens: Tokens::new(store.clone()),
         passwords: Arc::new(Passwords::new(store.clone()).unwrap()),
         store,
-        directory: watch::channel(Arc::new(Directory::new(accounts))).1,
+        directory: watch::channel(Arc::new(Directory::new(accounts, Vec::new()))).1,
         consents: Consents::new(None),
         serving,
     }
