@@ -31,6 +31,11 @@ pub struct DeviceSettings {
 }
 
 impl DeviceSettings {
+    /// Whether its messages are judged one by one.
+    pub fn has_rules(&self) -> bool {
+        self.senders.is_some() || self.messages_per_hour.is_some()
+    }
+
     /// Whether `address` is listed by itself (/32, /128), and not as one of a wider network.
     ///
     /// Address translation makes strangers look like the default gateway or like this machine, so

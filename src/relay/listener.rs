@@ -15,10 +15,11 @@ use tracing::{Instrument as _, error_span, field};
 use self::turned_away::TurnedAway;
 use super::protocol::{Imap, MailProtocol, Pop3, Submission};
 use super::{ListenerSettings, ListenerTls, Relay, Service, session};
+use crate::account::Sender;
 use crate::account::password::{AccessEnd, Admitted, Peer, SignedIn};
 use crate::net::tls::certificates::Certificate;
 use crate::proto::imap::NonSyncLiterals;
-use crate::proto::smtp::Extensions;
+use crate::proto::smtp::{DeviceMail, Extensions};
 use crate::proto::{Downstream as _, Farewell, Output, Privacy};
 use crate::provider::{MailHost, Protocol};
 
@@ -38,6 +39,8 @@ pub struct Listener {
     certificate: Option<Arc<Certificate>>,
     /// The servers that its clients may reach.
     reachable: Vec<MailHost>,
+    /// Whether it serves somebody whose messages are counted or changed, which takes DATA.
+    reads_messages: bool,
     turned_away: TurnedAway,
 }
 
@@ -45,6 +48,8 @@ impl Listener {
     /// A listener of `relay` for the accounts of `service`.
     pub fn new(relay: &Arc<Relay>, service: &Arc<Service>, settings: ListenerSettings) -> Self {
         let mut reachable = Vec::new();
+        let devices = service.directory().devices().all().iter();
+        let mut reads_messages = settings.devices && devices.into_iter().any(|it| it.has_rules());
         for account in service.directory().accounts() {
             let served = settings.accounts.as_ref().is_none_or(|patterns| {
                 patterns.iter().any(|pattern| pattern.overlaps(&account.name))
@@ -52,6 +57,8 @@ impl Listener {
             let provider = &account.provider;
             let own = provider.hosts.get(settings.protocol).as_ref();
             if let Some(host) = settings.upstream.as_ref().or(own).filter(|_| served) {
+                reads_messages |= account.sender != Sender::Keep;
+                reads_messages |= provider.messages_per_minute.is_some();
                 if settings.protocol == Protocol::Submission {
                     let declared = if own == Some(host) { provider.declared_ehlo } else { &[] };
                     relay.records().declare_ehlo(host, Extensions::declared(declared));
@@ -64,7 +71,7 @@ impl Listener {
         let certificate = service.certificate(&settings.name);
         let turned_away = TurnedAway::new(&settings.name);
         let (relay, service) = (Arc::clone(relay), Arc::clone(service));
-        Self { settings, relay, service, certificate, reachable, turned_away }
+        Self { settings, relay, service, certificate, reachable, reads_messages, turned_away }
     }
 
     fn start(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
@@ -98,7 +105,7 @@ impl Listener {
             %peer,
             account = field::Empty,
         );
-        let session = session::run::<P, TcpStream>(Arc::clone(self), stream, address.into(), place);
+        let session = session::run::<P, TcpStream>(Arc::clone(self), stream, address, place);
         self.relay.sessions().spawn(session.instrument(span));
     }
 
@@ -161,9 +168,20 @@ impl Listener {
         }
     }
 
+    /// What MAIL of a client that has not signed in is here. A device known by its network may speak
+    /// in clear unless the file says that it may not.
+    pub(crate) fn device_mail(&self) -> DeviceMail {
+        match (self.settings.devices, self.settings.require_tls) {
+            (false, _) => DeviceMail::Refused,
+            (true, Some(true)) => DeviceMail::HeardUnderTls,
+            (true, Some(false) | None) => DeviceMail::Heard,
+        }
+    }
+
     /// What EHLO shows here now.
     pub(crate) fn ehlo(&self) -> Extensions {
-        self.relay.records().ehlo(&self.reachable)
+        let shown = self.relay.records().ehlo(&self.reachable);
+        if self.reads_messages { shown.without_chunks() } else { shown }
     }
 
     /// Whether CAPABILITY shows LITERAL+ here now.

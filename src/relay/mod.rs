@@ -2,17 +2,28 @@
 
 mod diagnosis;
 mod downstream;
+mod first_lines;
+mod gate;
+mod judge;
 mod limits;
 pub mod listener;
+mod observer;
 mod outcome;
+mod pace;
 mod protocol;
+mod quota;
 mod records;
+mod rules;
 mod service;
 mod session;
 mod splice;
+mod stamp;
 mod tls_advice;
+mod troubles;
 mod upstream;
 mod verdict;
+mod watched;
+mod window;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -28,12 +39,17 @@ use tokio_util::task::TaskTracker;
 use crate::account::password::Passwords;
 use crate::names::AccountPattern;
 use crate::net::listen::ListenAddress;
+use crate::net::own_addresses::OwnAddresses;
 use crate::net::tls::server::CertificateFiles;
 use crate::oauth::Tokens;
 use crate::proto::Farewell;
 use crate::provider::{MailHost, Protocol};
+use gate::Gates;
 use limits::{Place, SessionLimits};
+use pace::Paces;
+use quota::Quotas;
 use records::Records;
+use troubles::Troubles;
 pub use service::{Service, ServiceError};
 
 /// One `[listeners.…]` table.
@@ -129,6 +145,11 @@ pub struct Relay {
     /// The configuration in force. Sessions that have signed in watch it.
     service: watch::Sender<Arc<Service>>,
     places: SessionLimits,
+    gates: Gates,
+    paces: Paces,
+    quotas: Quotas,
+    troubles: Troubles,
+    own_addresses: OwnAddresses,
     records: Records,
     sessions: TaskTracker,
     shutdown: Shutdown,
@@ -154,6 +175,11 @@ impl Relay {
             tokens,
             places: SessionLimits::new(service.limits()),
             service: watch::Sender::new(service),
+            gates: Gates::default(),
+            paces: Paces::default(),
+            quotas: Quotas::default(),
+            troubles: Troubles::default(),
+            own_addresses: OwnAddresses::default(),
             records: Records::default(),
             sessions: TaskTracker::new(),
             shutdown,
@@ -193,6 +219,27 @@ impl Relay {
 
     fn tokens(&self) -> &Tokens {
         &self.tokens
+    }
+
+    /// The gates of all mailboxes, whatever listener a session came to.
+    fn gates(&self) -> &Gates {
+        &self.gates
+    }
+
+    fn paces(&self) -> &Paces {
+        &self.paces
+    }
+
+    fn quotas(&self) -> &Quotas {
+        &self.quotas
+    }
+
+    fn troubles(&self) -> &Troubles {
+        &self.troubles
+    }
+
+    fn own_addresses(&self) -> &OwnAddresses {
+        &self.own_addresses
     }
 
     fn records(&self) -> &Records {

@@ -6,7 +6,9 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::ListenerSettings;
+use super::diagnosis::Gravity;
 use super::downstream::Ended;
+use super::observer::Report;
 use super::splice::{End, Spliced};
 use super::tls_advice;
 use crate::account::password::AccessEnd;
@@ -135,6 +137,12 @@ pub(crate) struct Outcome {
     error: Option<String>,
     /// What whoever runs the relay can do about it.
     hint: Option<String>,
+    /// What the provider's last refusal most likely means.
+    cause: Option<&'static str>,
+    /// What the provider said last, with the queue id of the last message.
+    last_reply: Option<String>,
+    /// Messages that the provider has taken.
+    messages: Option<u64>,
     /// Bytes streamed from client to provider after the sign-in.
     up_bytes: u64,
     /// Bytes streamed from provider to client after the sign-in.
@@ -172,7 +180,17 @@ impl Outcome {
             | Ended::SignInTimeout => None,
         };
         let hint = tls_advice::advice(ended, settings);
-        Self { reason, side, error, hint, up_bytes: 0, down_bytes: 0 }
+        Self {
+            reason,
+            side,
+            error,
+            hint,
+            cause: None,
+            last_reply: None,
+            messages: None,
+            up_bytes: 0,
+            down_bytes: 0,
+        }
     }
 
     /// Writes the closing line; the session's span names id, client and account. Where there is
@@ -184,6 +202,9 @@ impl Outcome {
                     reason = self.reason.name(),
                     side = %self.side,
                     error = self.error,
+                    messages = self.messages,
+                    last_reply = self.last_reply,
+                    cause = self.cause,
                     up_bytes = self.up_bytes,
                     down_bytes = self.down_bytes,
                     lasted_s = lasted.as_secs(),
@@ -200,19 +221,25 @@ impl Outcome {
     }
 }
 
-impl From<Spliced> for Outcome {
-    fn from(spliced: Spliced) -> Self {
+impl Outcome {
+    /// A session that was signed in, and what was seen of it.
+    pub(crate) fn of_session(spliced: Spliced, report: Report) -> Self {
         let (reason, side, error) = match spliced.end {
             End::Closed(side) => (Reason::Closed, side, None),
             End::Broke(side, kind) => (Reason::Broke, side, Some(kind)),
             End::Idle => (Reason::Idle, Side::Relay, None),
             End::Cut(reason) => (reason, Side::Relay, None),
         };
+        let Report { last_reply, trouble, messages } = report;
+        let alarm = trouble.filter(|trouble| trouble.gravity == Gravity::Trouble);
         Self {
             reason,
             side,
             error: error.map(|kind| kind.to_string()),
-            hint: None,
+            hint: alarm.map(|trouble| trouble.fix.to_owned()),
+            cause: trouble.map(|trouble| trouble.cause),
+            last_reply,
+            messages: (messages > 0).then_some(messages),
             up_bytes: spliced.up_bytes,
             down_bytes: spliced.down_bytes,
         }

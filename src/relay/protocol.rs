@@ -41,7 +41,7 @@ impl MailProtocol for Submission {
     const PROTOCOL: Protocol = Protocol::Submission;
 
     fn downstream(listener: &Listener, privacy: Privacy) -> SmtpDownstream {
-        SmtpDownstream::new(listener.ehlo(), privacy)
+        SmtpDownstream::new(listener.ehlo(), privacy).with_devices(listener.device_mail())
     }
 
     fn upstream(tls: UpstreamTls, mechanism: Mechanism) -> SmtpUpstream {

@@ -1,27 +1,34 @@
-//! A session from accept to close: claim, local password, token beside dialling, verdict, splice.
+//! A session from accept to close: claim, local password or device, a place at the mailbox's gate,
+//! token beside dialling, verdict, splice.
 //!
-//! Nothing is dialled and no token asked for before the local password was right.
+//! Nothing is dialled and no token asked for before it is known who the client is.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::downstream::{Client, Ended, close};
+use super::first_lines::FirstLines;
 use super::limits::Place;
 use super::listener::Listener;
+use super::observer::Observer;
 use super::outcome::{Outcome, Reason};
 use super::protocol::MailProtocol;
+use super::rules;
 use super::splice::{End, Start, splice};
 use super::upstream::UpstreamStream;
 use super::verdict::{Accepted, verdict};
-use crate::account::password::{Peer, SignedIn};
+use super::watched::{Course, Watched};
+use crate::account::password::SignedIn;
 use crate::net::client_stream::ClientStream;
+use crate::proto::smtp::replies::Replies;
 use crate::proto::{AwaitVerdict as _, Downstream as _, Step};
+use crate::provider::Protocol;
 
-/// Serves one client on `peer`. `place` is freed when the session is over.
-pub(crate) async fn run<P, S>(listener: Arc<Listener>, stream: S, peer: Peer, mut place: Place)
+/// Serves one client, which comes from the address `from`. `place` is freed when the session is over.
+pub(crate) async fn run<P, S>(listener: Arc<Listener>, stream: S, from: IpAddr, mut place: Place)
 where
     P: MailProtocol,
     S: AsyncRead + AsyncWrite + Unpin,
@@ -31,16 +38,17 @@ where
     let sign_in_timeout = listener.service().limits().sign_in_timeout;
     let certificate = listener.certificate().cloned();
     let client = Client::new(stream, certificate, sign_in_timeout, relay.drain().clone());
-    let outcome = match sign_in::<P, S>(&listener, peer, client).await {
+    let outcome = match sign_in::<P, S>(&listener, from, client).await {
         Ok(Session { mut client, mut upstream, start, access }) => {
             place.signed_in();
             let cut = until_cut(&listener, &access);
             let spliced = splice(&mut client, &mut upstream, start, cut).await;
             // In a shutdown nobody is waited for: a supervisor may be about to kill us.
             if !matches!(spliced.end, End::Cut(Reason::Draining)) {
-                tokio::join!(close(&mut client), close(&mut upstream));
+                tokio::join!(close(&mut client), close(upstream.upstream()));
             }
-            Outcome::from(spliced)
+            // The place at the gate is free with this: the provider has seen the session end.
+            Outcome::of_session(spliced, upstream.into_report())
         }
         Err(outcome) => outcome,
     };
@@ -50,7 +58,7 @@ where
 /// A session that is signed in on both sides.
 struct Session<S> {
     client: ClientStream<S>,
-    upstream: UpstreamStream,
+    upstream: Watched<UpstreamStream>,
     start: Start,
     access: SignedIn,
 }
@@ -75,8 +83,8 @@ async fn until_cut(listener: &Listener, access: &SignedIn) -> Reason {
 }
 
 async fn sign_in<P, S>(
-    listener: &Listener,
-    peer: Peer,
+    listener: &Arc<Listener>,
+    from: IpAddr,
     mut client: Client<S>,
 ) -> Result<Session<S>, Outcome>
 where
@@ -88,7 +96,7 @@ where
     {
         return Err(Box::pin(over::<P, S>(client, ended, listener)).await);
     }
-    let machine = P::downstream(listener, listener.privacy(peer));
+    let machine = P::downstream(listener, listener.privacy(from.into()));
     machine.greet(client.output());
     let mut step = Step::Read(machine);
     let ended = loop {
@@ -98,7 +106,7 @@ where
         };
         // Boxed, so that a session holds what only the verdict needs while it awaits it alone:
         // neither a stranger that waits nor the long part afterwards.
-        match client.hold(Box::pin(verdict::<P>(listener, peer, &claim))).await {
+        match client.hold(Box::pin(verdict::<P>(listener, from, &claim))).await {
             Ok(Ok(accepted)) => {
                 awaiting.accept(&accepted.upstream.welcome, client.output());
                 return Ok(session::<P, S>(client, accepted, listener));
@@ -122,30 +130,33 @@ where
 
 fn session<P, S>(
     client: Client<S>,
-    Accepted { access, upstream }: Accepted<P>,
-    listener: &Listener,
+    accepted: Accepted<P>,
+    listener: &Arc<Listener>,
 ) -> Session<S>
 where
     P: MailProtocol,
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (client, up, verdict, client_closed) = client.into_parts();
-    let start = Start {
-        up,
-        down: joined(verdict, &upstream.input.into_leftover()),
-        client_closed,
-        idle_timeout: listener.service().limits().idle_timeout,
+    let Accepted { access, permit, upstream } = accepted;
+    let (client, up, down, client_closed) = client.into_parts();
+    let idle_timeout = listener.service().limits().idle_timeout;
+    let start = Start { up, down, client_closed, idle_timeout };
+    let relay = listener.relay();
+    let pace = access.account().settings().provider.messages_per_minute;
+    let pace = pace.filter(|_| P::PROTOCOL == Protocol::Submission);
+    let pace = pace.map(|per_minute| relay.paces().of(permit.mailbox(), per_minute));
+    let course = match P::PROTOCOL {
+        Protocol::Submission => match rules::filter(&access, relay.quotas()) {
+            Some(filter) => Course::Filter(Box::new(filter)),
+            None => Course::Replies(Replies::default()),
+        },
+        protocol @ (Protocol::Imap | Protocol::Pop3) => Course::Lines(FirstLines::new(protocol)),
     };
-    Session { client, upstream: upstream.stream, start, access }
-}
-
-fn joined(first: Bytes, second: &Bytes) -> Bytes {
-    if second.is_empty() {
-        return first;
-    }
-    let mut both = BytesMut::from(first);
-    both.extend_from_slice(second);
-    both.freeze()
+    let account = access.account().name().clone();
+    let observer = Observer::new(Arc::clone(listener), P::PROTOCOL, account, permit, pace);
+    let unread = upstream.input.into_leftover();
+    let upstream = Watched::new(upstream.stream, unread, course, observer);
+    Session { client, upstream, start, access }
 }
 
 #[cfg(test)]

@@ -1,55 +1,51 @@
-//! The verdict on a claim: local password, then token beside dialling, then the provider's own.
+//! The verdict on a claim: who it is, a place at the mailbox's gate, token beside dialling, then the
+//! provider's own.
 //!
 //! Where the provider refuses a token that a newer one may mend, it is shown a newer one on one new
 //! connection, whose outcome counts. The client hears of the outcome alone.
 
 use std::future::ready;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tracing::{Span, info, warn};
 
+use super::gate::{Mailbox, Permit};
+use super::judge;
 use super::listener::Listener;
 use super::protocol::{MailProtocol, Welcome};
 use super::upstream::{self, Destination, SignInError};
 use crate::account::directory::Account;
-use crate::account::password::{Admitted, LocalRefusal, Origin, Peer, SignedIn};
+use crate::account::password::SignedIn;
 use crate::names::Username;
 use crate::oauth::{ErrorKind, Tokens};
-use crate::proto::{Claim, LocalCredentials};
+use crate::proto::Claim;
 use crate::provider::Protocol;
 use crate::refusal::{Refusal, Unavailable};
 
-/// What to look at when a client is refused for its name or its password. Which of the two it was,
-/// nobody is told.
-const WRONG_PASSWORD_FIX: &str = "compare what the client shows with the account's whole name in the \
-                                  file and with what `mailbearer password` printed, which may be \
-                                  good for one protocol alone; see `accounts` of the listener, too";
-
-/// When every refused local sign-in is answered, counted from its arrival: neither guessing fast
-/// nor measuring the time teaches anything.
-const REFUSAL_DELAY: Duration = Duration::from_secs(1);
-
-/// When the client hears at last, counted from the arrival of its claim. The first try has its own
-/// bounds, so this cuts the second one short. Legacy clients wait a minute or more for AUTH.
+/// When the client hears at last, counted from when it has a place at the gate. The first try has its
+/// own bounds, so this cuts the second one short. Legacy clients wait a minute or more for AUTH.
 const VERDICT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A claim that holds, and the provider's side of its session.
 pub(crate) struct Accepted<P: MailProtocol> {
     pub(crate) access: SignedIn,
+    /// Its place among the sessions of its mailbox.
+    pub(crate) permit: Permit,
     pub(crate) upstream: upstream::SignedIn<Welcome<P>>,
 }
 
 /// Whether the claim holds; if so the provider's side is signed in.
 pub(crate) async fn verdict<P: MailProtocol>(
     listener: &Listener,
-    peer: Peer,
+    client: IpAddr,
     claim: &Claim,
 ) -> Result<Accepted<P>, Refusal> {
     let received = Instant::now();
     let access = match claim {
-        Claim::Password(shown) => judge::<P>(listener, peer, shown, received).await?,
-        Claim::Device => return Err(Refusal::NoDevice),
+        Claim::Password(shown) => judge::password::<P>(listener, client, shown, received).await?,
+        Claim::Device => judge::device::<P>(listener, client)?,
     };
     let relay = listener.relay();
     let account = access.account();
@@ -70,16 +66,42 @@ pub(crate) async fn verdict<P: MailProtocol>(
         mailbox: told.as_ref().unwrap_or_else(|| account.mailbox(P::PROTOCOL)),
         mechanism: provider.mechanism,
     };
-    let deadline = received + VERDICT_TIMEOUT;
-    match sign_in::<P>(relay.tokens(), account, &destination, deadline).await {
+    let until = received + listener.service().limits().wait_for_slot;
+    let mailbox = Mailbox::new(&provider.name, destination.mailbox, P::PROTOCOL);
+    let places = *provider.concurrent_sessions.get(P::PROTOCOL);
+    let mut permit = relay.gates().enter(mailbox, places, until).await.map_err(|_| busy(account))?;
+    let signed_in = loop {
+        let deadline = Instant::now() + VERDICT_TIMEOUT;
+        match sign_in::<P>(relay.tokens(), account, &destination, deadline).await {
+            Err(error) if error.is_throttle() => {
+                let (account_name, cause) = (account.name().as_str(), error.to_string());
+                info!(account = account_name, cause, "the mailbox's gate is closed for a while");
+                permit.close_gate();
+                permit = permit.enter_again(until).await.map_err(|_| busy(account))?;
+            }
+            outcome => break outcome,
+        }
+    };
+    match signed_in {
         Ok(upstream) => {
             relay.tokens().accepted(account.name(), P::PROTOCOL);
             P::learn(relay.records(), host, &upstream.welcome);
-            let upstream_ms = u64::try_from(received.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+            let waited = permit.waited();
+            let upstream_ms = ms(received.elapsed().saturating_sub(waited));
+            let waited_ms = (!waited.is_zero()).then(|| ms(waited));
+            let device = access.device().map(|device| device.name.as_str());
             // Once in a session: a field that is recorded again would stand twice in the text.
             Span::current().record("account", account.name().as_str());
-            info!(provider = provider.name, upstream = %host, upstream_ms, "signed in");
-            Ok(Accepted { access, upstream })
+            info!(
+                device,
+                provider = provider.name,
+                upstream = %host,
+                upstream_ms,
+                waited_ms,
+                "signed in"
+            );
+            Ok(Accepted { access, permit, upstream })
         }
         Err(error) => {
             let refusal = error.refusal(account.name(), &account.settings().grant.id);
@@ -88,6 +110,15 @@ pub(crate) async fn verdict<P: MailProtocol>(
             Err(refusal)
         }
     }
+}
+
+/// What a client hears whose mailbox's gate stayed full.
+fn busy(account: &Account) -> Refusal {
+    let refusal = Refusal::MailboxBusy;
+    let hint = "see `concurrent_sessions` of the provider and `limits.wait_for_slot`; let clients of \
+                this mailbox open fewer connections, or give some of them another mailbox";
+    warn!(account = account.name().as_str(), refusal = refusal.kind(), hint, "refused");
+    refusal
 }
 
 /// The user name that the provider told at consent, where the file names no `mailbox`.
@@ -99,32 +130,6 @@ fn told_user<P: MailProtocol>(tokens: &Tokens, account: &Account) -> Option<User
     let is_asked = P::PROTOCOL == Protocol::Submission && settings.grant.kind().is_kept();
     let is_open = is_asked && settings.mailbox.submission.is_none();
     is_open.then(|| tokens.user(&settings.grant.id)).flatten()
-}
-
-/// Whether the client is whom it claims to be, as far as this relay can tell.
-async fn judge<P: MailProtocol>(
-    listener: &Listener,
-    peer: Peer,
-    shown: &LocalCredentials,
-    received: Instant,
-) -> Result<SignedIn, Refusal> {
-    let Admitted { accounts, devices } = listener.admitted();
-    let origin = Origin { accounts, devices, protocol: P::PROTOCOL, peer };
-    let directory = listener.service().directory();
-    let judged = listener.relay().passwords().sign_in(directory, origin, shown).await;
-    let refusal = match judged {
-        // A client that was greeted before a reload is let in by what is in force now.
-        Ok(access) if listener.admits_still(&access) => return Ok(access),
-        Ok(_) | Err(LocalRefusal::Wrong) => Refusal::WrongPassword,
-        Err(LocalRefusal::Busy) => Refusal::Unavailable(Unavailable::Overloaded),
-        Err(LocalRefusal::Unreadable) => Refusal::Unavailable(Unavailable::LocalPassword),
-    };
-    let fix = (refusal == Refusal::WrongPassword).then_some(WRONG_PASSWORD_FIX);
-    warn!(account = shown.username.as_str(), refusal = refusal.kind(), fix, "refused");
-    if refusal == Refusal::WrongPassword {
-        sleep_until(received + REFUSAL_DELAY).await;
-    }
-    Err(refusal)
 }
 
 /// Signs in at `destination`, once more where a newer token may mend the refusal of the first.

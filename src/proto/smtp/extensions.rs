@@ -66,6 +66,16 @@ impl Extensions {
         }
     }
 
+    /// The same without CHUNKING and BINARYMIME: a message comes by DATA then, which can be read and
+    /// held back.
+    #[must_use]
+    pub fn without_chunks(mut self) -> Self {
+        for (keyword, there) in PLAIN.iter().zip(&mut self.plain) {
+            *there &= !matches!(*keyword, "CHUNKING" | "BINARYMIME");
+        }
+        self
+    }
+
     /// Which lines of `shown` these extensions do not live up to; a smaller SIZE is one of them.
     pub fn lacking(&self, shown: &Self) -> Vec<String> {
         let kept: Vec<String> = self.intersection(shown).lines().collect();
@@ -187,6 +197,14 @@ mod tests {
         let long = Extensions::declared(&["DELIVERBY 600"]);
         assert_eq!(shown(&short.intersection(&long)), ["DELIVERBY 600"]);
         assert_eq!(shown(&short), ["DELIVERBY"]);
+    }
+
+    #[test]
+    fn without_chunks_a_message_comes_by_data() {
+        let all = ["SIZE 9", "8BITMIME", "SMTPUTF8", "CHUNKING", "BINARYMIME", "DELIVERBY 240"];
+        let left = Extensions::declared(&all).without_chunks();
+        assert_eq!(shown(&left), ["SIZE 9", "8BITMIME", "SMTPUTF8", "DELIVERBY 240"]);
+        assert_eq!(left.clone().without_chunks(), left);
     }
 
     #[test]

@@ -1,0 +1,145 @@
+//! What a provider says first behind the sign-in of an IMAP or POP3 session, and last: some troubles
+//! are told there and nowhere else.
+//!
+//! In:     its bytes, in any pieces. Out: whole lines that tell of trouble, printable, at most
+//!         [`LINE_LEN_MAX`] bytes each.
+//! Limits: [`FIRST_LEN`] bytes are looked at, and the last [`LINE_LEN_MAX`] are kept; what lies
+//!         between is content, which is nobody's business.
+
+use crate::proto::printable;
+use crate::provider::Protocol;
+
+/// How much is looked at behind the sign-in, in bytes: the answers to CAPABILITY, ID, NAMESPACE and
+/// the first SELECT.
+const FIRST_LEN: usize = 8_192;
+
+/// Longest line that is understood, in bytes: the longest that a refusal was seen to have is 200.
+const LINE_LEN_MAX: usize = 400;
+
+/// A reader of the first lines and the last one.
+#[derive(Debug)]
+pub(super) struct FirstLines {
+    protocol: Protocol,
+    /// How much of the beginning is still to be looked at.
+    left: usize,
+    /// The line that is being read, as far as it is kept.
+    line: Vec<u8>,
+    /// The end of all that was said.
+    end: Vec<u8>,
+}
+
+impl FirstLines {
+    /// A reader for a session of `protocol`.
+    pub(super) fn new(protocol: Protocol) -> Self {
+        Self { protocol, left: FIRST_LEN, line: Vec::new(), end: Vec::new() }
+    }
+
+    /// Reads on; gives the lines that ended and tell of trouble.
+    pub(super) fn read(&mut self, bytes: &[u8]) -> Vec<String> {
+        self.keep_end(bytes);
+        if self.left == 0 {
+            return Vec::new();
+        }
+        let first = bytes.get(..self.left).unwrap_or(bytes);
+        self.left -= first.len();
+        let mut lines = Vec::new();
+        for piece in first.split_inclusive(|&byte| byte == b'\n') {
+            let room = LINE_LEN_MAX.saturating_sub(self.line.len());
+            self.line.extend_from_slice(piece.get(..room).unwrap_or(piece));
+            if piece.ends_with(b"\n") {
+                let line = std::mem::take(&mut self.line);
+                lines.extend(self.trouble(&line));
+            }
+        }
+        lines
+    }
+
+    /// The last line that was said, where it is one that ends a session and not content.
+    pub(super) fn last_words(&self) -> Option<String> {
+        let end = self.end.strip_suffix(b"\n").unwrap_or(&self.end);
+        let line = end.rsplit(|&byte| byte == b'\n').next()?;
+        let prefix = match self.protocol {
+            Protocol::Imap => "* BYE ",
+            Protocol::Pop3 => "-ERR ",
+            Protocol::Submission => return None,
+        };
+        Some(printable(line, LINE_LEN_MAX)).filter(|line| line.starts_with(prefix))
+    }
+
+    fn keep_end(&mut self, bytes: &[u8]) {
+        // One byte more for the line end before it.
+        let kept = LINE_LEN_MAX + 1;
+        self.end.extend_from_slice(bytes.get(bytes.len().saturating_sub(kept)..).unwrap_or(bytes));
+        self.end.drain(..self.end.len().saturating_sub(kept));
+    }
+
+    /// The line, if it says that something failed.
+    fn trouble(&self, line: &[u8]) -> Option<String> {
+        let line = printable(line, LINE_LEN_MAX);
+        let is_trouble = match self.protocol {
+            Protocol::Imap => {
+                let mut words = line.split(' ').skip(1);
+                words.next().is_some_and(|word| {
+                    ["NO", "BAD", "BYE"].iter().any(|known| word.eq_ignore_ascii_case(known))
+                })
+            }
+            Protocol::Pop3 => line.starts_with("-ERR"),
+            Protocol::Submission => false,
+        };
+        is_trouble.then_some(line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(protocol: Protocol, pieces: &[&[u8]]) -> (Vec<String>, Option<String>) {
+        let mut first = FirstLines::new(protocol);
+        let lines = pieces.iter().flat_map(|piece| first.read(piece)).collect();
+        (lines, first.last_words())
+    }
+
+    #[test]
+    fn lines_that_tell_of_trouble_are_found_at_every_split() {
+        let said = b"* CAPABILITY IMAP4rev1\r\n1 BAD User is authenticated but not connected.\r\n\
+                     2 OK done\r\n* BYE Connection closed. 14\r\n";
+        let expected = (
+            vec![
+                "1 BAD User is authenticated but not connected.".to_owned(),
+                "* BYE Connection closed. 14".to_owned(),
+            ],
+            Some("* BYE Connection closed. 14".to_owned()),
+        );
+        for at in 0..=said.len() {
+            let (left, right) = said.split_at(at);
+            assert_eq!(read(Protocol::Imap, &[left, right]), expected, "split at {at}");
+        }
+        let single: Vec<&[u8]> = said.chunks(1).collect();
+        assert_eq!(read(Protocol::Imap, &single), expected);
+        let pop3 = b"+OK\r\n-ERR Protocol error. Connection is closed. 10\r\n";
+        let line = "-ERR Protocol error. Connection is closed. 10".to_owned();
+        assert_eq!(read(Protocol::Pop3, &[pop3]), (vec![line.clone()], Some(line)));
+    }
+
+    #[test]
+    fn content_is_neither_looked_at_nor_kept() {
+        let mut first = FirstLines::new(Protocol::Imap);
+        assert!(first.read(&b"x".repeat(FIRST_LEN)).is_empty());
+        assert!(first.read(b"\r\n1 BAD User is authenticated but not connected.\r\n").is_empty());
+        assert_eq!(first.last_words(), None);
+        for _ in 0..100 {
+            assert!(first.read(&b"x".repeat(65_536)).is_empty());
+        }
+        assert!(first.line.len() <= LINE_LEN_MAX && first.end.len() <= LINE_LEN_MAX + 1);
+        assert_eq!(first.last_words(), None, "only what ends a session is told");
+    }
+
+    #[test]
+    fn a_line_beyond_the_bound_is_cut_and_printable() {
+        let mut first = FirstLines::new(Protocol::Pop3);
+        let line = [b"-ERR \x1b[31m", &b"y".repeat(1_000)[..], b"\r\n"].concat();
+        let [told] = first.read(&line).try_into().unwrap();
+        assert!(told.starts_with("-ERR ?[31myyy") && told.len() == LINE_LEN_MAX, "{told}");
+    }
+}

@@ -1,0 +1,107 @@
+//! Who a client is, as far as this relay can tell: by its local password, or by its network.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+use tracing::warn;
+
+use super::listener::Listener;
+use super::protocol::MailProtocol;
+use crate::account::password::{Admitted, LocalRefusal, Origin, SignedIn};
+use crate::net::own_addresses::Own;
+use crate::proto::LocalCredentials;
+use crate::refusal::{Refusal, Unavailable};
+
+/// What to look at when a client is refused for its name or its password. Which of the two it was,
+/// nobody is told.
+const WRONG_PASSWORD_FIX: &str = "compare what the client shows with the account's whole name in the \
+                                  file and with what `mailbearer password` printed, which may be \
+                                  good for one protocol alone; see `accounts` of the listener, too";
+
+/// When every refused local sign-in is answered, counted from its arrival: neither guessing fast
+/// nor measuring the time teaches anything.
+const REFUSAL_DELAY: Duration = Duration::from_secs(1);
+
+/// Whom a client is by the name and the password that it has shown.
+///
+/// # Errors
+/// What it hears if that is nobody; after a second, where it is for what it has shown.
+pub(super) async fn password<P: MailProtocol>(
+    listener: &Listener,
+    client: IpAddr,
+    shown: &LocalCredentials,
+    received: Instant,
+) -> Result<SignedIn, Refusal> {
+    let directory = listener.service().directory();
+    let origin = origin::<P>(listener, client);
+    let judged = listener.relay().passwords().sign_in(directory, origin, shown).await;
+    let refusal = match judged {
+        // A client that was greeted before a reload is let in by what is in force now.
+        Ok(access) if listener.admits_still(&access) => return Ok(access),
+        Ok(_) | Err(LocalRefusal::Wrong) => Refusal::WrongPassword,
+        Err(LocalRefusal::Busy) => Refusal::Unavailable(Unavailable::Overloaded),
+        Err(LocalRefusal::Unreadable) => Refusal::Unavailable(Unavailable::LocalPassword),
+    };
+    let fix = (refusal == Refusal::WrongPassword).then_some(WRONG_PASSWORD_FIX);
+    warn!(account = shown.username.as_str(), refusal = refusal.kind(), fix, "refused");
+    if refusal == Refusal::WrongPassword {
+        sleep_until(received + REFUSAL_DELAY).await;
+    }
+    Err(refusal)
+}
+
+/// Which device a client is by its address.
+///
+/// The default gateway and this machine are none, even within a listed network, unless they are
+/// listed alone: where addresses are translated, everybody comes from there.
+///
+/// # Errors
+/// [`Refusal::NoDevice`] if it is none. The log names the line of the file that would make it one.
+pub(super) fn device<P: MailProtocol>(
+    listener: &Listener,
+    client: IpAddr,
+) -> Result<SignedIn, Refusal> {
+    let directory = listener.service().directory();
+    let known = listener.relay().passwords().known_device(
+        directory,
+        origin::<P>(listener, client),
+        client,
+    );
+    let device = known.as_ref().and_then(SignedIn::device);
+    let hint = match device {
+        Some(device) if !device.lists_alone(client) => {
+            let own = listener.relay().own_addresses().what_is(client);
+            own.map(|own| {
+                let whose = match own {
+                    Own::ThisMachine => "this machine's own address",
+                    Own::Gateway => "the default gateway",
+                };
+                format!(
+                    "{client} is {whose}, from which everybody comes whose address is translated: \
+                     let devices sign in, or add \"{client}\" to the `networks` of [devices.{}] if \
+                     all of them may send",
+                    device.name
+                )
+            })
+        }
+        Some(_) => None,
+        None => Some(format!(
+            "add \"{client}\" to the `networks` of a [devices.NAME] that may send without signing \
+             in, or let it sign in"
+        )),
+    };
+    match (known, hint) {
+        (Some(access), None) if listener.admits_still(&access) => Ok(access),
+        (_, hint) => {
+            let refusal = Refusal::NoDevice;
+            warn!(refusal = refusal.kind(), hint, "refused");
+            Err(refusal)
+        }
+    }
+}
+
+fn origin<P: MailProtocol>(listener: &Listener, client: IpAddr) -> Origin<'_> {
+    let Admitted { accounts, devices } = listener.admitted();
+    Origin { accounts, devices, protocol: P::PROTOCOL, peer: client.into() }
+}

@@ -1,0 +1,263 @@
+//! The provider's stream of a session that has signed in, watched on its way to the client.
+//!
+//! SMTP is watched reply by reply. Nothing is changed, but a 354 that waits for its turn where
+//! `messages_per_minute` is set; and where an account's `sender` or a device's rules want it, all
+//! passes the filter. IMAP and POP3 are looked at and passed on as they are.
+//!
+//! The splice sees a stream as any other: what waits here is pending there, so that neither side is
+//! read from while the other cannot be written to.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep_until};
+
+use super::first_lines::FirstLines;
+use super::observer::{Next, Observer, Report};
+use super::pace::Turn;
+use crate::proto::Output;
+use crate::proto::smtp::filter::Filter;
+use crate::proto::smtp::replies::{PassedReply, Replies};
+
+/// What a client hears whose message would have to wait for longer than it may.
+///
+/// RFC 5321 section 3.8: after a 421 the connection is closed, and nothing of the message was sent.
+const TOO_LONG_A_WAIT: &[u8] =
+    b"421 4.3.2 this mailbox sends as many messages a minute as it may, try again later\r\n";
+
+/// How a session is watched.
+pub(super) enum Course {
+    /// IMAP and POP3.
+    Lines(FirstLines),
+    /// SMTP, where nothing but the replies is read.
+    Replies(Replies),
+    /// SMTP, where both sides are read.
+    Filter(Box<Filter>),
+}
+
+/// A provider's stream that is watched.
+pub(super) struct Watched<U> {
+    upstream: U,
+    course: Course,
+    observer: Observer,
+    /// What the provider has said and nobody has looked at.
+    unread: Bytes,
+    /// What goes to the client before anything else.
+    due: BytesMut,
+    /// A 354 that waits for its turn.
+    held: Option<Held>,
+    /// What the filter has made of the client's bytes, and the provider has not taken so far.
+    unsent: BytesMut,
+    /// Woken when a reply was heard: the filter may wait for one before it takes more.
+    writer: Option<Waker>,
+    /// Whether both sides are to be closed once the client has heard what is due.
+    is_over: bool,
+}
+
+struct Held {
+    reply: Bytes,
+    turn: Turn,
+    until: Pin<Box<Sleep>>,
+}
+
+impl<U> Watched<U> {
+    /// Watches `upstream`. `unread` is what it has said already.
+    pub(super) fn new(upstream: U, unread: Bytes, course: Course, observer: Observer) -> Self {
+        Self {
+            upstream,
+            course,
+            observer,
+            unread,
+            due: BytesMut::new(),
+            held: None,
+            unsent: BytesMut::new(),
+            writer: None,
+            is_over: false,
+        }
+    }
+
+    /// The stream itself.
+    pub(super) fn upstream(&mut self) -> &mut U {
+        &mut self.upstream
+    }
+
+    /// Ends the session: frees its place at the gate, and tells what was seen.
+    pub(super) fn into_report(mut self) -> Report {
+        if let Course::Lines(lines) = &self.course
+            && let Some(reply) = lines.last_words()
+        {
+            self.observer.hear_last_words(reply);
+        }
+        self.observer.into_report()
+    }
+
+    /// Looks at what was read, up to the first reply that has to wait.
+    fn look(&mut self) {
+        while self.held.is_none() && !self.unread.is_empty() {
+            match &mut self.course {
+                Course::Lines(lines) => {
+                    for line in lines.read(&self.unread) {
+                        self.observer.hear_line(&line);
+                    }
+                    self.due.extend_from_slice(&std::mem::take(&mut self.unread));
+                }
+                Course::Replies(replies) => {
+                    let Some((len, reply)) = replies.read(&self.unread) else {
+                        self.due.extend_from_slice(&std::mem::take(&mut self.unread));
+                        return;
+                    };
+                    let bytes = self.unread.split_to(len.min(self.unread.len()));
+                    self.pass(bytes, &reply);
+                }
+                Course::Filter(filter) => {
+                    let mut output = Output::default();
+                    let passed = filter.take_from_upstream(&self.unread, &mut output);
+                    self.unread.advance(passed.taken.min(self.unread.len()));
+                    self.is_over = filter.is_over();
+                    if let Some(writer) = self.writer.take() {
+                        writer.wake();
+                    }
+                    let bytes = output.take();
+                    match passed.reply {
+                        Some(reply) => self.pass(bytes.freeze(), &reply),
+                        None => self.due.extend_from_slice(&bytes),
+                    }
+                    if self.is_over {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Passes `reply`, which the client hears as `bytes`, when its turn comes.
+    fn pass(&mut self, bytes: Bytes, reply: &PassedReply) {
+        match self.observer.hear_reply(reply) {
+            Next::Pass => self.due.extend_from_slice(&bytes),
+            Next::Await(turn) => {
+                let until = Box::pin(sleep_until(turn.at()));
+                self.held = Some(Held { reply: bytes, turn, until });
+            }
+            Next::TurnAway => {
+                self.due.extend_from_slice(TOO_LONG_A_WAIT);
+                self.unread.clear();
+                self.is_over = true;
+            }
+        }
+    }
+
+    /// Waits for the turn of a reply that is held.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(held) = &mut self.held {
+            ready!(held.until.as_mut().poll(cx));
+        }
+        if let Some(Held { reply, turn, .. }) = self.held.take() {
+            turn.used();
+            self.due.extend_from_slice(&reply);
+        }
+        Poll::Ready(())
+    }
+}
+
+impl<U: AsyncWrite + Unpin> Watched<U> {
+    /// Writes what the filter has made.
+    fn poll_unsent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.unsent.is_empty() {
+            let len = ready!(Pin::new(&mut self.upstream).poll_write(cx, &self.unsent))?;
+            if len == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.unsent.advance(len);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<U: AsyncRead + Unpin> AsyncRead for Watched<U> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        loop {
+            ready!(this.poll_turn(cx));
+            this.look();
+            if !this.due.is_empty() {
+                let len = this.due.len().min(buf.remaining());
+                buf.put_slice(&this.due.split_to(len));
+                return Poll::Ready(Ok(()));
+            }
+            if this.is_over {
+                return Poll::Ready(Ok(()));
+            }
+            if this.held.is_some() {
+                continue;
+            }
+            let before = buf.filled().len();
+            ready!(Pin::new(&mut this.upstream).poll_read(cx, buf))?;
+            let read = buf.filled().get(before..).unwrap_or_default();
+            if read.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            if let Course::Lines(lines) = &mut this.course {
+                for line in lines.read(read) {
+                    this.observer.hear_line(&line);
+                }
+                return Poll::Ready(Ok(()));
+            }
+            this.unread = Bytes::copy_from_slice(read);
+            buf.set_filled(before);
+        }
+    }
+}
+
+impl<U: AsyncWrite + Unpin> AsyncWrite for Watched<U> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let Course::Filter(_) = this.course else {
+            return Pin::new(&mut this.upstream).poll_write(cx, bytes);
+        };
+        loop {
+            ready!(this.poll_unsent(cx))?;
+            if this.is_over {
+                return Poll::Ready(Ok(bytes.len()));
+            }
+            let Course::Filter(filter) = &mut this.course else { return Poll::Pending };
+            let mut output = Output::default();
+            let taken = filter.take_from_client(bytes, &mut output);
+            this.unsent = output.take();
+            this.is_over = filter.is_over();
+            if taken > 0 {
+                if let Poll::Ready(Err(error)) = this.poll_unsent(cx) {
+                    return Poll::Ready(Err(error));
+                }
+                return Poll::Ready(Ok(taken));
+            }
+            if this.unsent.is_empty() {
+                // It waits for a reply.
+                this.writer = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_unsent(cx))?;
+        Pin::new(&mut this.upstream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_unsent(cx))?;
+        Pin::new(&mut this.upstream).poll_shutdown(cx)
+    }
+}
