@@ -7,7 +7,11 @@ mod gate;
 mod limits;
 pub mod listener;
 mod outcome;
+#[cfg_attr(not(test), expect(dead_code, reason = "sessions do not keep to it yet"))]
+mod pace;
 mod protocol;
+#[cfg_attr(not(test), expect(dead_code, reason = "sessions do not keep to it yet"))]
+mod quota;
 mod records;
 mod service;
 mod session;
@@ -15,6 +19,7 @@ mod splice;
 mod tls_advice;
 mod upstream;
 mod verdict;
+mod window;
 
 use std::fmt;
 use std::net::IpAddr;
