@@ -188,6 +188,31 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn wildcard_that_writes_senders_covers_names_that_are_addresses_alone() {
+        let mut all = settings("*@contoso.com", LocalPassword::None);
+        let kept = Directory::new(vec![all.clone()], Vec::new());
+        all.sender = Sender::Envelope;
+        let rewritten = Directory::new(vec![all], Vec::new());
+        for (username, is_address) in [
+            ("alice@contoso.com", true),
+            ("a> SIZE=1@contoso.com", false),
+            ("a b@contoso.com", false),
+        ] {
+            assert!(kept.find(&name(username), None).is_some(), "{username}");
+            assert_eq!(rewritten.find(&name(username), None).is_some(), is_address, "{username}");
+        }
+    }
+
+    #[test]
+    fn sender_is_the_mailbox_for_submission_and_else_the_account() {
+        let sender = |username: &str| {
+            directory().find(&name(username), None).unwrap().sender_address().to_string()
+        };
+        assert_eq!(sender("shared@contoso.com"), "delegate@contoso.com");
+        assert_eq!(sender("Alice@contoso.com"), "alice@contoso.com");
+    }
+
+    #[test]
     fn exact_name_goes_before_the_wildcard() {
         let account = directory().find(&name("shared@contoso.com"), None).unwrap();
         assert_eq!(account.mailbox(Protocol::Submission).as_str(), "delegate@contoso.com");

@@ -378,3 +378,5 @@ async fn client_may_stay_while_its_account_and_its_password_do() {
     alice_made.revoked().await;
     assert_eq!(alice_made.ended_by(&before, admitted(None)), Some(AccessEnd::Revoked));
 }
+
+mod devices;
