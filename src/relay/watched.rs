@@ -261,3 +261,6 @@ impl<U: AsyncWrite + Unpin> AsyncWrite for Watched<U> {
         Pin::new(&mut this.upstream).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,202 @@
+//! Watched sessions over in-memory pipes, under a paused clock.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::time::Instant;
+
+use super::*;
+use crate::account::LocalPassword;
+use crate::names::Username;
+use crate::net::props::Log;
+use crate::provider::Protocol;
+use crate::relay::Shutdown;
+use crate::relay::gate::Mailbox;
+use crate::relay::listener::Listener;
+use crate::relay::session::{listener_of, settings};
+
+const TAKEN: &str = "250 2.0.0 OK <1@contoso.com> [Hostname=AM0PR01MB1234.example]\r\n";
+
+fn listener(protocol: Protocol) -> Arc<Listener> {
+    listener_of(settings(protocol), Shutdown::default(), LocalPassword::None)
+}
+
+fn alice() -> Username {
+    Username::parse("alice@example.com").unwrap()
+}
+
+/// A session of alice's that is watched by `course`, and the provider's end of it.
+async fn session(
+    listener: &Arc<Listener>,
+    protocol: Protocol,
+    course: Course,
+    per_minute: Option<u32>,
+) -> (Watched<DuplexStream>, DuplexStream) {
+    let (upstream, provider) = duplex(65_536);
+    let mailbox = Mailbox::new("corp", &alice(), protocol);
+    let relay = listener.relay();
+    let permit = relay.gates().enter(mailbox, None, Instant::now()).await.unwrap();
+    let per_minute = per_minute.and_then(NonZeroU32::new);
+    let pace = per_minute.map(|per_minute| relay.paces().of(permit.mailbox(), per_minute));
+    let observer = Observer::new(Arc::clone(listener), protocol, alice(), permit, pace);
+    (Watched::new(upstream, Bytes::new(), course, observer), provider)
+}
+
+async fn submission(
+    listener: &Arc<Listener>,
+    per_minute: Option<u32>,
+) -> (Watched<DuplexStream>, DuplexStream) {
+    let course = Course::Replies(Replies::default());
+    session(listener, Protocol::Submission, course, per_minute).await
+}
+
+/// What a client hears when the provider says `said`, and after how many seconds.
+async fn hear(
+    watched: &mut Watched<DuplexStream>,
+    provider: &mut DuplexStream,
+    said: &str,
+) -> (String, u64) {
+    let started = Instant::now();
+    provider.write_all(said.as_bytes()).await.unwrap();
+    let mut heard = vec![0; said.len()];
+    let len = watched.read_exact(&mut heard).await.unwrap();
+    (String::from_utf8_lossy(&heard[..len]).into_owned(), started.elapsed().as_secs())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_s_replies_pass_unchanged_in_any_pieces() {
+    let said = format!("250-one\r\n250 two\r\n354 go\r\n{TAKEN}garbage\n\r\n\r\n421-x\r\n");
+    let listener = listener(Protocol::Submission);
+    for len in [1, 2, 3, 7, 64, 1_024] {
+        let (mut watched, mut provider) = submission(&listener, Some(10_000)).await;
+        let mut heard = Vec::new();
+        for piece in said.as_bytes().chunks(len) {
+            provider.write_all(piece).await.unwrap();
+        }
+        drop(provider);
+        watched.read_to_end(&mut heard).await.unwrap();
+        assert_eq!(String::from_utf8(heard).unwrap(), said, "in pieces of {len}");
+        assert_eq!(watched.into_report().messages, 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_waits_for_its_turn_and_nothing_else_does() {
+    let listener = listener(Protocol::Submission);
+    let (mut watched, mut provider) = submission(&listener, Some(2)).await;
+    for waited in [0, 0, 60, 0, 60] {
+        for (said, expected) in
+            [("250 2.1.0 Sender OK\r\n", 0), ("354 go\r\n", waited), (TAKEN, 0)]
+        {
+            let heard = hear(&mut watched, &mut provider, said).await;
+            assert_eq!(heard, (said.to_owned(), expected), "{said}");
+        }
+    }
+    let bye = "221 2.0.0 closing\r\n";
+    assert_eq!(hear(&mut watched, &mut provider, bye).await, (bye.to_owned(), 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_whose_turn_is_more_than_a_minute_away_is_put_off_and_closes() {
+    let listener = listener(Protocol::Submission);
+    let mut sessions = Vec::new();
+    for _ in 0..3 {
+        sessions.push(submission(&listener, Some(1)).await);
+    }
+    let [first, second, third] = &mut sessions[..] else { panic!("three") };
+    assert_eq!(hear(&mut first.0, &mut first.1, "354 go\r\n").await.1, 0);
+    let late = async {
+        let started = Instant::now();
+        third.1.write_all(b"354 go\r\n").await.unwrap();
+        let mut heard = String::new();
+        third.0.read_to_string(&mut heard).await.unwrap();
+        (heard, started.elapsed())
+    };
+    let ((_, waited), (heard, at)) =
+        tokio::join!(hear(&mut second.0, &mut second.1, "354 go\r\n"), async {
+            tokio::task::yield_now().await;
+            late.await
+        });
+    assert_eq!(waited, 60);
+    assert!(heard.starts_with("421 4.3.2 ") && heard.lines().count() == 1, "{heard}");
+    assert_eq!(at, Duration::ZERO, "it is told at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_ends_while_its_message_waits_gives_the_turn_back() {
+    let listener = listener(Protocol::Submission);
+    let (mut first, mut provider) = submission(&listener, Some(1)).await;
+    hear(&mut first, &mut provider, "354 go\r\n").await;
+    {
+        let (mut gone, mut provider) = submission(&listener, Some(1)).await;
+        provider.write_all(b"354 go\r\n").await.unwrap();
+        let wait = tokio::time::timeout(Duration::from_secs(30), gone.read_u8());
+        assert!(wait.await.is_err(), "it waits");
+    }
+    let (mut last, mut provider) = submission(&listener, Some(1)).await;
+    assert_eq!(hear(&mut last, &mut provider, "354 go\r\n").await.1, 30);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_432_closes_the_mailbox_s_gate_for_ten_seconds() {
+    let listener = listener(Protocol::Submission);
+    let (mut watched, mut provider) = submission(&listener, None).await;
+    let throttled = "432 4.3.2 Concurrent connections limit exceeded.\r\n";
+    assert_eq!(hear(&mut watched, &mut provider, throttled).await.0, throttled);
+    let started = Instant::now();
+    let mailbox = Mailbox::new("corp", &alice(), Protocol::Submission);
+    let until = started + Duration::from_secs(60);
+    listener.relay().gates().enter(mailbox, None, until).await.unwrap();
+    assert_eq!(started.elapsed().as_secs(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_message_leaves_a_line_with_the_provider_s_final_reply() {
+    let (log, _collecting) = Log::collect();
+    let listener = listener(Protocol::Submission);
+    let (mut watched, mut provider) = submission(&listener, None).await;
+    let denied = "554 5.2.252 SendAsDenied; alice@example.com not allowed to send as x@example.com\r\n";
+    for said in ["250 OK\r\n", "354 go\r\n", TAKEN, "550 5.1.1 no such user\r\n", "354 go\r\n", denied]
+    {
+        hear(&mut watched, &mut provider, said).await;
+    }
+    let report = watched.into_report();
+    assert_eq!((report.messages, report.last_reply.as_deref()), (1, Some(denied.trim_end())));
+    assert!(report.trouble.is_some());
+    let [accepted, refused] = log.take().try_into().unwrap();
+    for part in [" INFO ", "message accepted", "Hostname=AM0PR01MB1234.example"] {
+        assert!(accepted.contains(part), "{part}: {accepted}");
+    }
+    for part in [" WARN ", "message refused", "SendAsDenied", "cause=", "fix="] {
+        assert!(refused.contains(part), "{part}: {refused}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_of_imap_passes_unchanged_and_its_trouble_is_told() {
+    let listener = listener(Protocol::Imap);
+    let course = Course::Lines(FirstLines::new(Protocol::Imap));
+    let (mut watched, mut provider) = session(&listener, Protocol::Imap, course, None).await;
+    let said = "* OK\r\n1 BAD User is authenticated but not connected.\r\n\
+                * BYE Connection closed. 14\r\n";
+    assert_eq!(hear(&mut watched, &mut provider, said).await.0, said);
+    let report = watched.into_report();
+    assert_eq!(report.last_reply.as_deref(), Some("* BYE Connection closed. 14"));
+    assert!(report.trouble.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_provider_said_behind_its_welcome_is_watched_as_well() {
+    let listener = listener(Protocol::Submission);
+    let (watched, provider) = submission(&listener, Some(1)).await;
+    let Watched { upstream, course, observer, .. } = watched;
+    let unread = Bytes::from_static(b"354 go\r\n354 go\r\n");
+    let mut watched = Watched::new(upstream, unread, course, observer);
+    let started = Instant::now();
+    drop(provider);
+    let mut heard = Vec::new();
+    watched.read_to_end(&mut heard).await.unwrap();
+    assert_eq!((&heard[..], started.elapsed().as_secs()), (&b"354 go\r\n354 go\r\n"[..], 60));
+}
