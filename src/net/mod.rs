@@ -5,6 +5,7 @@ pub mod client_stream;
 pub mod connect;
 pub mod listen;
 pub mod network;
+pub mod own_addresses;
 #[cfg(test)]
 pub(crate) mod props;
 pub mod read_ahead;
