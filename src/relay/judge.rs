@@ -8,6 +8,7 @@ use tracing::warn;
 
 use super::listener::Listener;
 use super::protocol::MailProtocol;
+use crate::account::device::DeviceSettings;
 use crate::account::password::{Admitted, LocalRefusal, Origin, SignedIn};
 use crate::net::own_addresses::Own;
 use crate::proto::LocalCredentials;
@@ -68,24 +69,9 @@ pub(super) fn device<P: MailProtocol>(
         origin::<P>(listener, client),
         client,
     );
-    let device = known.as_ref().and_then(SignedIn::device);
-    let hint = match device {
-        Some(device) if !device.lists_alone(client) => {
-            let own = listener.relay().own_addresses().what_is(client);
-            own.map(|own| {
-                let whose = match own {
-                    Own::ThisMachine => "this machine's own address",
-                    Own::Gateway => "the default gateway",
-                };
-                format!(
-                    "{client} is {whose}, from which everybody comes whose address is translated: \
-                     let devices sign in, or add \"{client}\" to the `networks` of [devices.{}] if \
-                     all of them may send",
-                    device.name
-                )
-            })
-        }
-        Some(_) => None,
+    let hint = match known.as_ref().and_then(SignedIn::device) {
+        Some(device) if device.lists_alone(client) => None,
+        Some(device) => hides_others(listener, client, device),
         None => Some(format!(
             "add \"{client}\" to the `networks` of a [devices.NAME] that may send without signing \
              in, or let it sign in"
@@ -99,6 +85,23 @@ pub(super) fn device<P: MailProtocol>(
             Err(refusal)
         }
     }
+}
+
+/// What to do if `client` is an address from which others may come as well, in a network of `device`.
+fn hides_others(listener: &Listener, client: IpAddr, device: &DeviceSettings) -> Option<String> {
+    let add = format!("add \"{client}\" to the `networks` of [devices.{}]", device.name);
+    let whose = match listener.relay().own_addresses().what_is(client) {
+        Ok(None) => return None,
+        Ok(Some(Own::ThisMachine)) => "this machine's own address",
+        Ok(Some(Own::Gateway)) => "the default gateway",
+        Err(error) => {
+            return Some(format!("{error}; or {add}, if it is no address that others come from"));
+        }
+    };
+    Some(format!(
+        "{client} is {whose}, from which everybody comes whose address is translated: let devices \
+         sign in, or {add} if all of them may send"
+    ))
 }
 
 fn origin<P: MailProtocol>(listener: &Listener, client: IpAddr) -> Origin<'_> {
