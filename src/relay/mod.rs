@@ -1,6 +1,6 @@
 //! The relay: sessions from accept to close.
 
-mod diagnosis;
+pub mod diagnosis;
 mod downstream;
 mod limits;
 pub mod listener;
