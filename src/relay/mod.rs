@@ -11,6 +11,7 @@ mod service;
 mod session;
 mod splice;
 mod tls_advice;
+pub mod troubles;
 mod upstream;
 mod verdict;
 

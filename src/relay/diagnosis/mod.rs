@@ -5,6 +5,7 @@
 
 mod session;
 mod sign_in;
+pub(crate) mod token;
 
 use crate::provider::Protocol;
 
