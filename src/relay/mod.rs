@@ -36,6 +36,7 @@ use crate::provider::{MailHost, Protocol};
 use limits::{Place, SessionLimits};
 use records::Records;
 pub use service::{Service, ServiceError};
+use troubles::Troubles;
 
 /// One `[listeners.…]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,6 +127,7 @@ pub struct Relay {
     service: watch::Sender<Arc<Service>>,
     places: SessionLimits,
     records: Records,
+    troubles: Arc<Troubles>,
     sessions: TaskTracker,
     shutdown: Shutdown,
     last_id: AtomicU64,
@@ -151,6 +153,7 @@ impl Relay {
             places: SessionLimits::new(service.limits()),
             service: watch::Sender::new(service),
             records: Records::default(),
+            troubles: Arc::default(),
             sessions: TaskTracker::new(),
             shutdown,
             last_id: AtomicU64::new(0),
@@ -167,6 +170,11 @@ impl Relay {
     /// The sessions that run.
     pub fn sessions(&self) -> &TaskTracker {
         &self.sessions
+    }
+
+    /// What went wrong last with each account, as its mail servers tell it.
+    pub fn troubles(&self) -> &Arc<Troubles> {
+        &self.troubles
     }
 
     /// The configuration in force, to be watched.

@@ -9,11 +9,13 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::{Span, info, warn};
 
+use super::diagnosis::token::Wanted;
 use super::listener::Listener;
 use super::protocol::{MailProtocol, Welcome};
 use super::upstream::{self, Destination, SignInError};
 use crate::account::directory::Account;
 use crate::account::password::{LocalRefusal, Origin, Peer, SignedIn};
+use crate::clock;
 use crate::names::Username;
 use crate::oauth::{ErrorKind, Tokens};
 use crate::proto::Claim;
@@ -71,6 +73,7 @@ pub(crate) async fn verdict<P: MailProtocol>(
     match sign_in::<P>(relay.tokens(), account, &destination, deadline).await {
         Ok(upstream) => {
             relay.tokens().accepted(account.name(), P::PROTOCOL);
+            relay.troubles().signed_in(account.name(), P::PROTOCOL);
             P::learn(relay.records(), host, &upstream.welcome);
             let upstream_ms = u64::try_from(received.elapsed().as_millis()).unwrap_or(u64::MAX);
             // Once in a session: a field that is recorded again would stand twice in the text.
@@ -79,9 +82,19 @@ pub(crate) async fn verdict<P: MailProtocol>(
             Ok(Accepted { access, upstream })
         }
         Err(error) => {
+            if let Some(trouble) = error.trouble(P::PROTOCOL) {
+                relay.troubles().refused(account.name(), trouble);
+            }
+            let token = error.about_token(&Wanted {
+                user: destination.mailbox,
+                protocol: P::PROTOCOL,
+                scopes: account.settings().scopes.get(P::PROTOCOL),
+                grant: &account.settings().grant,
+                now: clock::unix_time(),
+            });
             let refusal = error.refusal(account.name(), &account.settings().grant.id);
             let (account, cause, fix) = (account.name().as_str(), error.to_string(), error.fix());
-            warn!(account, refusal = refusal.kind(), cause, fix, "refused");
+            warn!(account, refusal = refusal.kind(), cause, fix, token, "refused");
             Err(refusal)
         }
     }
