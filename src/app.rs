@@ -166,7 +166,11 @@ impl App {
             let draining = drain.is_cancelled().then(|| "it is shutting down".to_owned());
             draining.into_iter().collect()
         };
-        let serving = Serving { reload: self.reloads(), not_ready: Arc::new(not_ready) };
+        let serving = Serving {
+            reload: self.reloads(),
+            not_ready: Arc::new(not_ready),
+            troubles: Arc::clone(self.relay.troubles()),
+        };
         Operator {
             tokens: self.tokens.clone(),
             passwords: Arc::clone(&self.passwords),

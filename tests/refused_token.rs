@@ -5,9 +5,15 @@
 
 mod support;
 
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mailbearer::provider::Protocol;
-use mailbearer::sandbox::{Action, Fault, Step, Times};
-use support::{ALICE, AUTH_PLAIN, Client, PASSWORD, Rig};
+use mailbearer::sandbox::{Action, DEFAULT_SCOPE, Fault, Step, Times};
+use mailbearer::web::accounts::MailError;
+use support::log::Log;
+use support::{ALICE, AUTH_PLAIN, Client, PASSWORD, Rig, RigSettings};
 
 /// Signs in by SMTP after the provider's `actions`, one for each connection; gives the reply.
 async fn submission_reply(rig: &Rig, actions: &[Action]) -> String {
@@ -142,4 +148,111 @@ async fn what_keeps_a_refused_token_from_being_renewed_is_told_where_it_tells_mo
         let reply = submission_reply(&rig, &[Action::RefuseToken]).await;
         assert!(reply.starts_with(heard), "{error}: {reply}");
     }
+}
+
+/// The line `refused` of what was logged since the last call.
+async fn refused(log: &Log) -> String {
+    let told = log.take_until("refused ").await;
+    told.lines().last().unwrap().to_owned()
+}
+
+/// What `accounts` shows of the mail servers of [`ALICE`].
+async fn mail_error(rig: &Rig) -> Option<MailError> {
+    let rows = rig.operator.accounts().await.unwrap();
+    rows.into_iter().find(|row| row.account == ALICE).unwrap().mail_error
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_refused_token_is_logged_by_what_it_says_itself() {
+    let log = Log::keep();
+    let rig = Rig::start().await;
+    let reply = submission_reply(&rig, &[Action::RefuseToken, Action::RefuseToken]).await;
+    assert!(reply.starts_with("535 5.7.3 "), "{reply}");
+    let line = refused(&log).await;
+    let right = format!("token=\"the token is right for SMTP and {ALICE}\"");
+    assert!(line.contains(&right), "{line}");
+
+    // From here on the provider has its own reasons. A reload forgets the tokens.
+    let only_reads = DEFAULT_SCOPE.replace(".default", "IMAP.AccessAsApp");
+    rig.reload(|text| text.replace(DEFAULT_SCOPE, &only_reads)).await.unwrap();
+    let reply = submission_reply(&rig, &[]).await;
+    assert!(reply.starts_with("535 5.7.3 "), "{reply}");
+    let line = refused(&log).await;
+    assert!(
+        line.contains("token=\"roles=IMAP.AccessAsApp, which lacks SMTP.SendAsApp\""),
+        "{line}"
+    );
+
+    rig.provider.set_token_life(Duration::ZERO);
+    let all = |text: String| text.replace(&only_reads, DEFAULT_SCOPE);
+    rig.reload(all).await.unwrap();
+    let reply = submission_reply(&rig, &[]).await;
+    assert!(reply.starts_with("535 5.7.3 "), "{reply}");
+    let line = refused(&log).await;
+    assert!(
+        line.contains("token=\"exp=") && line.contains(", which is past: check this"),
+        "{line}"
+    );
+}
+
+#[tokio::test]
+async fn token_for_another_service_or_user_is_told_and_never_shown() {
+    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    let claims =
+        r#"{"aud":"https://graph.microsoft.com","scp":"Mail.Send","upn":"bob@example.com"}"#;
+    let token = format!("{}.{}.{}", part(r#"{"alg":"RS256"}"#), part(claims), part("planted"));
+    let extra = format!(
+        "[accounts.\"carol@example.com\"]\nprovider = \"sandbox\"\ngrant = \"command\"\n\
+         command = [\"echo\", \"{token}\"]\nlocal_password = {{ file = \"password\" }}\n"
+    );
+    let log = Log::keep();
+    let rig = Rig::with(RigSettings { extra: extra.leak(), ..RigSettings::default() }).await;
+    let mut client = Client::connect(rig.submission).await;
+    client.expect("220 ").await;
+    client.ask("AUTH PLAIN AGNhcm9sQGV4YW1wbGUuY29tAGxvY2FsLXBhc3N3b3Jk", "535 5.7.3 ").await;
+    let told = log.take_until("refused ").await;
+    let differs = "token=\"aud=https://graph.microsoft.com (Microsoft Graph), which is not \
+                   https://mail.sandbox.example; scp=Mail.Send, which lacks SMTP.Send; \
+                   upn=bob@example.com, which is not carol@example.com: set `mailbox` to it\"";
+    assert!(told.contains(differs), "{told}");
+    for part in token.split('.') {
+        assert!(!told.contains(part), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn token_that_cannot_be_read_is_not_told_of() {
+    let extra = "[accounts.\"carol@example.com\"]\nprovider = \"sandbox\"\ngrant = \"command\"\n\
+                 command = [\"echo\", \"ya29.opaque\"]\nlocal_password = { file = \"password\" }\n";
+    let log = Log::keep();
+    let rig = Rig::with(RigSettings { extra, ..RigSettings::default() }).await;
+    let mut client = Client::connect(rig.imap).await;
+    client.expect("* OK").await;
+    client.send(&format!("a LOGIN carol@example.com {PASSWORD}")).await;
+    client.expect_after("a NO [AUTHORIZATIONFAILED] ").await;
+    let line = refused(&log).await;
+    assert!(!line.contains("token=") && line.contains("fix="), "{line}");
+}
+
+#[tokio::test]
+async fn refused_sign_in_is_shown_by_accounts_until_one_is_accepted() {
+    let rig = Rig::start().await;
+    assert_eq!(mail_error(&rig).await, None);
+    let disabled = "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled \
+                    for the Tenant.";
+    for (said, cause, fix) in [
+        (disabled, "switched off", "Set-CASMailbox"),
+        ("432 4.3.2 Concurrent connections limit exceeded.", "more sessions", "nothing but"),
+        ("454 4.5.6 something new", "refuses for now", "tries again"),
+    ] {
+        submission_reply(&rig, &[Action::Reply(format!("{said}\r\n").into())]).await;
+        let error = mail_error(&rig).await.unwrap();
+        let told = (error.account.as_str(), error.protocol.as_str(), error.reply.as_str());
+        assert_eq!(told, (ALICE, "submission", said));
+        assert!(error.cause.contains(cause) && error.fix.contains(fix), "{error:?}");
+    }
+    rig.signed_in_by_imap(ALICE, PASSWORD).await;
+    assert!(mail_error(&rig).await.is_some(), "that was another protocol");
+    rig.signed_in().await;
+    assert_eq!(mail_error(&rig).await, None);
 }

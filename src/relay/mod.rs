@@ -1,6 +1,6 @@
 //! The relay: sessions from accept to close.
 
-mod diagnosis;
+pub mod diagnosis;
 mod downstream;
 mod first_lines;
 mod gate;
@@ -19,7 +19,7 @@ mod session;
 mod splice;
 mod stamp;
 mod tls_advice;
-mod troubles;
+pub mod troubles;
 mod upstream;
 mod verdict;
 mod watched;
@@ -49,8 +49,8 @@ use limits::{Place, SessionLimits};
 use pace::Paces;
 use quota::Quotas;
 use records::Records;
-use troubles::Troubles;
 pub use service::{Service, ServiceError};
+use troubles::Troubles;
 
 /// One `[listeners.…]` table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,9 +148,9 @@ pub struct Relay {
     gates: Gates,
     paces: Paces,
     quotas: Quotas,
-    troubles: Troubles,
     own_addresses: OwnAddresses,
     records: Records,
+    troubles: Arc<Troubles>,
     sessions: TaskTracker,
     shutdown: Shutdown,
     last_id: AtomicU64,
@@ -178,9 +178,9 @@ impl Relay {
             gates: Gates::default(),
             paces: Paces::default(),
             quotas: Quotas::default(),
-            troubles: Troubles::default(),
             own_addresses: OwnAddresses::default(),
             records: Records::default(),
+            troubles: Arc::default(),
             sessions: TaskTracker::new(),
             shutdown,
             last_id: AtomicU64::new(0),
@@ -197,6 +197,11 @@ impl Relay {
     /// The sessions that run.
     pub fn sessions(&self) -> &TaskTracker {
         &self.sessions
+    }
+
+    /// What went wrong last with each account, as its mail servers tell it.
+    pub fn troubles(&self) -> &Arc<Troubles> {
+        &self.troubles
     }
 
     /// The configuration in force, to be watched.
@@ -232,10 +237,6 @@ impl Relay {
 
     fn quotas(&self) -> &Quotas {
         &self.quotas
-    }
-
-    fn troubles(&self) -> &Troubles {
-        &self.troubles
     }
 
     fn own_addresses(&self) -> &OwnAddresses {

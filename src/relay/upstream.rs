@@ -12,19 +12,22 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
+use super::diagnosis::token::{Wanted, compared};
 use super::diagnosis::{Diagnosis, Remedy};
+use super::troubles::Trouble;
+use crate::clock;
 use crate::names::Username;
 use crate::net::buffer::{READ_LEN, read_piece};
 use crate::net::connect::{ConnectError, connect};
 use crate::net::read_ahead::ReadAhead;
 use crate::net::tls;
-use crate::oauth::TokenError;
+use crate::oauth::{Claims, TokenError};
 use crate::proto::sasl::Credentials;
 use crate::proto::{
     AwaitTls as _, AwaitToken, Input, Lasting, Output, Upstream, UpstreamFault, UpstreamRefusal,
     UpstreamStep,
 };
-use crate::provider::{GrantId, MailHost, Mechanism, UpstreamTls};
+use crate::provider::{GrantId, MailHost, Mechanism, Protocol, UpstreamTls};
 use crate::refusal::{Refusal, Unavailable};
 use crate::secret::AccessToken;
 
@@ -78,8 +81,20 @@ pub(crate) enum SignInError {
     TimedOut { host: String },
     /// The server refuses the token.
     #[error("{host} refuses the sign-in as {mailbox:?}: {}", told(.refusal))]
-    Refused { host: String, mailbox: Username, refusal: UpstreamRefusal },
+    Refused {
+        host: String,
+        mailbox: Username,
+        refusal: UpstreamRefusal,
+        /// What the token says that it was shown, if it was shown one that can be read.
+        claims: Option<Box<Claims>>,
+    },
 }
+
+/// Cause and fix of a refusal that may pass, and of which nothing else is known.
+const PASSING: (&str, &str) = (
+    "the provider refuses for now",
+    "nothing: the client tries again; where it lasts, look at the provider's status page",
+);
 
 /// The reply, with what is known about it.
 fn told(refusal: &UpstreamRefusal) -> String {
@@ -93,11 +108,13 @@ fn told(refusal: &UpstreamRefusal) -> String {
     told
 }
 
-/// What a refusal means, if it is final.
+/// What a refusal means: something, if it is final, and else what is known of it and passes.
 fn diagnosis(refusal: &UpstreamRefusal) -> Option<&'static Diagnosis> {
     match refusal.lasting {
         Lasting::Permanent => Some(Diagnosis::of(&refusal.reply)),
-        Lasting::Temporary => None,
+        Lasting::Temporary => {
+            Diagnosis::at_sign_in(&refusal.reply).filter(|it| it.remedy == Remedy::Time)
+        }
     }
 }
 
@@ -124,7 +141,7 @@ impl SignInError {
         }
     }
 
-    /// What to do about a refusal that is final.
+    /// What to do about a refusal that is known.
     pub(crate) fn fix(&self) -> Option<&'static str> {
         self.diagnosis().map(|diagnosis| diagnosis.fix)
     }
@@ -134,8 +151,37 @@ impl SignInError {
         self.diagnosis().is_some_and(|diagnosis| diagnosis.remedy == Remedy::Token)
     }
 
-    /// What a refusal that is final means; `None` of everything else.
-    fn diagnosis(&self) -> Option<&'static Diagnosis> {
+    /// Where a newer token was of no use either: what is wrong with it by what it says itself.
+    pub(crate) fn about_token(&self, wanted: &Wanted<'_>) -> Option<String> {
+        match self {
+            Self::Refused { claims: Some(claims), .. } if self.may_be_mended_by_a_token() => {
+                compared(claims, wanted)
+            }
+            Self::Refused { .. }
+            | Self::Token(_)
+            | Self::Connect(_)
+            | Self::Tls(_)
+            | Self::Broke { .. }
+            | Self::Fault { .. }
+            | Self::TimedOut { .. } => None,
+        }
+    }
+
+    /// The trouble that a refusal is, for `accounts`; `None` of what the server did not say.
+    pub(crate) fn trouble(&self, protocol: Protocol) -> Option<Trouble> {
+        let Self::Refused { refusal, .. } = self else { return None };
+        let (cause, fix) = diagnosis(refusal).map_or(PASSING, |it| (it.cause, it.fix));
+        Some(Trouble {
+            at: clock::unix_time(),
+            protocol,
+            reply: refusal.reply.clone(),
+            cause: cause.to_owned(),
+            fix: fix.to_owned(),
+        })
+    }
+
+    /// What a refusal means, if it is final or known; `None` of everything else.
+    pub(crate) fn diagnosis(&self) -> Option<&'static Diagnosis> {
         match self {
             Self::Refused { refusal, .. } => diagnosis(refusal),
             Self::Token(_)
@@ -275,6 +321,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
                 host: self.destination.host.to_string(),
                 mailbox: self.destination.mailbox.clone(),
                 refusal,
+                claims: None,
             },
             UpstreamStep::Close(fault) => self.fault(fault),
             UpstreamStep::Read(_)
@@ -300,6 +347,10 @@ impl Connection<'_, UpstreamStream> {
         if let UpstreamStep::Authenticated(welcome) = step {
             return Ok(SignedIn { stream: self.stream, welcome, input: self.input });
         }
-        Err(self.unexpected(step))
+        let mut error = self.unexpected(step);
+        if let SignInError::Refused { claims, .. } = &mut error {
+            *claims = Claims::of(token).map(Box::new);
+        }
+        Err(error)
     }
 }

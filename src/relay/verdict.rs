@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use tracing::{Span, info, warn};
 
+use super::diagnosis::token::Wanted;
 use super::gate::{Mailbox, Permit};
 use super::judge;
 use super::listener::Listener;
@@ -18,6 +19,7 @@ use super::protocol::{MailProtocol, Welcome};
 use super::upstream::{self, Destination, SignInError};
 use crate::account::directory::Account;
 use crate::account::password::SignedIn;
+use crate::clock;
 use crate::names::Username;
 use crate::oauth::{ErrorKind, Tokens};
 use crate::proto::Claim;
@@ -85,6 +87,7 @@ pub(crate) async fn verdict<P: MailProtocol>(
     match signed_in {
         Ok(upstream) => {
             relay.tokens().accepted(account.name(), P::PROTOCOL);
+            relay.troubles().signed_in(account.name(), P::PROTOCOL);
             P::learn(relay.records(), host, &upstream.welcome);
             let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
             let waited = permit.waited();
@@ -104,9 +107,19 @@ pub(crate) async fn verdict<P: MailProtocol>(
             Ok(Accepted { access, permit, upstream })
         }
         Err(error) => {
+            if let Some(trouble) = error.trouble(P::PROTOCOL) {
+                relay.troubles().refused(account.name(), trouble);
+            }
+            let token = error.about_token(&Wanted {
+                user: destination.mailbox,
+                protocol: P::PROTOCOL,
+                scopes: account.settings().scopes.get(P::PROTOCOL),
+                grant: &account.settings().grant,
+                now: clock::unix_time(),
+            });
             let refusal = error.refusal(account.name(), &account.settings().grant.id);
             let (account, cause, fix) = (account.name().as_str(), error.to_string(), error.fix());
-            warn!(account, refusal = refusal.kind(), cause, fix, "refused");
+            warn!(account, refusal = refusal.kind(), cause, fix, token, "refused");
             Err(refusal)
         }
     }

@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::moment::Moment;
 use crate::account::AccountSettings;
-use crate::names::AccountPattern;
+use crate::names::{AccountPattern, Username};
 use crate::oauth::{GrantStatus, ProviderError, TokenError};
 use crate::provider::{Grant, GrantId};
+use crate::relay::troubles::Trouble;
 use crate::store::StoredShortfall;
 
 /// One account of the file.
@@ -47,6 +48,26 @@ pub struct AccountRow {
     pub unsaved: Option<String>,
     /// What went wrong last, and has not gone right since.
     pub last_error: Option<LastError>,
+    /// What a mail server said last that it did not do, and has not done since; null without a
+    /// relay that runs.
+    pub mail_error: Option<MailError>,
+}
+
+/// What a mail server did not do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailError {
+    /// For whom: the account, or one that the wildcard covers.
+    pub account: String,
+    /// When.
+    pub at: Moment,
+    /// In which protocol: `submission`, `imap` or `pop3`.
+    pub protocol: String,
+    /// What the server said.
+    pub reply: String,
+    /// Why.
+    pub cause: String,
+    /// What to do.
+    pub fix: String,
 }
 
 /// Permissions that a consent lacks. What they are not needed for works all the same.
@@ -86,11 +107,13 @@ pub(super) fn grant_of(account: &AccountSettings) -> Arc<Grant> {
 }
 
 impl AccountRow {
-    /// The row of `account`, whose grant is as `status` says. `unsaved` is the store's complaint.
+    /// The row of `account`, whose grant is as `status` says. `unsaved` is the store's complaint,
+    /// `mail_error` that of a mail server.
     pub(super) fn new(
         account: &AccountSettings,
         status: GrantStatus,
         unsaved: Option<String>,
+        mail_error: Option<MailError>,
     ) -> Self {
         let not_granted = status.shortfall.as_ref();
         Self {
@@ -109,7 +132,28 @@ impl AccountRow {
             untried: account.provider.is_untried,
             unsaved: unsaved.filter(|_| status.is_unsaved),
             last_error: status.last_error.as_ref().map(LastError::new),
+            mail_error,
         }
+    }
+}
+
+impl MailError {
+    /// The `trouble` of `account`.
+    pub(super) fn new(account: &Username, trouble: Trouble) -> Self {
+        let Trouble { at, protocol, reply, cause, fix } = trouble;
+        Self {
+            account: account.to_string(),
+            at: Moment::new(at),
+            protocol: protocol.name().to_owned(),
+            reply,
+            cause,
+            fix,
+        }
+    }
+
+    /// When, for people.
+    pub(super) fn when(&self) -> String {
+        self.at.into()
     }
 }
 

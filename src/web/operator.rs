@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::info;
 
 pub use self::error::{Class, OperatorError};
-use super::accounts::{self, AccountRow};
+use super::accounts::{self, AccountRow, MailError};
 use super::consents::Consents;
 use crate::account::AccountSettings;
 use crate::account::directory::{Account, Directory};
@@ -23,6 +23,7 @@ use crate::account::password::{Listed, Made, Passwords};
 use crate::names::{AccountPattern, Username};
 use crate::oauth::{Aftermath, Authorized, Revoked, Tokens};
 use crate::provider::{Grant, GrantId, Protocol};
+use crate::relay::troubles::Troubles;
 use crate::secret::{AccessToken, RefreshToken};
 use crate::store::{Health, Store};
 
@@ -59,6 +60,8 @@ pub struct Serving {
     pub reload: mpsc::Sender<Reload>,
     /// Why it is not ready, each in a sentence; nothing if it is.
     pub not_ready: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// What went wrong last with each account.
+    pub troubles: Arc<Troubles>,
 }
 
 impl fmt::Debug for Serving {
@@ -101,11 +104,22 @@ impl Operator {
             let unsaved = operator.unsaved();
             let row = |account: &Arc<AccountSettings>| {
                 let status = operator.tokens.status(&accounts::grant_of(account));
-                AccountRow::new(account, status, unsaved.clone())
+                let mail_error = operator.mail_error(&directory, &account.name);
+                AccountRow::new(account, status, unsaved.clone(), mail_error)
             };
             directory.accounts().into_iter().map(row).collect()
         });
         rows.await
+    }
+
+    /// The last trouble of those who have no other account of `directory` than that of `name`.
+    fn mail_error(&self, directory: &Directory, name: &AccountPattern) -> Option<MailError> {
+        let troubles = &self.serving.as_ref()?.troubles;
+        let is_of_another = |user: &Username| {
+            directory.find(user, None).is_none_or(|account| account.settings().name != *name)
+        };
+        let (user, trouble) = troubles.latest(name, is_of_another)?;
+        Some(MailError::new(&user, trouble))
     }
 
     /// Makes a local password for `name`, an account or an address that a wildcard covers: in

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::cli::columns::{self, NONE};
-use crate::web::accounts::{AccountRow, LastError};
+use crate::web::accounts::{AccountRow, LastError, MailError};
 use crate::web::moment::Moment;
 
 /// The headings.
@@ -32,7 +32,7 @@ pub(super) fn render(rows: &[AccountRow], now: Moment) -> String {
     let mut table: Vec<String> = lines.next().into_iter().collect();
     for (row, line) in rows.iter().zip(lines) {
         table.push(line);
-        table.extend(remarks(row));
+        table.extend(remarks(row, now));
     }
     table.extend(untried(rows));
     table.join("\n")
@@ -69,10 +69,15 @@ fn untried(rows: &[AccountRow]) -> Option<String> {
 }
 
 /// Lines below a row.
-fn remarks(row: &AccountRow) -> Vec<String> {
+fn remarks(row: &AccountRow, now: Moment) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(error) = &row.last_error {
         lines.push(format!("  last error: {}{}", error.cause, ids(error)));
+        lines.push(format!("  fix: {}", error.fix));
+    }
+    if let Some(error) = &row.mail_error {
+        lines.push(format!("  mail error{}: {}", of_whom(row, error, now), error.reply));
+        lines.push(format!("  cause: {}", error.cause));
         lines.push(format!("  fix: {}", error.fix));
     }
     if let Some(lacks) = &row.not_granted {
@@ -83,6 +88,13 @@ fn remarks(row: &AccountRow) -> Vec<String> {
         lines.push(format!("  the newest refresh token is in memory alone: {problem}"));
     }
     lines
+}
+
+/// In which protocol and when an error came; under a wildcard also whose it is.
+fn of_whom(row: &AccountRow, error: &MailError, now: Moment) -> String {
+    let MailError { account, at, protocol, .. } = error;
+    let whose = if *account == row.account { String::new() } else { format!(" of {account}") };
+    format!("{whose} by {protocol} {}", relative(*at, now))
 }
 
 /// By what the provider's support finds a request.
@@ -148,6 +160,7 @@ mod tests {
             untried: false,
             unsaved: None,
             last_error: None,
+            mail_error: None,
         }
     }
 
@@ -180,7 +193,20 @@ mod tests {
             last_error: Some(error),
             ..row("bob", "authorization-code", "consent needed")
         };
+        let mail_error = |account: &str| {
+            let said = |text: &str| text.to_owned();
+            Some(MailError {
+                account: account.to_owned(),
+                at: Moment::new(Duration::from_secs(NOW - 5 * MINUTE)),
+                protocol: said("submission"),
+                reply: said("554 5.2.2 mailbox full"),
+                cause: said("the mailbox is full"),
+                fix: said("empty it"),
+            })
+        };
+        let bob = AccountRow { mail_error: mail_error("bob"), ..bob };
         let all = AccountRow {
+            mail_error: mail_error("scan@contoso.com"),
             dies_at: at(NOW + 6 * DAY),
             dies_of: Some("age".to_owned()),
             credential_ends_at: at(NOW + 30 * DAY),
@@ -196,7 +222,13 @@ alice@contoso.com  microsoft  authorization-code  ready           in 52 min     
 bob                microsoft  authorization-code  consent needed  —                  400 days   —                                    —
   last error: login.example says that the consent has ended (invalid_grant) [trace id t-1, correlation id c-2]
   fix: run `mailbearer authorize bob`
+  mail error by submission 5 min ago: 554 5.2.2 mailbox full
+  cause: the mailbox is full
+  fix: empty it
 *@contoso.com      microsoft  client-credentials  not asked yet   —                  —          2026-11-28 (in 6 days)               2026-12-22 (in 30 days)
+  mail error of scan@contoso.com by submission 5 min ago: 554 5.2.2 mailbox full
+  cause: the mailbox is full
+  fix: empty it
 not tried against the live service by the makers of mailbearer: microsoft";
         assert_eq!(render(&[alice, bob, all], now()), expected);
     }

@@ -17,8 +17,10 @@ use crate::account::{AccountSettings, LocalPassword, Sender};
 use crate::names::{AccountPattern, Username};
 use crate::oauth::Tokens;
 use crate::provider::{
-    ClientAuth, Grant, GrantId, GrantKind, MailHost, Mechanism, PerProtocol, Provider, UpstreamTls,
+    ClientAuth, Grant, GrantId, GrantKind, MailHost, Mechanism, PerProtocol, Protocol, Provider,
+    UpstreamTls,
 };
+use crate::relay::troubles::{Trouble, Troubles};
 use crate::secret::{RefreshToken, SecretSource, SecretString};
 use crate::store::{Store, StoredGrant, StoredShortfall};
 use crate::web::consents::Consents;
@@ -180,6 +182,39 @@ async fn accounts_tell_what_the_consent_lacks_of_the_scopes_in_the_file() {
 }
 
 #[tokio::test]
+async fn accounts_tell_what_a_mail_server_did_not_do_last_and_for_whom() {
+    let troubles = Arc::new(Troubles::default());
+    let note = |name: &str, reply: &str| {
+        let trouble = Trouble {
+            at: Duration::from_secs(1_795_354_200),
+            protocol: Protocol::Submission,
+            reply: reply.to_owned(),
+            cause: "the mailbox is full".to_owned(),
+            fix: "empty it".to_owned(),
+        };
+        troubles.note(&Username::parse(name).unwrap(), trouble);
+    };
+    let mut accounts = accounts("http://127.0.0.1:9/token");
+    let endpoint = "http://127.0.0.1:9/token";
+    accounts.push(account("own@fabrikam.com", GrantKind::ClientCredentials, endpoint));
+    let (reload, not_ready) = (mpsc::channel(1).0, Arc::new(Vec::new));
+    let serving = Serving { reload, not_ready, troubles: Arc::clone(&troubles) };
+    let router = router(operator(accounts, Some(serving)));
+    note("Scan@fabrikam.com", "554 one");
+    note("own@fabrikam.com", "554 two");
+    let rows = ask(&router, "/accounts", json!({})).await;
+    let told = |account: &str, reply: &str| {
+        json!({
+            "account": account, "at": "2026-11-22T13:30:00Z", "protocol": "submission",
+            "reply": reply, "cause": "the mailbox is full", "fix": "empty it",
+        })
+    };
+    let errors: Vec<_> = rows.as_array().unwrap().iter().map(|row| &row["mail_error"]).collect();
+    let (own, all) = (told("own@fabrikam.com", "554 two"), told("scan@fabrikam.com", "554 one"));
+    assert_eq!(errors, [&Value::Null, &Value::Null, &own, &all]);
+}
+
+#[tokio::test]
 async fn accounts_are_objects_with_stable_names() {
     let rows = ask(&alone(), "/accounts", json!({})).await;
     let names: Vec<_> = rows.as_array().unwrap().iter().map(|row| &row["account"]).collect();
@@ -196,6 +231,7 @@ async fn accounts_are_objects_with_stable_names() {
             "dies_of",
             "grant",
             "last_error",
+            "mail_error",
             "not_granted",
             "provider",
             "refreshed_at",
@@ -473,7 +509,8 @@ async fn reload_and_health_fail_when_no_relay_runs() {
 #[tokio::test]
 async fn reload_and_health_tell_what_the_relay_says() {
     let (reload, mut orders) = mpsc::channel(1);
-    let serving = Serving { reload, not_ready: Arc::new(|| vec!["draining".to_owned()]) };
+    let not_ready = Arc::new(|| vec!["draining".to_owned()]);
+    let serving = Serving { reload, not_ready, troubles: Arc::default() };
     let router = router(operator(accounts("http://127.0.0.1:9/token"), Some(serving)));
     tokio::spawn(async move {
         for outcome in [Ok(vec!["odd".to_owned()]), Err("mailbearer.toml:3: wrong".to_owned())] {

@@ -34,6 +34,11 @@ use crate::web::operator::{Operator, OperatorError};
 {% if let Some(id) = error.trace_id %}<p class="dim">Trace id {{ id }}</p>
 {% endif %}{% if let Some(id) = error.correlation_id %}<p class="dim">Correlation id {{ id }}</p>
 {% endif %}</div>
+{% endif %}{% if let Some(error) = account.row.mail_error %}<div class="trouble">
+<p><strong>Mail error</strong>{% if error.account != account.row.account %} of {{ error.account }}{% endif %} by {{ error.protocol }} on {{ error.when() }}: {{ error.reply }}</p>
+<p><strong>Cause:</strong> {{ error.cause }}</p>
+<p><strong>What to do:</strong> {{ error.fix }}</p>
+</div>
 {% endif %}{% if let Some(lacks) = account.row.not_granted %}<div class="trouble">
 <p><strong>Not granted:</strong> {{ lacks.cause() }}</p>
 <p><strong>What to do:</strong> {{ account.fix_of_lack(lacks) }}</p>

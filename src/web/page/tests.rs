@@ -10,10 +10,12 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::account::AccountSettings;
 use crate::names::{AccountPattern, Username};
-use crate::provider::{Grant, GrantId};
+use crate::provider::{Grant, GrantId, Protocol};
+use crate::relay::troubles::{Trouble, Troubles};
 use crate::secret::{SecretSource, SecretString};
 use crate::store::StoredShortfall;
 use crate::web::control::tests::{accounts, keep, operator};
+use crate::web::operator::Serving;
 
 const ADMIN: &str = "planted-admin-token";
 
@@ -164,6 +166,32 @@ async fn buttons_of_one_account_are_told_from_those_of_another_without_looking()
         }
     }
     assert_eq!(buttons, 4, "{page}");
+}
+
+#[tokio::test]
+async fn accounts_are_shown_with_what_a_mail_server_said_and_none_of_it_is_html() {
+    let troubles = Arc::new(Troubles::default());
+    let trouble = Trouble {
+        at: Duration::from_secs(1_795_354_200),
+        protocol: Protocol::Submission,
+        reply: "554 5.2.2 <b>mailbox full</b>".to_owned(),
+        cause: "the mailbox is full".to_owned(),
+        fix: "empty Sent Items".to_owned(),
+    };
+    troubles.note(&Username::parse("scan@fabrikam.com").unwrap(), trouble);
+    let reload = tokio::sync::mpsc::channel(1).0;
+    let serving = Serving { reload, not_ready: Arc::new(Vec::new), troubles };
+    let operator = operator(accounts("http://127.0.0.1:9/token"), Some(serving));
+    let page = Scene::with(operator, None).get("/").await.text;
+    for shown in [
+        "<strong>Mail error</strong> of scan@fabrikam.com by submission on 2026-11-22T13:30:00Z: \
+         554 5.2.2 ",
+        "<strong>Cause:</strong> the mailbox is full",
+        "<strong>What to do:</strong> empty Sent Items",
+    ] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+    assert!(page.contains("mailbox full") && !page.contains("<b>"), "{page}");
 }
 
 #[tokio::test]
