@@ -42,6 +42,9 @@ mod trouble;
 mod verdict;
 
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 pub use aftermath::{Aftermath, Extent};
 pub use answer::ProviderError;
@@ -72,6 +75,10 @@ pub struct Token {
     pub access_token: AccessToken,
     /// Grows with every token of the same grant and scopes.
     pub generation: u64,
+    /// When it was asked for.
+    pub asked_at: Instant,
+    /// How long it is good from then on.
+    pub life: Duration,
 }
 
 /// A grant that the configuration names, and the scope sets that are asked of it.

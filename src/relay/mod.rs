@@ -4,6 +4,7 @@ mod diagnosis;
 mod downstream;
 mod limits;
 pub mod listener;
+pub mod online;
 mod outcome;
 mod protocol;
 mod records;

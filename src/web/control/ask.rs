@@ -2,6 +2,7 @@
 
 mod aftermath;
 mod consent;
+mod online;
 
 use std::fmt;
 
@@ -12,6 +13,9 @@ use serde::{Deserialize, Serialize};
 pub use self::aftermath::{Extent, ForeseeRevocation, RevocationForeseen};
 pub use self::consent::{
     AnswerConsent, BeginConsent, ConsentBegun, ConsentKept, ConsentProgress, EndConsent,
+};
+pub use self::online::{
+    GoOnline, ReachableRow, SaidRow, SendTest, SentTest, ShowReachable, StepResult, StepRow, Walked,
 };
 use crate::names::Username;
 use crate::oauth;

@@ -19,6 +19,7 @@ use crate::oauth::Tokens;
 use crate::provider::{
     ClientAuth, Grant, GrantId, GrantKind, MailHost, Mechanism, PerProtocol, Provider, UpstreamTls,
 };
+use crate::relay::online::Online;
 use crate::secret::{RefreshToken, SecretSource, SecretString};
 use crate::store::{Store, StoredGrant, StoredShortfall};
 use crate::web::consents::Consents;
@@ -64,8 +65,10 @@ pub(crate) fn accounts(token_endpoint: &str) -> Vec<AccountSettings> {
 
 pub(crate) fn operator(accounts: Vec<AccountSettings>, serving: Option<Serving>) -> Operator {
     let store = Store::in_memory();
+    let tokens = Tokens::new(store.clone());
     Operator {
-        tokens: Tokens::new(store.clone()),
+        online: Online::alone(tokens.clone()),
+        tokens,
         passwords: Arc::new(Passwords::new(store.clone()).unwrap()),
         store,
         directory: watch::channel(Arc::new(Directory::new(accounts))).1,
