@@ -177,6 +177,7 @@ impl App {
             store: self.store.clone(),
             directory: self.directory.subscribe(),
             consents: self.consents.clone(),
+            online: self.relay.online(),
             serving: Some(serving),
         }
     }

@@ -1,5 +1,7 @@
 //! `check`: is this configuration right?
 
+pub(super) mod online;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -17,13 +19,18 @@ pub(super) fn run(named: Option<PathBuf>) -> Exit {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
     };
+    finish(report(&path, &config))
+}
+
+/// `FILE: no problems (2 listeners, 1 account)` and every warning.
+fn report(path: &Path, config: &Config) -> String {
     let listeners = Count(config.listeners.len(), "listener");
     let accounts = Count(config.accounts.len(), "account");
     let mut report = format!("{}: no problems ({listeners}, {accounts})", path.display());
     for warning in &config.warnings {
-        report.push_str(&format!("\nwarning: {}", warning.in_file(&path)));
+        report.push_str(&format!("\nwarning: {}", warning.in_file(path)));
     }
-    finish(report)
+    report
 }
 
 /// Reads the configuration file `named`, or the one that is found; tells what is wrong with it, and

@@ -8,10 +8,12 @@
 
 mod door;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use axum::body::Body;
 use axum::http::{Request, header};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use self::door::Door;
@@ -20,7 +22,7 @@ use crate::account::AccountSettings;
 use crate::config::{Config, Secrets};
 use crate::relay::ListenerSettings;
 use crate::store::StoreSettings;
-use crate::web::control::{Ask, Failure};
+use crate::web::control::{Ask, Failure, Telling, Told};
 use crate::web::operator::Class;
 
 /// Whoever carries an errand out, for as long as it takes.
@@ -55,6 +57,11 @@ impl Errand {
     pub(super) fn to_relay(named: Option<PathBuf>) -> Result<Self, Exit> {
         let (path, store) = check::load_store(named)?;
         Ok(Self { path, store, alone: None })
+    }
+
+    /// The file, where it was read.
+    pub(super) fn file(&self) -> Option<(&Path, &Config)> {
+        Some((&self.path, self.alone.as_ref()?))
     }
 
     /// The listeners of the file, where it was read.
@@ -126,20 +133,54 @@ impl Visit {
     /// # Errors
     /// When it was not.
     pub(super) async fn ask<A: Ask>(&mut self, ask: &A) -> Result<A::Answer, Failure> {
-        let unreadable = |error| failure(format!("the request cannot be written ({error})"));
-        let body = serde_json::to_vec(ask).map_err(unreadable)?;
-        let request = Request::post(A::PATH)
-            .header(header::HOST, "localhost")
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Body::from(body))
-            .map_err(|error| failure(format!("the request cannot be written ({error})")))?;
-        let (is_done, body) = self.door.send(request).await?;
+        let (is_done, body) = self.door.send(request(A::PATH, ask)?).await?;
         if is_done { parse(&body) } else { Err(parse(&body)?) }
+    }
+
+    /// Has `ask` carried out; what it tells meanwhile `hears` as it happens.
+    ///
+    /// # Errors
+    /// When it was not.
+    pub(super) async fn listen<T: Telling>(
+        &mut self,
+        ask: &T,
+        mut hears: impl FnMut(T::Line),
+    ) -> Result<T::Answer, Failure> {
+        let mut ended = None;
+        let hears = |line: &[u8]| match parse(line) {
+            Ok(Told::Line(line)) => hears(line),
+            Ok(Told::Done(answer)) => ended = Some(Ok(answer)),
+            Ok(Told::Failed(failure)) => ended = Some(Err(failure)),
+            // A refusal of the request itself, or what this program does not know.
+            Err(unknown) => ended = Some(Err(parse::<Failure>(line).unwrap_or(unknown))),
+        };
+        self.door.listen(request(T::PATH, ask)?, hears).await?;
+        ended.unwrap_or_else(|| Err(broken_off()))
     }
 
     /// Whether a relay answers that runs.
     pub(super) fn is_at_relay(&self) -> bool {
         matches!(self.door, Door::Relay(_))
+    }
+}
+
+/// The request to `path` that says `ask`.
+fn request(path: &str, ask: &impl Serialize) -> Result<Request<Body>, Failure> {
+    let unwritable =
+        |error: &dyn fmt::Display| failure(format!("the request cannot be written ({error})"));
+    let body = serde_json::to_vec(ask).map_err(|error| unwritable(&error))?;
+    Request::post(path)
+        .header(header::HOST, "localhost")
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Body::from(body))
+        .map_err(|error| unwritable(&error))
+}
+
+fn broken_off() -> Failure {
+    Failure {
+        error: "the running relay broke off in the middle, so what it did is not known".to_owned(),
+        fix: "see its log before repeating the command".to_owned(),
+        exit: Class::Failed,
     }
 }
 

@@ -16,6 +16,7 @@ mod line;
 mod owner;
 mod password;
 mod reload;
+mod send_test;
 mod serve;
 mod servers;
 mod token;
@@ -66,9 +67,21 @@ enum Command {
     Serve,
     /// Check the configuration file, and tell everything that is wrong with it.
     ///
-    /// Reads the secrets that the file names, and asks nothing of the network.
-    #[command(after_help = "Example: mailbearer -c mailbearer.toml check")]
-    Check,
+    /// Reads the secrets that the file names, and asks nothing of the network. With --online it goes
+    /// the way that sessions go, for every protocol: DNS, TCP, TLS, the token, the sign-in; each step
+    /// is told with ok or with cause and fix. A relay that runs does so itself, with the accounts and
+    /// secrets that it has read, and nobody's consent is used up.
+    #[command(after_help = "\
+Example: mailbearer -c mailbearer.toml check
+         mailbearer check --online alice@contoso.com")]
+    Check(CheckArgs),
+    /// Send a test message, and show what the provider says to it.
+    ///
+    /// It goes the way that a session of the account goes: token, TLS, sign-in, MAIL, RCPT, DATA. It
+    /// is from the account's mailbox. The last line tells the provider's reply to the message, in
+    /// which most name it as their queue does.
+    #[command(after_help = "Example: mailbearer send-test alice@contoso.com --to bob@example.com")]
+    SendTest(SendTestArgs),
     /// Show every account: its grant, its token, and what went wrong last.
     #[command(after_help = "Example: mailbearer accounts --json")]
     Accounts(AccountsArgs),
@@ -123,6 +136,24 @@ struct AccountsArgs {
     /// Print an array of JSON objects; times are RFC 3339, UTC, or null.
     #[arg(long)]
     json: bool,
+}
+
+/// What `check` is asked for.
+#[derive(Debug, Args)]
+struct CheckArgs {
+    /// Try the way to the provider of this account too, or of every account of the file.
+    #[arg(long, value_name = "ACCOUNT", num_args = 0..=1)]
+    online: Option<Option<String>>,
+}
+
+/// What `send-test` is asked for.
+#[derive(Debug, Args)]
+struct SendTestArgs {
+    /// The account, or an address that a wildcard covers.
+    account: String,
+    /// To whom.
+    #[arg(long, value_name = "ADDRESS")]
+    to: String,
 }
 
 /// What `certificates` is asked for.
@@ -240,7 +271,11 @@ fn run(cli: Cli) -> Exit {
     match cli.command {
         Command::Demo(arguments) => demo::run(arguments),
         Command::Serve => serve::run(cli.config),
-        Command::Check => check::run(cli.config),
+        Command::Check(CheckArgs { online: None }) => check::run(cli.config),
+        Command::Check(CheckArgs { online: Some(account) }) => {
+            check::online::run(cli.config, account)
+        }
+        Command::SendTest(arguments) => send_test::run(cli.config, arguments),
         Command::Accounts(AccountsArgs { json }) => accounts::run(cli.config, json),
         Command::Password(PasswordArgs { hash: true, .. }) => password::run(),
         Command::Password(arguments) => password::made::run(cli.config, arguments),

@@ -46,16 +46,21 @@ pub enum ConnectError {
 }
 
 /// Connects to `host`: its addresses in the resolver's order, the next when one refuses or is
-/// silent for its share of the time.
+/// silent for its share of the time. `resolved` is told them as soon as they are known.
 ///
 /// # Errors
 /// When no address of it accepts within ten seconds.
-pub async fn connect(host: &MailHost) -> Result<TcpStream, ConnectError> {
+pub async fn connect(
+    host: &MailHost,
+    resolved: impl FnOnce(&[SocketAddr]),
+) -> Result<TcpStream, ConnectError> {
     let attempt = async {
-        let addresses = tokio::net::lookup_host((host.host.as_str(), host.port))
+        let addresses: Vec<_> = tokio::net::lookup_host((host.host.as_str(), host.port))
             .await
-            .map_err(|source| ConnectError::Resolve { host: host.to_string(), source })?;
-        connect_any(&addresses.collect::<Vec<_>>())
+            .map_err(|source| ConnectError::Resolve { host: host.to_string(), source })?
+            .collect();
+        resolved(&addresses);
+        connect_any(&addresses)
             .await
             .map_err(|source| ConnectError::Refused { host: host.to_string(), source })
     };
@@ -127,7 +132,9 @@ mod tests {
             let Ok(listener) = TcpListener::bind(address).await else { continue };
             let port = listener.local_addr().unwrap().port();
             let host = MailHost { host: "localhost".into(), port, tls: UpstreamTls::StartTls };
-            connect(&host).await.unwrap();
+            let mut resolved = Vec::new();
+            connect(&host, |addresses| resolved.extend_from_slice(addresses)).await.unwrap();
+            assert!(resolved.contains(&SocketAddr::new(address.ip(), port)), "{resolved:?}");
         }
     }
 }

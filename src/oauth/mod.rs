@@ -43,6 +43,9 @@ mod trouble;
 mod verdict;
 
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 pub use aftermath::{Aftermath, Extent};
 pub use answer::ProviderError;
@@ -74,6 +77,10 @@ pub struct Token {
     pub access_token: AccessToken,
     /// Grows with every token of the same grant and scopes.
     pub generation: u64,
+    /// When it was asked for.
+    pub asked_at: Instant,
+    /// How long it is good from then on.
+    pub life: Duration,
 }
 
 /// A grant that the configuration names, and the scope sets that are asked of it.

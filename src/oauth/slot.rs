@@ -124,7 +124,13 @@ impl Held {
     }
 
     pub(super) fn token(&self) -> Token {
-        Token { access_token: self.token.clone(), generation: self.generation }
+        let Self { token, generation, asked_at, life, .. } = self;
+        Token {
+            access_token: token.clone(),
+            generation: *generation,
+            asked_at: asked_at.instant,
+            life: *life,
+        }
     }
 
     pub(super) fn generation(&self) -> u64 {

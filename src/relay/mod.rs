@@ -8,6 +8,7 @@ mod judge;
 mod limits;
 pub mod listener;
 mod observer;
+pub mod online;
 mod outcome;
 mod pace;
 mod protocol;

@@ -98,6 +98,11 @@ impl Service {
         Arc::clone(self.tls.get(&provider.name).expect("every account's provider has its TLS"))
     }
 
+    /// TLS towards `provider`, if an account has that one.
+    pub(super) fn known_tls(&self, provider: &Provider) -> Option<Arc<ClientConfig>> {
+        self.tls.get(&provider.name).cloned()
+    }
+
     /// What the clients of the listener of that name are shown, if it has TLS.
     pub(super) fn certificate(&self, listener: &str) -> Option<Arc<Certificate>> {
         self.certificates.get(listener).cloned()

@@ -3,10 +3,11 @@
 //!
 //! Waits: TCP 10 s, all together 30 s.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ClientConfig;
+use rustls::{CipherSuite, ClientConfig, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -35,7 +36,7 @@ use crate::secret::AccessToken;
 ///
 /// Legacy clients wait a minute or more for the answer to AUTH; Exchange was seen to take ten
 /// seconds under load.
-const SIGN_IN_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const SIGN_IN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A connection to the provider, under TLS.
 pub(crate) type UpstreamStream = TlsStream<ReadAhead<TcpStream>>;
@@ -56,6 +57,23 @@ pub(crate) struct SignedIn<W> {
     pub(crate) welcome: W,
     /// What the provider sent behind its welcome.
     pub(crate) input: Input,
+}
+
+/// How far the way to a provider's server went. What is not known yet was not reached.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// The addresses that DNS gave.
+    pub(crate) addresses: Option<Vec<SocketAddr>>,
+    /// The one that accepted the connection.
+    pub(crate) peer: Option<SocketAddr>,
+    /// What the two sides agreed upon.
+    pub(crate) tls: Option<(ProtocolVersion, CipherSuite)>,
+}
+
+/// A connection on which a sign-in can begin.
+pub(crate) struct Reached<'a, A> {
+    connection: Connection<'a, UpstreamStream>,
+    awaiting: A,
 }
 
 /// Why the provider's side did not come about.
@@ -201,32 +219,11 @@ pub(crate) async fn sign_in<M: Upstream>(
     token: impl Future<Output = Result<AccessToken, TokenError>>,
 ) -> Result<SignedIn<M::Welcome>, SignInError> {
     let sign_in = async {
-        let ready = async {
-            let tcp = connect(destination.host).await?;
-            match destination.host.tls {
-                UpstreamTls::Implicit => {
-                    Connection::new(start_tls(destination, tcp).await?, destination)
-                        .until_ready(machine)
-                        .await
-                }
-                UpstreamTls::StartTls => {
-                    let (mut tcp, awaiting) =
-                        Connection::new(tcp, destination).until_tls(machine).await?;
-                    // Before the handshake, which whoever sent bytes in clear may never finish.
-                    let machine = awaiting
-                        .started(&tcp.input, &mut tcp.output)
-                        .map_err(|fault| tcp.fault(fault))?;
-                    let stream = start_tls(destination, tcp.stream).await?;
-                    let input = Input::default();
-                    Connection { stream, input, output: tcp.output, destination }
-                        .until_ready(machine)
-                        .await
-                }
-            }
-        };
+        let mut progress = Progress::default();
+        let reached = reach(destination, machine, &mut progress);
         let token = async { token.await.map_err(SignInError::from) };
-        let ((connection, awaiting), token) = tokio::try_join!(ready, token)?;
-        connection.authenticate(awaiting, &token).await
+        let (reached, token) = tokio::try_join!(reached, token)?;
+        reached.authenticate(&token).await
     };
     match timeout(SIGN_IN_TIMEOUT, sign_in).await {
         Ok(result) => result,
@@ -234,12 +231,62 @@ pub(crate) async fn sign_in<M: Upstream>(
     }
 }
 
+/// Dials `destination` and starts TLS, until a sign-in can begin. `progress` tells how far that is,
+/// whoever gives up waiting. It may last as long as the server likes: the caller sets the deadline.
+pub(crate) async fn reach<'a, M: Upstream>(
+    destination: &'a Destination<'a>,
+    machine: M,
+    progress: &mut Progress,
+) -> Result<Reached<'a, M::AwaitToken>, SignInError> {
+    let resolved = |addresses: &[SocketAddr]| progress.addresses = Some(addresses.to_vec());
+    let tcp = connect(destination.host, resolved).await?;
+    progress.peer = tcp.peer_addr().ok();
+    let (connection, awaiting) = match destination.host.tls {
+        UpstreamTls::Implicit => {
+            let stream = start_tls(destination, tcp, progress).await?;
+            Connection::new(stream, destination).until_ready(machine).await?
+        }
+        UpstreamTls::StartTls => {
+            let (mut tcp, awaiting) = Connection::new(tcp, destination).until_tls(machine).await?;
+            // Before the handshake, which whoever sent bytes in clear may never finish.
+            let machine =
+                awaiting.started(&tcp.input, &mut tcp.output).map_err(|fault| tcp.fault(fault))?;
+            let stream = start_tls(destination, tcp.stream, progress).await?;
+            let input = Input::default();
+            Connection { stream, input, output: tcp.output, destination }
+                .until_ready(machine)
+                .await?
+        }
+    };
+    Ok(Reached { connection, awaiting })
+}
+
 async fn start_tls(
     destination: &Destination<'_>,
     tcp: TcpStream,
+    progress: &mut Progress,
 ) -> Result<UpstreamStream, SignInError> {
     let config = Arc::clone(&destination.tls);
-    Ok(tls::connect(config, ReadAhead::new(tcp), &destination.host.host).await?)
+    let stream = tls::connect(config, ReadAhead::new(tcp), &destination.host.host).await?;
+    let (_, agreed) = stream.get_ref();
+    progress.tls =
+        agreed.protocol_version().zip(agreed.negotiated_cipher_suite().map(|it| it.suite()));
+    Ok(stream)
+}
+
+impl<A: AwaitToken> Reached<'_, A> {
+    /// Signs in with `token`.
+    pub(crate) async fn authenticate(
+        self,
+        token: &AccessToken,
+    ) -> Result<SignedIn<<A::Machine as Upstream>::Welcome>, SignInError> {
+        self.connection.authenticate(self.awaiting, token).await
+    }
+
+    /// The connection, where no sign-in begins.
+    pub(crate) fn into_stream(self) -> UpstreamStream {
+        self.connection.stream
+    }
 }
 
 struct Connection<'a, S> {

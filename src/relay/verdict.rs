@@ -21,7 +21,7 @@ use crate::account::directory::Account;
 use crate::account::password::SignedIn;
 use crate::clock;
 use crate::names::Username;
-use crate::oauth::{ErrorKind, Tokens};
+use crate::oauth::{ErrorKind, Token, Tokens};
 use crate::proto::Claim;
 use crate::provider::Protocol;
 use crate::refusal::{Refusal, Unavailable};
@@ -138,7 +138,7 @@ fn busy(account: &Account) -> Refusal {
 ///
 /// Exchange Online takes a token for submission only under its own user principal name, which need
 /// not be an address of the mailbox; for IMAP it wants the mailbox.
-fn told_user<P: MailProtocol>(tokens: &Tokens, account: &Account) -> Option<Username> {
+pub(super) fn told_user<P: MailProtocol>(tokens: &Tokens, account: &Account) -> Option<Username> {
     let settings = account.settings();
     let is_asked = P::PROTOCOL == Protocol::Submission && settings.grant.kind().is_kept();
     let is_open = is_asked && settings.mailbox.submission.is_none();
@@ -146,7 +146,7 @@ fn told_user<P: MailProtocol>(tokens: &Tokens, account: &Account) -> Option<User
 }
 
 /// Signs in at `destination`, once more where a newer token may mend the refusal of the first.
-async fn sign_in<P: MailProtocol>(
+pub(super) async fn sign_in<P: MailProtocol>(
     tokens: &Tokens,
     account: &Account,
     destination: &Destination<'_>,
@@ -155,32 +155,44 @@ async fn sign_in<P: MailProtocol>(
     let settings = account.settings();
     let grant = &settings.grant.for_mailbox(destination.mailbox);
     let scopes = settings.scopes.get(P::PROTOCOL);
-    let machine = || P::upstream(destination.host.tls, destination.mechanism);
+    let machine = P::upstream(destination.host.tls, destination.mechanism);
     let mut shown = None;
     let token = async {
         let token = tokens.access_token(grant, scopes).await?;
         Ok(shown.insert(token).access_token.clone())
     };
-    let first = upstream::sign_in(destination, machine(), token).await;
+    let first = upstream::sign_in(destination, machine, token).await;
     let (refused, shown) = match (first, shown) {
         (Err(refused), Some(shown)) if refused.may_be_mended_by_a_token() => (refused, shown),
         (outcome, _) => return outcome,
     };
-    let again = async {
-        match tokens.renewed(grant, scopes, &shown, account.name(), P::PROTOCOL).await {
-            Ok(Some(newer)) => {
-                let (account, cause) = (account.name().as_str(), refused.to_string());
-                info!(account, cause, "token refused, a newer one is tried");
-                upstream::sign_in(destination, machine(), ready(Ok(newer.access_token))).await
-            }
-            Ok(None) => Err(refused),
-            Err(error) => match error.kind {
-                ErrorKind::Consent | ErrorKind::Temporary => Err(error.into()),
-                // The provider gave a token a moment ago, so its refusal tells more.
-                ErrorKind::Admin | ErrorKind::Configuration => Err(refused),
-            },
-        }
-    };
+    let again = sign_in_again::<P>(tokens, account, destination, (refused, &shown));
     let timed_out = SignInError::TimedOut { host: destination.host.to_string() };
     timeout_at(deadline, again).await.unwrap_or(Err(timed_out))
+}
+
+/// Signs in at `destination` with a newer token than the one that was refused, if one can be had.
+pub(super) async fn sign_in_again<P: MailProtocol>(
+    tokens: &Tokens,
+    account: &Account,
+    destination: &Destination<'_>,
+    (refused, shown): (SignInError, &Token),
+) -> Result<upstream::SignedIn<Welcome<P>>, SignInError> {
+    let settings = account.settings();
+    let grant = &settings.grant.for_mailbox(destination.mailbox);
+    let scopes = settings.scopes.get(P::PROTOCOL);
+    match tokens.renewed(grant, scopes, shown, account.name(), P::PROTOCOL).await {
+        Ok(Some(newer)) => {
+            let (account, cause) = (account.name().as_str(), refused.to_string());
+            info!(account, cause, "token refused, a newer one is tried");
+            let machine = P::upstream(destination.host.tls, destination.mechanism);
+            upstream::sign_in(destination, machine, ready(Ok(newer.access_token))).await
+        }
+        Ok(None) => Err(refused),
+        Err(error) => match error.kind {
+            ErrorKind::Consent | ErrorKind::Temporary => Err(error.into()),
+            // The provider gave a token a moment ago, so its refusal tells more.
+            ErrorKind::Admin | ErrorKind::Configuration => Err(refused),
+        },
+    }
 }

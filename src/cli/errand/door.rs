@@ -4,20 +4,23 @@
 mod tests;
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{Request, Response};
+use hyper::body::{Body as _, Frame};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustix::process::geteuid;
 use tokio::net::UnixStream;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 use tower::ServiceExt as _;
 
 use super::{Errand, failure};
@@ -26,13 +29,18 @@ use crate::account::password::Passwords;
 use crate::cli::owner;
 use crate::config::Config;
 use crate::oauth::Tokens;
+use crate::relay::online::Online;
 use crate::store::{Purpose, Store, StoreError, StoreSettings};
 use crate::web::consents::Consents;
 use crate::web::control::{Failure, SOCKET, router};
 use crate::web::operator::{Class, Operator, OperatorError};
 
-/// How long a relay may take to answer. The longest it does is a token request, of 20 s at most.
+/// How long a relay may take to answer. The longest it does is a walk of `check --online`, of some
+/// 55 s at most.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a relay may take to tell all of something. It ends a connection after 90 s.
+const TELLING_TIMEOUT: Duration = Duration::from_secs(95);
 
 /// Longest answer, in bytes: the rows of some ten thousand accounts.
 const ANSWER_LEN_MAX: usize = 16 * 1024 * 1024;
@@ -104,12 +112,58 @@ impl Door {
     /// This process takes the time it takes: whatever it does has its own bounds, and a refresh
     /// token that is on its way must be awaited.
     pub(super) async fn send(&mut self, request: Request<Body>) -> Result<(bool, Bytes), Failure> {
+        let deadline = self.deadline(ANSWER_TIMEOUT);
+        let answer = async {
+            let response = self.begin(request).await?;
+            read(response).await.map_err(|error| unanswered(&error))
+        };
+        until(deadline, answer).await
+    }
+
+    /// Has `request` answered whose answer is told line by line, each of which `hears` as it comes.
+    ///
+    /// # Errors
+    /// When it was not sent, or broke off. What it tells itself is no error here.
+    pub(super) async fn listen(
+        &mut self,
+        request: Request<Body>,
+        mut hears: impl FnMut(&[u8]),
+    ) -> Result<(), Failure> {
+        let deadline = self.deadline(TELLING_TIMEOUT);
+        let telling = async {
+            let mut body = self.begin(request).await?.into_body();
+            let mut heard = Vec::new();
+            while let Some(frame) = next_frame(&mut body).await {
+                let frame = frame.map_err(|error| unanswered(&error))?;
+                heard.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+                if heard.len() > ANSWER_LEN_MAX {
+                    return Err(unanswered(&"it is too long"));
+                }
+                while let Some(end) = heard.iter().position(|byte| *byte == b'\n') {
+                    hears(heard.get(..end).unwrap_or_default());
+                    heard.drain(..=end);
+                }
+            }
+            // A refusal of the request itself is one object without an end.
+            if !heard.is_empty() {
+                hears(&heard);
+            }
+            Ok(())
+        };
+        until(deadline, telling).await
+    }
+
+    /// Until when the relay is waited for. This process has no such moment.
+    fn deadline(&self, patience: Duration) -> Option<Instant> {
+        matches!(self, Self::Relay(_)).then(|| Instant::now() + patience)
+    }
+
+    async fn begin(&mut self, request: Request<Body>) -> Result<Response<Body>, Failure> {
         let stream = match self {
             Self::Relay(relay) => relay.connected().await?,
             Self::Here(router) => {
                 let answering = router.clone().oneshot(request);
-                let response = answering.await.map_err(|never| match never {})?;
-                return read(response).await.map_err(|error| unanswered(&error));
+                return answering.await.map_err(|never| match never {});
             }
         };
         let answer = async {
@@ -118,11 +172,8 @@ impl Door {
             tokio::spawn(connection);
             sender.send_request(request).await
         };
-        let answer = async {
-            let response = answer.await.map_err(|error| unanswered(&error))?;
-            read(response.map(Body::new)).await.map_err(|error| unanswered(&error))
-        };
-        timeout(ANSWER_TIMEOUT, answer).await.map_err(|late| unanswered(&late))?
+        let response = answer.await.map_err(|error| unanswered(&error))?;
+        Ok(response.map(Body::new))
     }
 }
 
@@ -145,6 +196,22 @@ impl Relay {
         let stream = knock(&self.socket).await.map_err(|error| gone(&error))?;
         stream.ok_or_else(|| gone(&"nobody listens there"))
     }
+}
+
+/// Waits until `deadline`, if there is one.
+async fn until<T>(
+    deadline: Option<Instant>,
+    answer: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    match deadline {
+        Some(deadline) => timeout_at(deadline, answer).await.map_err(|late| unanswered(&late))?,
+        None => answer.await,
+    }
+}
+
+/// The next piece of `body`; none at its end.
+async fn next_frame(body: &mut Body) -> Option<Result<Frame<Bytes>, axum::Error>> {
+    poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await
 }
 
 async fn read(response: Response<Body>) -> Result<(bool, Bytes), axum::Error> {
@@ -191,8 +258,10 @@ fn here(path: &Path, config: &Config) -> Result<Operator, OperatorError> {
     let directory = Arc::new(Directory::new(config.accounts.clone(), config.devices.clone()));
     // Nobody changes the accounts of a command, so nobody keeps the sending half.
     let (_, directory) = watch::channel(directory);
+    let tokens = Tokens::new(store.clone());
     Ok(Operator {
-        tokens: Tokens::new(store.clone()),
+        online: Online::alone(tokens.clone()),
+        tokens,
         passwords: Arc::new(Passwords::new(store.clone())?),
         store,
         directory,

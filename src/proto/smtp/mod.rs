@@ -3,15 +3,19 @@
 //! Sources: RFC 5321, RFC 4954 (AUTH), RFC 3207 (STARTTLS), RFC 2034 and RFC 3463 (enhanced codes).
 //! What is said after the sign-in is streamed and never seen here.
 
+mod address;
 mod command;
 mod downstream;
 mod extensions;
 mod reply;
+mod submission;
 #[cfg(test)]
 mod tests;
 mod upstream;
 mod upstream_reply;
 
 pub use downstream::{DeviceMail, SmtpAwaitClientTls, SmtpAwaitVerdict, SmtpDownstream};
+pub use address::{Address, AddressError};
 pub use extensions::Extensions;
+pub use submission::{Heard, Meaning, Submission, SubmissionStep};
 pub use upstream::{SmtpAwaitTls, SmtpAwaitToken, SmtpUpstream, Welcome};

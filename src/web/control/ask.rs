@@ -2,6 +2,7 @@
 
 mod aftermath;
 mod consent;
+mod online;
 
 use std::fmt;
 
@@ -14,6 +15,9 @@ pub use self::consent::{
     AnswerConsent, BeginConsent, ConsentBegun, ConsentKept, ConsentProgress, EndConsent,
 };
 use crate::account::password::Listed;
+pub use self::online::{
+    GoOnline, ReachableRow, SaidRow, SendTest, SentTest, ShowReachable, StepResult, StepRow, Walked,
+};
 use crate::names::Username;
 use crate::oauth;
 use crate::provider::Protocol;

@@ -1,7 +1,8 @@
 //! The control socket: HTTP over a unix socket, for the owner of the running relay alone.
 //!
 //! In:     POST, a JSON object of at most [`ASK_LEN_MAX`] bytes; each kind is an [`Ask`].
-//! Out:    its answer in JSON, or a [`Failure`]. Nothing may be stored on the way.
+//! Out:    its answer in JSON, or a [`Failure`]. Nothing may be stored on the way. A [`Telling`] is
+//!         answered line by line.
 //! Secret: passwords and tokens cross it in clear, so it is opened to its owner and root alone.
 //!
 //! The same router answers a command that runs without a relay, within its own process, so each
@@ -10,6 +11,7 @@
 mod ask;
 mod failure;
 mod socket;
+mod telling;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -20,15 +22,18 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use axum::{Json, Router};
+use serde::de::DeserializeOwned;
 
 pub use self::ask::{
     AnswerConsent, Ask, Authorize, Authorized, BeginConsent, CheckHealth, ConsentBegun,
-    ConsentKept, ConsentProgress, EndConsent, Extent, ForeseeRevocation, GetToken, GotToken,
-    HealthTold, ListPasswords, MadePassword, MakePassword, PasswordRow, Reload, Reloaded,
-    RevocationForeseen, Revoke, RevokePassword, Revoked, RevokedWhere, ShowAccounts, Shown,
+    ConsentKept, ConsentProgress, EndConsent, Extent, ForeseeRevocation, GetToken, GoOnline,
+    GotToken, HealthTold, ListPasswords, MadePassword, MakePassword, PasswordRow, ReachableRow,
+    Reload, Reloaded, RevocationForeseen, Revoke, RevokePassword, Revoked, RevokedWhere, SaidRow,
+    SendTest, SentTest, ShowAccounts, ShowReachable, Shown, StepResult, StepRow, Walked,
 };
 pub use self::failure::Failure;
 pub use self::socket::{ControlSocket, bind};
+pub use self::telling::{Teller, Telling, Told};
 use super::operator::{Operator, OperatorError};
 
 /// Name of the socket in the state directory.
@@ -53,6 +58,9 @@ pub fn router(operator: Operator) -> Router {
     let router = route::<ConsentProgress>(router);
     let router = route::<AnswerConsent>(router);
     let router = route::<EndConsent>(router);
+    let router = route::<ShowReachable>(router);
+    let router = route::<GoOnline>(router);
+    let router = telling::route::<SendTest>(router);
     let router = route::<Reload>(router);
     let router = route::<CheckHealth>(router);
     router
@@ -71,14 +79,9 @@ async fn answer<A: Ask>(
     State(operator): State<Operator>,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    let malformed = |reason| failed(&OperatorError::Malformed(reason));
-    let ask: A = match body.map(|body| serde_json::from_slice(&body)) {
-        Ok(Ok(ask)) => ask,
-        // The parser's own message may repeat what was sent, a secret among it.
-        Ok(Err(error)) => {
-            return malformed(format!("the request is no {} ({:?})", A::PATH, error.classify()));
-        }
-        Err(_) => return malformed(format!("the request is longer than {ASK_LEN_MAX} bytes")),
+    let ask: A = match read_ask(A::PATH, body) {
+        Ok(ask) => ask,
+        Err(error) => return failed(&error),
     };
     // Whoever asked may be gone by Ctrl-C at any time; what has begun goes on to its end all the
     // same, because a new refresh token may be on its way.
@@ -87,6 +90,20 @@ async fn answer<A: Ask>(
         Ok(answer) => not_stored(Json(answer).into_response()),
         Err(error) => failed(&error),
     }
+}
+
+/// Reads a request to `path`.
+fn read_ask<T: DeserializeOwned>(
+    path: &str,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<T, OperatorError> {
+    let reason = match body.map(|body| serde_json::from_slice(&body)) {
+        Ok(Ok(ask)) => return Ok(ask),
+        // The parser's own message may repeat what was sent, a secret among it.
+        Ok(Err(error)) => format!("the request is no {path} ({:?})", error.classify()),
+        Err(_) => format!("the request is longer than {ASK_LEN_MAX} bytes"),
+    };
+    Err(OperatorError::Malformed(reason))
 }
 
 fn failed(error: &OperatorError) -> Response {

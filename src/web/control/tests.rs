@@ -21,6 +21,7 @@ use crate::provider::{
     UpstreamTls,
 };
 use crate::relay::troubles::{Trouble, Troubles};
+use crate::relay::online::Online;
 use crate::secret::{RefreshToken, SecretSource, SecretString};
 use crate::store::{Store, StoredGrant, StoredShortfall};
 use crate::web::consents::Consents;
@@ -69,8 +70,10 @@ pub(crate) fn accounts(token_endpoint: &str) -> Vec<AccountSettings> {
 
 pub(crate) fn operator(accounts: Vec<AccountSettings>, serving: Option<Serving>) -> Operator {
     let store = Store::in_memory();
+    let tokens = Tokens::new(store.clone());
     Operator {
-        tokens: Tokens::new(store.clone()),
+        online: Online::alone(tokens.clone()),
+        tokens,
         passwords: Arc::new(Passwords::new(store.clone()).unwrap()),
         store,
         directory: watch::channel(Arc::new(Directory::new(accounts, Vec::new()))).1,

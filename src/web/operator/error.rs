@@ -5,7 +5,10 @@ use super::super::consents::ConsentError;
 use crate::account::password::{MakeError, RandomError};
 use crate::names::{Username, UsernameError};
 use crate::oauth::{AuthorizeError, ErrorKind, TokenError};
+use crate::proto::Lasting;
+use crate::proto::smtp::AddressError;
 use crate::provider::{GrantKind, Protocol};
+use crate::relay::online::Obstacle;
 use crate::store::StoreError;
 
 /// Why something was not done. Nothing in it is a secret.
@@ -17,6 +20,17 @@ pub enum OperatorError {
     /// A name that nobody can have.
     #[error(transparent)]
     Name(#[from] UsernameError),
+    /// What nothing can be sent to.
+    #[error("{address:?} is no address to send to: {error}")]
+    Address {
+        /// What was given as one.
+        address: String,
+        /// What is wrong with it.
+        error: AddressError,
+    },
+    /// Something at the provider stood in the way.
+    #[error(transparent)]
+    Obstacle(Obstacle),
     /// The file has no such account.
     #[error("no such account: {name}{}", nearest(.near.as_deref()))]
     NoSuchAccount {
@@ -119,6 +133,7 @@ impl OperatorError {
         match self {
             Self::Malformed(_)
             | Self::Name(_)
+            | Self::Address { .. }
             | Self::Password(MakeError::Label)
             | Self::NoSuchAccount { .. }
             | Self::NoConsent { .. }
@@ -128,6 +143,10 @@ impl OperatorError {
                 ErrorKind::Temporary => Class::TryLater,
                 ErrorKind::Consent | ErrorKind::Admin => Class::Failed,
                 ErrorKind::Configuration => Class::Configuration,
+            },
+            Self::Obstacle(obstacle) => match obstacle.lasting {
+                Lasting::Temporary => Class::TryLater,
+                Lasting::Permanent => Class::Failed,
             },
             Self::Store(StoreError::InUse { .. }) => Class::TryLater,
             Self::NotConsentedTo { .. }
@@ -153,7 +172,9 @@ impl OperatorError {
                 "use the program of the same version as the relay that runs".to_owned()
             }
             Self::Consent(error) => error.fix(),
+            Self::Obstacle(obstacle) => obstacle.fix.clone(),
             Self::Name(_)
+            | Self::Address { .. }
             | Self::Password(_)
             | Self::Random(_)
             | Self::Store(_)
@@ -205,6 +226,8 @@ impl OperatorError {
             }
             Self::Malformed(_)
             | Self::Name(_)
+            | Self::Address { .. }
+            | Self::Obstacle(_)
             | Self::NoSuchPassword { .. }
             | Self::NotConsentedTo { .. }
             | Self::Token(_)

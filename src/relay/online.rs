@@ -1,0 +1,134 @@
+//! What a command does at an account's provider, by the way that sessions go: a walk that tells of
+//! each step, and a test message.
+//!
+//! Every connection begins in [`Online::prepare`], before anything is dialled. Waits: a walk 60 s
+//! with all that belongs to it, a test message 85 s.
+
+mod message;
+mod obstacle;
+mod send;
+mod walk;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use tokio::io::AsyncWriteExt as _;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+pub use self::obstacle::Obstacle;
+pub use self::send::{Said, Sent};
+pub use self::walk::{Outcome, Step, StepName, Walk};
+use super::downstream::close;
+use super::protocol::MailProtocol;
+use super::upstream::{Destination, UpstreamStream};
+use super::verdict::told_user;
+use super::{Relay, Service};
+use crate::account::directory::Account;
+use crate::names::Username;
+use crate::net::buffer::{READ_LEN, read_piece};
+use crate::net::tls::{self, TlsError};
+use crate::oauth::Tokens;
+use crate::provider::{MailHost, Protocol, Provider};
+
+/// How long the server is given to answer a goodbye. Nothing depends on the answer.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The way to providers, for commands.
+#[derive(Clone)]
+pub struct Online {
+    tokens: Tokens,
+    /// What the relay serves; nothing where none runs.
+    service: Option<watch::Receiver<Arc<Service>>>,
+}
+
+/// The way to one server for one account.
+struct Way<'a> {
+    account: &'a Account,
+    host: &'a MailHost,
+    tls: Arc<ClientConfig>,
+    /// The user name that the provider told, where that is the one to sign in as.
+    told: Option<Username>,
+}
+
+impl Relay {
+    /// The way to providers that this relay goes.
+    pub fn online(&self) -> Online {
+        Online { tokens: self.tokens().clone(), service: Some(self.service()) }
+    }
+}
+
+impl Online {
+    /// The way of a command without a relay.
+    pub fn alone(tokens: Tokens) -> Self {
+        Self { tokens, service: None }
+    }
+
+    /// What a connection needs before it is dialled.
+    ///
+    /// This is the one place where a connection of a command begins.
+    async fn prepare<'a, P: MailProtocol>(
+        &self,
+        account: &'a Account,
+        host: &'a MailHost,
+    ) -> Result<Way<'a>, TlsError> {
+        let tls = self.trust(&account.settings().provider).await?;
+        Ok(Way { account, host, tls, told: told_user::<P>(&self.tokens, account) })
+    }
+
+    /// TLS towards `provider`: the relay's own, or the same made anew.
+    async fn trust(&self, provider: &Provider) -> Result<Arc<ClientConfig>, TlsError> {
+        let service = self.service.as_ref().map(|service| Arc::clone(&service.borrow()));
+        if let Some(known) = service.and_then(|service| service.known_tls(provider)) {
+            return Ok(known);
+        }
+        let ca_file = provider.ca_file.clone();
+        let trusting = tokio::task::spawn_blocking(move || tls::trust(ca_file.as_deref()));
+        // It is cut off only when the program ends.
+        trusting.await.unwrap_or_else(|_| tls::trust(provider.ca_file.as_deref()))
+    }
+}
+
+impl Way<'_> {
+    /// Where and as whom to sign in.
+    fn destination<P: MailProtocol>(&self) -> Destination<'_> {
+        Destination {
+            host: self.host,
+            tls: Arc::clone(&self.tls),
+            mailbox: self.told.as_ref().unwrap_or_else(|| self.account.mailbox(P::PROTOCOL)),
+            mechanism: self.account.settings().provider.mechanism,
+        }
+    }
+}
+
+/// The server of `account` for `protocol`.
+fn host_of(account: &Account, protocol: Protocol) -> Result<&MailHost, Obstacle> {
+    let provider = &account.settings().provider;
+    provider.hosts.get(protocol).as_ref().ok_or_else(|| Obstacle::no_server(provider, protocol))
+}
+
+/// Says goodbye on a connection, as the protocol has it, and closes it.
+async fn leave(mut stream: UpstreamStream, protocol: Protocol) {
+    let goodbye: &[u8] = match protocol {
+        // RFC 5321 section 4.1.1.10, RFC 1939 section 5.
+        Protocol::Submission | Protocol::Pop3 => b"QUIT\r\n",
+        // RFC 9051 section 6.1.3, with a tag that no sign-in uses.
+        Protocol::Imap => b"bye LOGOUT\r\n",
+    };
+    let parting = async {
+        stream.write_all(goodbye).await?;
+        stream.flush().await?;
+        read_piece(&mut stream, READ_LEN, |_| {}).await
+    };
+    // Whatever comes of it, the connection is closed next.
+    let _ = timeout(GOODBYE_TIMEOUT, parting).await;
+    close(&mut stream).await;
+}
+
+impl fmt::Debug for Online {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Online").finish_non_exhaustive()
+    }
+}
