@@ -9,6 +9,7 @@
 
 mod client;
 mod consent;
+mod diagnosis;
 mod grants;
 mod imap;
 mod pop3;
