@@ -16,4 +16,5 @@ mod pop3;
 mod refresh;
 mod script;
 mod smtp;
+mod throttle;
 mod token;
