@@ -107,7 +107,9 @@ def without_the_gate_the_same_burst_hears_432(scene):
 
 def a_burst_of_clients_that_sign_in_waits_at_the_same_gate(scene):
     """10 at once with AUTH PLAIN: all are served, whatever the provider allows."""
-    with _upstream(scene, SESSIONS_MAX) as upstream:
+    # So few messages a second that nobody is gone before the others come.
+    pace = 2 * SESSIONS_MAX
+    with Limited(_certificates(scene), SESSIONS_MAX, pace, MINUTE_S) as upstream:
         with relay_before(scene, "signed-in", upstream, SESSIONS_MAX) as (relay, _):
             at = kept.at(scene, relay, MAILBOX)
 

@@ -8,6 +8,7 @@ Source: learn.microsoft.com, "Improvements to the SMTP submission client protoco
 
 import base64
 import collections
+import contextlib
 import dataclasses
 import re
 import socket
@@ -29,6 +30,8 @@ XOAUTH2 = re.compile(rb"user=([^\x01]+)\x01auth=Bearer ([!-~]+)\x01\x01", re.DOT
 END = b"\r\n.\r\n"
 # How much is read at once, in bytes.
 READ_LEN = 1 << 16
+# How long a client may take to close its side of TLS, in seconds.
+CLOSE_MAX_S = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,6 +158,11 @@ class _Session(socketserver.BaseRequestHandler):
 
     def finish(self):
         self.leave()
+        if self.is_encrypted():
+            # Sends close_notify; what the client does then is its own affair.
+            self.request.settimeout(CLOSE_MAX_S)
+            with contextlib.suppress(OSError, ValueError):
+                self.request.unwrap()
         self.request.close()
 
     def obey(self, verb, argument):

@@ -68,12 +68,14 @@ def _lay_cable(there):
 
 def _run(binary, directory, certificates, there):
     provider = Provider(binary, directory)
+    # Where the suite looks for logs.
+    beside = directory.with_name("office-relay")
     relay = None
     try:
         with Limited(
             certificates, devices.SESSIONS_MAX, devices.MESSAGES_MAX, devices.MINUTE_S
         ) as upstream:
-            relay, port = _relay(binary, directory / "relay", provider, certificates, upstream)
+            relay, port = _relay(binary, beside, provider, certificates, upstream)
             relay.start()
             replies = {
                 "device": _mail_from(there, DEVICE, port),
