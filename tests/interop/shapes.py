@@ -150,6 +150,8 @@ def _bodies():
             *("", *attachment, "--=-edge--", "epilogue"),
         ],
     )
+    sized = _shape("a declared SIZE", fields)
+    yield dataclasses.replace(sized, parameters=f" SIZE={len(sized.bytes)} BODY=7BIT")
     yield _shape("quoted-printable", fields, ["a =", ".", "=2E", "soft=20", "=C3=BC =3D "])
     eight_bit = [*fields, "Content-Transfer-Encoding: 8bit"]
     yield _shape("8-bit", eight_bit, ["Grüße, 你好"], parameters=" BODY=8BITMIME")
