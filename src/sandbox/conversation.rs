@@ -91,6 +91,8 @@ pub(super) struct Conversation {
     recorder: Recorder,
     script: Script,
     voice: Voice,
+    /// Somebody is signed in and said nothing yet.
+    first_is_due: bool,
 }
 
 /// Whether replies are sent.
@@ -114,7 +116,8 @@ impl Conversation {
     ) -> Self {
         let (received, unsent) = Default::default();
         let (stream, read_len, voice) = (Box::new(tcp), *READ_LEN.start(), Voice::Own);
-        Self { stream, protocol, received, read_len, unsent, recorder, script, voice }
+        let first_is_due = false;
+        Self { stream, protocol, received, read_len, unsent, recorder, script, voice, first_is_due }
     }
 
     /// What is spoken.
@@ -148,7 +151,11 @@ impl Conversation {
     /// Asks the script about `step`, which belongs to the command with `tag`; SMTP has no tags.
     pub(super) async fn cue(&mut self, step: Step<'_>, tag: &str) -> Result<Cue, End> {
         self.voice = Voice::Own;
-        let Some(action) = self.script.next(self.protocol, step) else { return Ok(Cue::Act) };
+        let is_first = self.first_is_due && matches!(step, Step::Command(_));
+        self.first_is_due &= !is_first;
+        let first = is_first.then(|| self.script.next(self.protocol, Step::FirstCommand)).flatten();
+        let action = first.or_else(|| self.script.next(self.protocol, step));
+        let Some(action) = action else { return Ok(Cue::Act) };
         match action {
             Action::Reply(bytes) => {
                 let bytes = with_tag(&bytes, tag);
@@ -245,7 +252,8 @@ impl Conversation {
     }
 
     /// Puts the end of a sign-in on record.
-    pub(super) fn signed_in(&self, sign_in: &SignIn) {
+    pub(super) fn signed_in(&mut self, sign_in: &SignIn) {
+        self.first_is_due = sign_in.refusal.is_none();
         self.recorder.sign_in(sign_in);
     }
 

@@ -28,6 +28,7 @@ mod script;
 mod server;
 mod sign_in;
 mod smtp;
+mod throttle;
 mod token;
 
 use std::io;
@@ -52,6 +53,7 @@ pub use self::record::{CONNECTIONS_KEPT, ENTRIES_MAX, Entry, LINE_LEN_MAX, Speak
 pub use self::script::{Action, Script, Step, Times};
 pub use self::server::CONNECTIONS_MAX;
 pub use self::sign_in::{SignIn, SignInRefusal};
+pub use self::throttle::{MAILBOXES_KEPT, MESSAGES_KEPT, Throttle, TurnsAway};
 
 use self::certificates::Certificates;
 use self::consents::Consents;
@@ -59,6 +61,7 @@ use self::issuer::Issuer;
 use self::mailboxes::{Flags, Mailboxes};
 use self::record::Record;
 use self::server::Shared;
+use self::throttle::Gauge;
 use self::token::{TokenEndpoint, TokenSettings};
 use crate::names::{AccountPattern, Username};
 use crate::provider::{
@@ -91,6 +94,8 @@ pub struct SandboxSettings {
     pub device_interval: Duration,
     /// What its IMAP server says to an accepted sign-in.
     pub imap_welcome: ImapWelcome,
+    /// What it does to bursts at first; [`Sandbox::set_throttle`] changes it.
+    pub throttle: Throttle,
 }
 
 /// Where the IMAP server puts its capabilities when a sign-in is accepted.
@@ -123,6 +128,7 @@ impl SandboxSettings {
             redirect_uri: None,
             device_interval: DEVICE_INTERVAL,
             imap_welcome: ImapWelcome::Bare,
+            throttle: Throttle::default(),
         }
     }
 }
@@ -187,6 +193,7 @@ impl Sandbox {
             mailboxes: Mailboxes::new(changes.clone()),
             issuer,
             record: Record::new(changes.clone()),
+            gauge: Gauge::new(settings.throttle, changes.clone()),
             script: Script::default(),
             tls: certificates.server,
             begin_tls: settings.tls,

@@ -17,6 +17,9 @@ pub enum Step<'a> {
     /// A command was received, by its verb in upper case: `EHLO`, `AUTH`, `RCPT`, `UID FETCH`.
     /// `BDAT` comes when its chunk was received.
     Command(&'a str),
+    /// The first command after an accepted sign-in was received, whatever it is; asked before the
+    /// command by its name, which is not asked then.
+    FirstCommand,
     /// The initial response with the token was received, inline or on its own line.
     Token,
     /// A whole message was received: the end of DATA, or the last BDAT.

@@ -18,6 +18,7 @@ use super::mailboxes::Mailboxes;
 use super::record::Record;
 use super::script::{Script, Step};
 use super::sign_in::{Claim, SignIn, SignInRefusal};
+use super::throttle::{Gauge, Place, TurnsAway};
 use super::{ImapWelcome, imap, pop3, smtp};
 use crate::names::{AccountPattern, Username};
 use crate::provider::{Mechanism, PerProtocol, Protocol, UpstreamTls};
@@ -34,6 +35,7 @@ pub(super) struct Shared {
     pub(super) mailboxes: Mailboxes,
     pub(super) issuer: Arc<Issuer>,
     pub(super) record: Record,
+    pub(super) gauge: Gauge,
     pub(super) script: Script,
     pub(super) tls: Arc<ServerConfig>,
     pub(super) begin_tls: PerProtocol<UpstreamTls>,
@@ -84,10 +86,19 @@ async fn converse(tcp: TcpStream, protocol: Protocol, shared: &Shared) {
 
 /// What becomes of a sign-in.
 pub(super) struct Verdict {
-    /// The mailbox that is open now, folded, or why none is.
-    pub(super) result: Result<Username, SignInRefusal>,
+    /// Who is signed in now, or why nobody is.
+    pub(super) result: Result<SignedIn, SignInRefusal>,
     /// The script has answered in the server's place.
     pub(super) answered: bool,
+}
+
+/// A client whose token was good.
+pub(super) struct SignedIn {
+    /// The mailbox that is open, folded.
+    pub(super) user: Username,
+    /// What counts it; none while it is one too many for its mailbox. It has to be dropped before the
+    /// connection is closed, so that whoever saw the close finds the place free.
+    pub(super) place: Option<Place>,
 }
 
 impl Shared {
@@ -108,17 +119,26 @@ impl Shared {
         let cue = talk.cue(Step::Token, tag).await?;
         let claim = Claim::read(mechanism, response).ok_or(SignInRefusal::Malformed);
         let user = claim.as_ref().ok().map(|claim| claim.user.clone());
-        let result = match cue {
+        let judged = match cue {
             Cue::Skip | Cue::RefuseToken => Err(SignInRefusal::Scripted),
-            Cue::AcceptToken => claim.map(|_| ()),
-            Cue::Act => claim.and_then(|it| it.judge(&self.issuer, &self.covered, protocol)),
+            Cue::AcceptToken => claim,
+            Cue::Act => claim.and_then(|it| {
+                it.judge(&self.issuer, &self.covered, protocol)?;
+                Ok(it)
+            }),
         };
-        let refusal = result.err();
-        talk.signed_in(&SignIn { protocol, mechanism, user: user.clone(), refusal });
-        let result = match (user, refusal) {
-            (Some(user), None) => Ok(user.folded()),
-            (_, refusal) => Err(refusal.unwrap_or(SignInRefusal::Malformed)),
-        };
+        let result = judged.and_then(|claim| {
+            let user = claim.user.folded();
+            let place = self.gauge.enter(protocol, &user);
+            // What a script says instead of the OK is said in any case.
+            let may_stay = place.is_some()
+                || cue == Cue::AcceptToken
+                || (protocol == Protocol::Submission
+                    && self.gauge.turns_away() == TurnsAway::AtMail);
+            may_stay.then_some(SignedIn { user, place }).ok_or(SignInRefusal::Crowded)
+        });
+        let refusal = result.as_ref().err().copied();
+        talk.signed_in(&SignIn { protocol, mechanism, user, refusal });
         Ok(Verdict { result, answered: cue == Cue::Skip })
     }
 }

@@ -39,6 +39,9 @@ pub enum SignInRefusal {
     /// The script wants it so.
     #[error("the script refuses the token")]
     Scripted,
+    /// The token is good, but the mailbox has as many sessions as it may.
+    #[error("the mailbox has too many sessions")]
+    Crowded,
 }
 
 /// Reads what a client may name after AUTH or AUTHENTICATE.

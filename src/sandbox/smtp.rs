@@ -12,7 +12,7 @@ use super::data::{MessageText, TooLong};
 use super::mailboxes::{Flags, MESSAGE_LEN_MAX};
 use super::record::hidden;
 use super::script::Step;
-use super::server::Shared;
+use super::server::{Shared, SignedIn};
 use super::sign_in::{self, SignInRefusal};
 use crate::names::Username;
 use crate::proto::sasl::challenge;
@@ -20,6 +20,11 @@ use crate::provider::{Mechanism, UpstreamTls};
 
 /// How many recipients a message may have (RFC 5321 section 4.5.3.1.8 wants 100 at least).
 const RECIPIENTS_MAX: usize = 500;
+
+/// What a session hears that is one too many for its mailbox: learn.microsoft.com, "Improvements to
+/// the SMTP submission client protocol".
+const CROWDED: &str = "432 4.3.2 Concurrent connections limit exceeded. \
+                       Visit https://aka.ms/concurrent_sending for more information. [sandbox]";
 
 /// What EHLO shows besides SIZE, STARTTLS and AUTH.
 const KEYWORDS: [&str; 7] =
@@ -35,9 +40,12 @@ pub(super) async fn converse(mut talk: Conversation, shared: &Shared) {
     if !starts_in_clear && let Err(end) = greet(&mut talk).await {
         return talk.close(end).await;
     }
-    let mut session = Session { shared, talk, said_hello: false, user: None, transaction: None };
+    let mut session =
+        Session { shared, talk, said_hello: false, signed_in: None, transaction: None };
     let end = session.speak().await;
-    session.talk.close(end).await;
+    let Session { talk, signed_in, .. } = session;
+    drop(signed_in);
+    talk.close(end).await;
 }
 
 async fn greet(talk: &mut Conversation) -> Result<(), End> {
@@ -114,7 +122,7 @@ struct Session<'a> {
     shared: &'a Shared,
     talk: Conversation,
     said_hello: bool,
-    user: Option<Username>,
+    signed_in: Option<SignedIn>,
     transaction: Option<Transaction>,
 }
 
@@ -181,7 +189,7 @@ impl Session<'_> {
             self.talk.say("504 5.7.4 Unrecognized authentication type");
             return Ok(());
         };
-        if !self.said_hello || self.user.is_some() {
+        if !self.said_hello || self.signed_in.is_some() {
             self.talk.say("503 5.5.1 Bad sequence of commands");
             return Ok(());
         }
@@ -200,11 +208,12 @@ impl Session<'_> {
         }
         let verdict = self.shared.judge(&mut self.talk, mechanism, &response, "").await?;
         match verdict.result {
-            Ok(user) => {
-                self.user = Some(user);
+            Ok(signed_in) => {
+                self.signed_in = Some(signed_in);
                 self.talk.say("235 2.7.0 Authentication successful");
             }
             Err(_) if verdict.answered => {}
+            Err(SignInRefusal::Crowded) => self.talk.say(CROWDED),
             Err(refusal) => self.refuse(mechanism, refusal).await?,
         }
         Ok(())
@@ -227,8 +236,9 @@ impl Session<'_> {
     fn mail(&mut self, argument: &str) {
         let reply = match path(argument, "FROM:") {
             _ if !self.said_hello => "503 5.5.1 Send hello first",
-            _ if self.user.is_none() => "530 5.7.57 Client not authenticated to send mail",
+            _ if self.signed_in.is_none() => "530 5.7.57 Client not authenticated to send mail",
             _ if self.transaction.is_some() => "503 5.5.1 Sender already specified",
+            _ if !self.has_place() => CROWDED,
             None => "501 5.5.4 Invalid arguments",
             Some((_, parameters)) if declared_len(parameters) > MESSAGE_LEN_MAX => {
                 "552 5.3.4 Message size exceeds fixed maximum message size"
@@ -240,6 +250,15 @@ impl Session<'_> {
             }
         };
         self.talk.say(reply);
+    }
+
+    /// Whether the session counts for its mailbox; it does as soon as there is a place.
+    fn has_place(&mut self) -> bool {
+        let Some(SignedIn { user, place }) = &mut self.signed_in else { return false };
+        if place.is_none() {
+            *place = self.shared.gauge.enter(self.talk.protocol(), user);
+        }
+        place.is_some()
     }
 
     fn rcpt(&mut self, argument: &str) {
@@ -342,6 +361,9 @@ impl Session<'_> {
             self.talk.say("552 5.3.4 Message size exceeds fixed maximum message size");
             return Ok(());
         };
+        if let Some(SignedIn { user, .. }) = &self.signed_in {
+            self.shared.gauge.take_turn(user).await;
+        }
         let id = self.shared.next_queue_id();
         let mailboxes = &self.shared.mailboxes;
         let mut deliveries = transaction

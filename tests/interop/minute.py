@@ -1,4 +1,5 @@
-"""What takes a minute to show: tokens that live 5 seconds, and a provider that refuses for long.
+"""What takes a minute to show: tokens that live 5 seconds, a provider that refuses for long, and
+messages that are paced.
 
 All of it runs at the same time, each part with a relay and an endpoint of its own.
 """
@@ -17,6 +18,7 @@ from consents import Rotation
 from mailbearer import Relay
 from message import Message
 from oidc import OidcProvider
+from paced import the_messages_of_a_device_are_paced
 
 # How long everything goes on, in seconds.
 LASTS_S = 60
@@ -29,12 +31,13 @@ REQUESTS_MAX = 6
 SMALL = 1000
 
 
-def a_minute_of_rotation_and_of_refused_sign_ins(scene):
+def a_minute_of_rotation_refused_sign_ins_and_paced_messages(scene):
     """The parts are told from each other by what they raise."""
     parts = (
         real_clients_are_served_while_refresh_tokens_rotate,
         sign_ins_after_the_consent_ended_cost_few_token_requests,
         sign_ins_in_an_outage_cost_few_token_requests,
+        the_messages_of_a_device_are_paced,
     )
     with concurrent.futures.ThreadPoolExecutor(len(parts)) as at_once:
         for done in [at_once.submit(part, scene) for part in parts]:
@@ -143,4 +146,4 @@ def _wait_until(moment):
     threading.Event().wait(max(0, moment - time.monotonic()))
 
 
-CHECKS = [a_minute_of_rotation_and_of_refused_sign_ins]
+CHECKS = [a_minute_of_rotation_refused_sign_ins_and_paced_messages]

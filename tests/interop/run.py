@@ -23,6 +23,7 @@ import clients
 import commands
 import crash
 import demo
+import devices
 import documented
 import faults
 import interrupted
@@ -31,6 +32,7 @@ import minute
 import page
 import people
 import planted
+import rewriting
 import store
 import tls
 import tokens
@@ -219,7 +221,7 @@ def run_checks(module, scene, table):
 
 MODULES = (
     *(faults, tokens, store, commands, people, answers, interrupted),
-    *(applications, documented, page, planted, minute, crash, demo),
+    *(applications, documented, page, planted, devices, rewriting, minute, crash, demo),
 )
 GROUPS = {
     "streams": stream_messages,

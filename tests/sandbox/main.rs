@@ -9,10 +9,12 @@
 
 mod client;
 mod consent;
+mod diagnosis;
 mod grants;
 mod imap;
 mod pop3;
 mod refresh;
 mod script;
 mod smtp;
+mod throttle;
 mod token;

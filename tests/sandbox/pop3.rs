@@ -13,7 +13,7 @@ use crate::client::{
 const ALICE: &str = "alice@example.com";
 
 /// A client under TLS that was greeted.
-async fn greeted(sandbox: &Sandbox) -> Client {
+pub(crate) async fn greeted(sandbox: &Sandbox) -> Client {
     let mut client = Client::connect(sandbox, &sandbox.pop3()).await;
     assert_eq!(client.line().await.unwrap(), "+OK mailbearer sandbox POP3 ready.");
     client

@@ -25,7 +25,7 @@ pub(crate) async fn greeted(sandbox: &Sandbox) -> Client {
 }
 
 /// A client that is signed in as alice.
-async fn signed_in(sandbox: &Sandbox) -> Client {
+pub(crate) async fn signed_in(sandbox: &Sandbox) -> Client {
     let mut client = greeted(sandbox).await;
     let response = xoauth2("alice@example.com", &token(sandbox).await);
     let reply = client.ask(&format!("AUTH XOAUTH2 {response}")).await;
@@ -33,7 +33,7 @@ async fn signed_in(sandbox: &Sandbox) -> Client {
     client
 }
 
-async fn send(client: &mut Client, recipients: &[&str], text: &[u8]) -> String {
+pub(crate) async fn send(client: &mut Client, recipients: &[&str], text: &[u8]) -> String {
     assert!(client.ask("MAIL FROM:<alice@example.com>").await.starts_with("250 "));
     for recipient in recipients {
         assert!(client.ask(&format!("RCPT TO:<{recipient}>")).await.starts_with("250 "));

@@ -17,9 +17,8 @@ use bytes::Bytes;
 use super::ImapWelcome;
 use super::conversation::{Conversation, Cue, End};
 use super::script::Step;
-use super::server::Shared;
+use super::server::{Shared, SignedIn};
 use super::sign_in::{self, SignInRefusal};
-use crate::names::Username;
 use crate::proto::sasl::challenge;
 use crate::provider::{Mechanism, UpstreamTls};
 use command::Command;
@@ -45,8 +44,8 @@ pub(super) async fn converse(mut talk: Conversation, shared: &Shared) {
         Err(end) => Err(end),
     };
     match signed_in {
-        Ok(user) => {
-            let mut session = Session::new(shared, talk, user);
+        Ok(signed_in) => {
+            let mut session = Session::new(shared, talk, signed_in);
             let end = session.speak().await;
             session.close(end).await;
         }
@@ -99,7 +98,7 @@ async fn speak_in_clear(talk: &mut Conversation) -> Result<(), End> {
 }
 
 /// Speaks until somebody is signed in.
-async fn sign_in(talk: &mut Conversation, shared: &Shared) -> Result<Username, End> {
+async fn sign_in(talk: &mut Conversation, shared: &Shared) -> Result<SignedIn, End> {
     loop {
         let Some(command) = Command::read(talk, LITERALS_LEN_MAX).await? else { continue };
         let Command { tag, verb, mut arguments } = command;
@@ -114,8 +113,9 @@ async fn sign_in(talk: &mut Conversation, shared: &Shared) -> Result<Username, E
                     continue;
                 };
                 let inline = arguments.atom().ok();
-                if let Some(user) = authenticate(talk, shared, mechanism, inline, &tag).await? {
-                    return Ok(user);
+                let signed_in = authenticate(talk, shared, mechanism, inline, &tag).await?;
+                if let Some(signed_in) = signed_in {
+                    return Ok(signed_in);
                 }
             }
             "LOGIN" => talk.say(&format!("{tag} NO LOGIN is not possible here.")),
@@ -132,7 +132,7 @@ async fn authenticate(
     mechanism: Mechanism,
     inline: Option<String>,
     tag: &str,
-) -> Result<Option<Username>, End> {
+) -> Result<Option<SignedIn>, End> {
     let response = match inline {
         Some(inline) => Bytes::from(inline),
         None => {
@@ -148,7 +148,8 @@ async fn authenticate(
     }
     let verdict = shared.judge(talk, mechanism, &response, tag).await?;
     match verdict.result {
-        Ok(user) => {
+        Ok(signed_in) => {
+            let user = &signed_in.user;
             let capabilities = session::capabilities();
             talk.say(&match shared.imap_welcome {
                 ImapWelcome::Bare => format!("{tag} OK AUTHENTICATE completed."),
@@ -159,9 +160,14 @@ async fn authenticate(
                 }
                 ImapWelcome::Code => format!("{tag} OK [CAPABILITY {capabilities}] Logged in"),
             });
-            Ok(Some(user))
+            Ok(Some(signed_in))
         }
         Err(_) if verdict.answered => Ok(None),
+        Err(SignInRefusal::Crowded) => {
+            // Gmail's, as seen in public logs.
+            talk.say(&format!("{tag} NO [ALERT] Too many simultaneous connections. (Failure)"));
+            Ok(None)
+        }
         Err(refusal) => refuse(talk, mechanism, refusal, tag).await.map(|()| None),
     }
 }

@@ -5,7 +5,8 @@ use bytes::Bytes;
 use super::super::conversation::{Conversation, Cue, End};
 use super::super::mailboxes::{Flags, MESSAGE_LEN_MAX, Message};
 use super::super::script::Step;
-use super::super::server::Shared;
+use super::super::server::{Shared, SignedIn};
+use super::super::throttle::Place;
 use super::command::{Arguments, Command, Malformed, Token};
 use super::fetch::{self, Item};
 use super::search;
@@ -32,6 +33,7 @@ pub(super) struct Session<'a> {
     shared: &'a Shared,
     talk: Conversation,
     user: Username,
+    place: Option<Place>,
     selected: Option<Selected>,
 }
 
@@ -61,9 +63,10 @@ impl From<End> for Failure {
 }
 
 impl<'a> Session<'a> {
-    /// Goes on after the sign-in of `user`.
-    pub(super) fn new(shared: &'a Shared, talk: Conversation, user: Username) -> Self {
-        Self { shared, talk, user, selected: None }
+    /// Goes on after the sign-in.
+    pub(super) fn new(shared: &'a Shared, talk: Conversation, signed_in: SignedIn) -> Self {
+        let SignedIn { user, place } = signed_in;
+        Self { shared, talk, user, place, selected: None }
     }
 
     /// Speaks until either side ends it.
@@ -77,6 +80,7 @@ impl<'a> Session<'a> {
 
     /// Ends it.
     pub(super) async fn close(self, end: End) {
+        drop(self.place);
         self.talk.close(end).await;
     }
 

@@ -11,9 +11,8 @@ mod session;
 use super::conversation::{Conversation, Cue, End};
 use super::record::hidden;
 use super::script::Step;
-use super::server::Shared;
+use super::server::{Shared, SignedIn};
 use super::sign_in::{self, SignInRefusal};
-use crate::names::Username;
 use crate::proto::sasl::challenge;
 use crate::provider::{Mechanism, UpstreamTls};
 use session::Session;
@@ -34,8 +33,8 @@ pub(super) async fn converse(mut talk: Conversation, shared: &Shared) {
         Err(end) => Err(end),
     };
     match signed_in {
-        Ok(user) => {
-            let mut session = Session::new(shared, talk, user);
+        Ok(signed_in) => {
+            let mut session = Session::new(shared, talk, signed_in);
             let end = session.speak().await;
             session.close(end).await;
         }
@@ -105,7 +104,7 @@ fn quit<T>(talk: &mut Conversation) -> Result<T, End> {
 }
 
 /// Speaks until somebody is signed in.
-async fn sign_in(talk: &mut Conversation, shared: &Shared) -> Result<Username, End> {
+async fn sign_in(talk: &mut Conversation, shared: &Shared) -> Result<SignedIn, End> {
     loop {
         let Command { verb, argument } = Command::read(talk).await?;
         if talk.cue(Step::Command(&verb), "").await? == Cue::Skip {
@@ -113,8 +112,8 @@ async fn sign_in(talk: &mut Conversation, shared: &Shared) -> Result<Username, E
         }
         match verb.as_str() {
             "AUTH" => {
-                if let Some(user) = authenticate(talk, shared, &argument).await? {
-                    return Ok(user);
+                if let Some(signed_in) = authenticate(talk, shared, &argument).await? {
+                    return Ok(signed_in);
                 }
             }
             "CAPA" => talk.say(&capabilities(session::SASL)),
@@ -129,7 +128,7 @@ async fn authenticate(
     talk: &mut Conversation,
     shared: &Shared,
     argument: &str,
-) -> Result<Option<Username>, End> {
+) -> Result<Option<SignedIn>, End> {
     let (name, inline) = argument.split_once(' ').unwrap_or((argument, ""));
     let Some(mechanism) = sign_in::mechanism(name) else {
         talk.say("-ERR Unrecognized authentication type.");
@@ -149,11 +148,16 @@ async fn authenticate(
     talk.heard_hidden("token", response.len());
     let verdict = shared.judge(talk, mechanism, &response, "").await?;
     match verdict.result {
-        Ok(user) => {
+        Ok(signed_in) => {
             talk.say("+OK User successfully authenticated.");
-            Ok(Some(user))
+            Ok(Some(signed_in))
         }
         Err(_) if verdict.answered => Ok(None),
+        Err(SignInRefusal::Crowded) => {
+            // RFC 3206 section 4: what may pass.
+            talk.say("-ERR [SYS/TEMP] Too many simultaneous connections.");
+            Ok(None)
+        }
         Err(refusal) => refuse(talk, mechanism, refusal).await.map(|()| None),
     }
 }

@@ -8,7 +8,8 @@ use super::super::conversation::{Conversation, Cue, End};
 use super::super::mailboxes::{Flags, Message};
 use super::super::record::hidden;
 use super::super::script::Step;
-use super::super::server::Shared;
+use super::super::server::{Shared, SignedIn};
+use super::super::throttle::Place;
 use super::{Command, capabilities};
 use crate::names::Username;
 
@@ -20,6 +21,7 @@ pub(super) struct Session<'a> {
     shared: &'a Shared,
     talk: Conversation,
     user: Username,
+    place: Option<Place>,
     messages: Vec<Message>,
     /// The UIDs of the messages that go at QUIT.
     deleted: HashSet<u32>,
@@ -40,10 +42,11 @@ impl From<End> for Failure {
 }
 
 impl<'a> Session<'a> {
-    /// Goes on after the sign-in of `user`.
-    pub(super) fn new(shared: &'a Shared, talk: Conversation, user: Username) -> Self {
+    /// Goes on after the sign-in.
+    pub(super) fn new(shared: &'a Shared, talk: Conversation, signed_in: SignedIn) -> Self {
+        let SignedIn { user, place } = signed_in;
         let messages = shared.mailboxes.messages(&user);
-        Self { shared, talk, user, messages, deleted: HashSet::new() }
+        Self { shared, talk, user, place, messages, deleted: HashSet::new() }
     }
 
     /// Speaks until either side ends it.
@@ -57,6 +60,7 @@ impl<'a> Session<'a> {
 
     /// Ends it.
     pub(super) async fn close(self, end: End) {
+        drop(self.place);
         self.talk.close(end).await;
     }
 
