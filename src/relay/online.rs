@@ -16,12 +16,13 @@ use std::time::Duration;
 use rustls::ClientConfig;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 pub use self::obstacle::Obstacle;
 pub use self::send::{Said, Sent};
 pub use self::walk::{Outcome, Step, StepName, Walk};
 use super::downstream::close;
+use super::gate::{Gates, Mailbox, Permit};
 use super::protocol::MailProtocol;
 use super::upstream::{Destination, UpstreamStream};
 use super::verdict::told_user;
@@ -33,6 +34,10 @@ use crate::net::tls::{self, TlsError};
 use crate::oauth::Tokens;
 use crate::provider::{MailHost, Protocol, Provider};
 
+/// How long a command waits for a place at the mailbox's gate. It stands in the queue of the sessions,
+/// and somebody waits for its answer.
+const GATE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How long the server is given to answer a goodbye. Nothing depends on the answer.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -42,6 +47,8 @@ pub struct Online {
     tokens: Tokens,
     /// What the relay serves; nothing where none runs.
     service: Option<watch::Receiver<Arc<Service>>>,
+    /// The gates that its sessions pass.
+    gates: Gates,
 }
 
 /// The way to one server for one account.
@@ -51,19 +58,22 @@ struct Way<'a> {
     tls: Arc<ClientConfig>,
     /// The user name that the provider told, where that is the one to sign in as.
     told: Option<Username>,
+    /// A place among the sessions of the mailbox.
+    _permit: Permit,
 }
 
 impl Relay {
     /// The way to providers that this relay goes.
     pub fn online(&self) -> Online {
-        Online { tokens: self.tokens().clone(), service: Some(self.service()) }
+        let (tokens, service) = (self.tokens().clone(), Some(self.service()));
+        Online { tokens, service, gates: self.gates().clone() }
     }
 }
 
 impl Online {
     /// The way of a command without a relay.
     pub fn alone(tokens: Tokens) -> Self {
-        Self { tokens, service: None }
+        Self { tokens, service: None, gates: Gates::default() }
     }
 
     /// What a connection needs before it is dialled.
@@ -73,9 +83,17 @@ impl Online {
         &self,
         account: &'a Account,
         host: &'a MailHost,
-    ) -> Result<Way<'a>, TlsError> {
-        let tls = self.trust(&account.settings().provider).await?;
-        Ok(Way { account, host, tls, told: told_user::<P>(&self.tokens, account) })
+    ) -> Result<Way<'a>, Obstacle> {
+        let provider = &account.settings().provider;
+        let tls = self.trust(provider).await;
+        let tls = tls.map_err(|error| Obstacle::of(&error.into(), host.tls))?;
+        let told = told_user::<P>(&self.tokens, account);
+        let user = told.as_ref().unwrap_or_else(|| account.mailbox(P::PROTOCOL));
+        let mailbox = Mailbox::new(&provider.name, user, P::PROTOCOL);
+        let places = *provider.concurrent_sessions.get(P::PROTOCOL);
+        let permit = self.gates.enter(mailbox, places, Instant::now() + GATE_TIMEOUT).await;
+        let _permit = permit.map_err(|full| Obstacle::busy(full, user))?;
+        Ok(Way { account, host, tls, told, _permit })
     }
 
     /// TLS towards `provider`: the relay's own, or the same made anew.

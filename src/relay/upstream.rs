@@ -198,6 +198,21 @@ impl SignInError {
         })
     }
 
+    /// Whether the provider says that the mailbox has too many sessions at once.
+    pub(crate) fn is_throttle(&self) -> bool {
+        let reply = match self {
+            Self::Refused { refusal, .. } => &refusal.reply,
+            Self::Fault { fault: UpstreamFault::TurnedAway { reply }, .. } => reply,
+            Self::Token(_)
+            | Self::Connect(_)
+            | Self::Tls(_)
+            | Self::Broke { .. }
+            | Self::Fault { .. }
+            | Self::TimedOut { .. } => return false,
+        };
+        Diagnosis::at_sign_in(reply).is_some_and(Diagnosis::is_throttle)
+    }
+
     /// What a refusal means, if it is final or known; `None` of everything else.
     pub(crate) fn diagnosis(&self) -> Option<&'static Diagnosis> {
         match self {

@@ -1,5 +1,6 @@
 //! An obstacle: what stands in the way of a step, for whoever runs a command.
 
+use crate::names::Username;
 use crate::net::connect::ConnectError;
 use crate::net::tls::TlsError;
 use crate::oauth::TokenError;
@@ -7,6 +8,7 @@ use crate::proto::smtp::AddressError;
 use crate::proto::{Lasting, UpstreamFault};
 use crate::provider::{Protocol, Provider, UpstreamTls};
 use crate::relay::diagnosis::{Diagnosis, Remedy};
+use crate::relay::gate::Full;
 use crate::relay::upstream::SignInError;
 
 /// What stands in the way. Nothing in it is a secret, and it is printable.
@@ -75,6 +77,17 @@ impl Obstacle {
             cause: format!("the provider {} has no server for {protocol}", provider.name),
             fix: format!("write `providers.{}.{protocol}`", provider.name),
             lasting: Lasting::Permanent,
+        }
+    }
+
+    /// That no place at the gate of `mailbox` became free.
+    pub(super) fn busy(full: Full, mailbox: &Username) -> Self {
+        Self {
+            cause: format!("{mailbox}: {full}"),
+            fix: "let clients of this mailbox open fewer connections, or close idle ones; see \
+                  `concurrent_sessions` of the provider"
+                .to_owned(),
+            lasting: Lasting::Temporary,
         }
     }
 

@@ -85,8 +85,7 @@ impl Online {
     ) -> Result<Sent, Obstacle> {
         let started = Instant::now();
         let host = host_of(account, Submission::PROTOCOL)?;
-        let way = self.prepare::<Submission>(account, host).await;
-        let way = way.map_err(|error| Obstacle::of(&error.into(), host.tls))?;
+        let way = self.prepare::<Submission>(account, host).await?;
         let destination = way.destination::<Submission>();
         let sender = Address::parse(destination.mailbox.as_str())
             .map_err(|error| Obstacle::no_sender(destination.mailbox.as_str(), error))?;

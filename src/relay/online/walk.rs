@@ -99,8 +99,7 @@ impl Online {
     async fn walk_by<P: MailProtocol>(&self, account: &Account) -> Result<Walk, Obstacle> {
         let started = Instant::now();
         let host = host_of(account, P::PROTOCOL)?;
-        let way = self.prepare::<P>(account, host).await;
-        let way = way.map_err(|error| Obstacle::of(&error.into(), host.tls))?;
+        let way = self.prepare::<P>(account, host).await?;
         let destination = way.destination::<P>();
         let mut progress = Progress::default();
         let machine = P::upstream(host.tls, destination.mechanism);
