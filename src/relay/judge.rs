@@ -64,11 +64,8 @@ pub(super) fn device<P: MailProtocol>(
     client: IpAddr,
 ) -> Result<SignedIn, Refusal> {
     let directory = listener.service().directory();
-    let known = listener.relay().passwords().known_device(
-        directory,
-        origin::<P>(listener, client),
-        client,
-    );
+    let known =
+        listener.relay().passwords().known_device(directory, origin::<P>(listener, client), client);
     let hint = match known.as_ref().and_then(SignedIn::device) {
         Some(device) if device.lists_alone(client) => None,
         Some(device) => hides_others(listener, client, device),

@@ -15,7 +15,7 @@ use super::pace::{Pace, Turn};
 use super::troubles::Trouble;
 use crate::clock::unix_time;
 use crate::names::Username;
-use crate::proto::smtp::replies::PassedReply;
+use crate::proto::smtp::PassedReply;
 use crate::provider::Protocol;
 
 /// The reply that asks for a message (RFC 5321 section 4.2.3).
@@ -81,7 +81,10 @@ impl Observer {
                 None => Next::Pass,
                 Some(Some(turn)) => Next::Await(turn),
                 Some(None) => {
-                    warn!(account = self.account.as_str(), "message put off: `messages_per_minute`");
+                    warn!(
+                        account = self.account.as_str(),
+                        "message put off: `messages_per_minute`"
+                    );
                     Next::TurnAway
                 }
             };

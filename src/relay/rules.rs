@@ -6,7 +6,7 @@ use super::stamp::stamp;
 use crate::account::Sender;
 use crate::account::password::SignedIn;
 use crate::names::Username;
-use crate::proto::smtp::filter::{Filter, Mailbox, Rewrite, Rules, Stamp, Surroundings};
+use crate::proto::smtp::{Filter, Mailbox, Rewrite, Rules, Stamp, Surroundings};
 
 /// The filter of a session of `access`; none where messages pass as they are.
 pub(super) fn filter(access: &SignedIn, quotas: &Quotas) -> Option<Filter> {

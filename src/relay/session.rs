@@ -23,7 +23,7 @@ use super::verdict::{Accepted, verdict};
 use super::watched::{Course, Watched};
 use crate::account::password::SignedIn;
 use crate::net::client_stream::ClientStream;
-use crate::proto::smtp::replies::Replies;
+use crate::proto::smtp::Replies;
 use crate::proto::{AwaitVerdict as _, Downstream as _, Step};
 use crate::provider::Protocol;
 
@@ -128,11 +128,7 @@ where
     Outcome::before_sign_in(&ended, listener.settings())
 }
 
-fn session<P, S>(
-    client: Client<S>,
-    accepted: Accepted<P>,
-    listener: &Arc<Listener>,
-) -> Session<S>
+fn session<P, S>(client: Client<S>, accepted: Accepted<P>, listener: &Arc<Listener>) -> Session<S>
 where
     P: MailProtocol,
     S: AsyncRead + AsyncWrite + Unpin,

@@ -6,7 +6,7 @@ use aws_lc_rs::rand;
 
 use crate::clock::unix_time;
 use crate::names::Username;
-use crate::proto::smtp::filter::Stamp;
+use crate::proto::smtp::Stamp;
 
 /// Random bytes in a Message-ID: as many as in a UUID, so that no two are the same.
 const MESSAGE_ID_LEN: usize = 16;

@@ -71,7 +71,8 @@ pub(crate) async fn verdict<P: MailProtocol>(
     let until = received + listener.service().limits().wait_for_slot;
     let mailbox = Mailbox::new(&provider.name, destination.mailbox, P::PROTOCOL);
     let places = *provider.concurrent_sessions.get(P::PROTOCOL);
-    let mut permit = relay.gates().enter(mailbox, places, until).await.map_err(|_| busy(account))?;
+    let mut permit =
+        relay.gates().enter(mailbox, places, until).await.map_err(|_| busy(account))?;
     let signed_in = loop {
         let deadline = Instant::now() + VERDICT_TIMEOUT;
         match sign_in::<P>(relay.tokens(), account, &destination, deadline).await {

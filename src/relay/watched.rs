@@ -19,8 +19,8 @@ use super::first_lines::FirstLines;
 use super::observer::{Next, Observer, Report};
 use super::pace::Turn;
 use crate::proto::Output;
-use crate::proto::smtp::filter::Filter;
-use crate::proto::smtp::replies::{PassedReply, Replies};
+use crate::proto::smtp::Filter;
+use crate::proto::smtp::{PassedReply, Replies};
 
 /// What a client hears whose message would have to wait for longer than it may.
 ///

@@ -24,8 +24,8 @@ use crate::names::{AccountPattern, Username};
 use crate::oauth::{Aftermath, Authorized, Revoked, Tokens};
 use crate::proto::smtp::Address;
 use crate::provider::{Grant, GrantId, Protocol};
-use crate::relay::troubles::Troubles;
 use crate::relay::online::{Online, Said, Sent, Walk};
+use crate::relay::troubles::Troubles;
 use crate::secret::{AccessToken, RefreshToken};
 use crate::store::{Health, Store};
 

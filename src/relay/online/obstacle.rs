@@ -191,7 +191,7 @@ mod tests {
         let mailbox = Username::parse("alice@contoso.com").unwrap();
         let (reply, challenge_status) = (reply.to_owned(), None);
         let refusal = UpstreamRefusal { reply, lasting, challenge_status };
-        SignInError::Refused { host: "smtp.example:587".into(), mailbox, refusal }
+        SignInError::Refused { host: "smtp.example:587".into(), mailbox, claims: None, refusal }
     }
 
     fn turned_away(reply: &str) -> SignInError {

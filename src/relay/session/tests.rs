@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
-use crate::account::password::{Origin, Passwords};
+use crate::account::password::{Origin, Passwords, Peer};
 use crate::account::{AccountSettings, LocalPassword, Sender};
 use crate::names::{AccountPattern, Username};
 use crate::net::props::Log;
@@ -79,7 +79,7 @@ pub(in crate::relay) fn start<P: MailProtocol>(
     let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let place = listener.relay().admit(peer).unwrap();
     let (client, stream) = duplex(4_096);
-    let session = run::<P, DuplexStream>(listener, stream, peer.into(), place);
+    let session = run::<P, DuplexStream>(listener, stream, peer, place);
     (client, tokio::spawn(session))
 }
 

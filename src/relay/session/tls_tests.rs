@@ -250,7 +250,7 @@ fn advice_names_the_key_here_and_the_setting_there_whatever_went_wrong() {
 
 #[test]
 fn credentials_from_other_machines_need_tls_unless_the_file_says_otherwise() {
-    use Peer::{Elsewhere, ThisMachine};
+    use crate::account::password::Peer::{Elsewhere, ThisMachine};
     let rig = Rig::new();
     let [starttls, implicit] = [true, false].map(|it| rig.settings(Protocol::Imap, it));
     for (settings, require_tls, peer, privacy) in [
@@ -278,9 +278,10 @@ fn a_session_that_waits_in_clear_holds_nothing_for_tls() {
     /// and another compiler may need a little more.
     const SESSION_LEN_MAX: usize = 4_352;
     let listener = listener_of(settings(Protocol::Imap), Shutdown::default(), LocalPassword::None);
-    let place = listener.relay().admit(std::net::Ipv4Addr::LOCALHOST.into()).unwrap();
+    let from = std::net::Ipv4Addr::LOCALHOST.into();
+    let place = listener.relay().admit(from).unwrap();
     let (_client, stream) = tokio::io::duplex(64);
-    let session = run::<Imap, DuplexStream>(listener, stream, Peer::ThisMachine, place);
+    let session = run::<Imap, DuplexStream>(listener, stream, from, place);
     let len = size_of_val(&session);
     assert!(len <= SESSION_LEN_MAX, "{len} bytes");
     let stream_len = size_of::<tokio::net::TcpStream>();

@@ -87,8 +87,7 @@ async fn a_message_waits_for_its_turn_and_nothing_else_does() {
     let listener = listener(Protocol::Submission);
     let (mut watched, mut provider) = submission(&listener, Some(2)).await;
     for waited in [0, 0, 60, 0, 60] {
-        for (said, expected) in
-            [("250 2.1.0 Sender OK\r\n", 0), ("354 go\r\n", waited), (TAKEN, 0)]
+        for (said, expected) in [("250 2.1.0 Sender OK\r\n", 0), ("354 go\r\n", waited), (TAKEN, 0)]
         {
             let heard = hear(&mut watched, &mut provider, said).await;
             assert_eq!(heard, (said.to_owned(), expected), "{said}");
@@ -157,8 +156,10 @@ async fn each_message_leaves_a_line_with_the_provider_s_final_reply() {
     let (log, _collecting) = Log::collect();
     let listener = listener(Protocol::Submission);
     let (mut watched, mut provider) = submission(&listener, None).await;
-    let denied = "554 5.2.252 SendAsDenied; alice@example.com not allowed to send as x@example.com\r\n";
-    for said in ["250 OK\r\n", "354 go\r\n", TAKEN, "550 5.1.1 no such user\r\n", "354 go\r\n", denied]
+    let denied =
+        "554 5.2.252 SendAsDenied; alice@example.com not allowed to send as x@example.com\r\n";
+    for said in
+        ["250 OK\r\n", "354 go\r\n", TAKEN, "550 5.1.1 no such user\r\n", "354 go\r\n", denied]
     {
         hear(&mut watched, &mut provider, said).await;
     }

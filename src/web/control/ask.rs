@@ -14,10 +14,10 @@ pub use self::aftermath::{Extent, ForeseeRevocation, RevocationForeseen};
 pub use self::consent::{
     AnswerConsent, BeginConsent, ConsentBegun, ConsentKept, ConsentProgress, EndConsent,
 };
-use crate::account::password::Listed;
 pub use self::online::{
     GoOnline, ReachableRow, SaidRow, SendTest, SentTest, ShowReachable, StepResult, StepRow, Walked,
 };
+use crate::account::password::Listed;
 use crate::names::Username;
 use crate::oauth;
 use crate::provider::Protocol;

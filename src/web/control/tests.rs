@@ -20,8 +20,8 @@ use crate::provider::{
     ClientAuth, Grant, GrantId, GrantKind, MailHost, Mechanism, PerProtocol, Protocol, Provider,
     UpstreamTls,
 };
-use crate::relay::troubles::{Trouble, Troubles};
 use crate::relay::online::Online;
+use crate::relay::troubles::{Trouble, Troubles};
 use crate::secret::{RefreshToken, SecretSource, SecretString};
 use crate::store::{Store, StoredGrant, StoredShortfall};
 use crate::web::consents::Consents;
