@@ -1,11 +1,12 @@
 //! SMTP as a mail client speaks it (RFC 6409), from the greeting to the sign-in, on both sides.
 //!
 //! Sources: RFC 5321, RFC 4954 (AUTH), RFC 3207 (STARTTLS), RFC 2034 and RFC 3463 (enhanced codes).
-//! What is said after the sign-in is streamed and never seen here.
+//! What is said after the sign-in is streamed, and of it only `replies` reads what passes.
 
 mod command;
 mod downstream;
 mod extensions;
+mod replies;
 mod reply;
 #[cfg(test)]
 mod tests;
@@ -14,4 +15,5 @@ mod upstream_reply;
 
 pub use downstream::{SmtpAwaitClientTls, SmtpAwaitVerdict, SmtpDownstream};
 pub use extensions::Extensions;
+pub use replies::{PassedReply, Replies};
 pub use upstream::{SmtpAwaitTls, SmtpAwaitToken, SmtpUpstream, Welcome};
