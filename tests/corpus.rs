@@ -89,6 +89,11 @@ fn properties_of_pop3_towards_providers_hold_for_the_corpus() {
 }
 
 #[test]
+fn properties_of_the_filter_hold_for_the_corpus() {
+    replay("smtp_filter");
+}
+
+#[test]
 fn properties_of_sasl_hold_for_the_corpus() {
     replay("sasl");
 }

@@ -5,6 +5,7 @@
 
 mod configuration;
 mod downstream;
+mod filter;
 mod oracle;
 mod plan;
 mod protocols;
@@ -26,7 +27,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     Target {
         name: "smtp_downstream",
         check: |input| splits::check(input, downstream::play::<Smtp>),
@@ -56,6 +57,11 @@ pub const TARGETS: [Target; 8] = [
         name: "pop3_upstream",
         check: |input| splits::check(input, upstream::play::<Pop3>),
         check_every_split: |input| splits::check_every_split(input, upstream::play::<Pop3>),
+    },
+    Target {
+        name: "smtp_filter",
+        check: |input| splits::check(input, filter::play),
+        check_every_split: |input| splits::check_every_split(input, filter::play),
     },
     Target { name: "sasl", check: sasl::check, check_every_split: sasl::check },
     Target {
