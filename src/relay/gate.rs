@@ -18,8 +18,8 @@ use tokio::time::{Instant, timeout_at};
 use crate::names::Username;
 use crate::provider::Protocol;
 
-/// How long nobody new is let in after the provider said that a mailbox has too many sessions. It
-/// counts sessions for a while after they ended.
+/// How long nobody new is let in after the provider said that a mailbox has too many sessions. There
+/// are some that we do not know of, then: other programs' on the same mailbox.
 const CLOSED_FOR: Duration = Duration::from_secs(10);
 
 /// The gates of all mailboxes: how many sessions each has at its provider at once. Cloning shares

@@ -20,7 +20,7 @@ pub(crate) struct Paces(Windows<Mailbox>);
 impl Paces {
     /// The pace of `mailbox`, which is `per_minute` from the next turn on.
     pub(crate) fn of(&self, mailbox: &Mailbox, per_minute: NonZeroU32) -> Pace {
-        Pace(self.0.of(mailbox, per_minute, MINUTE))
+        Pace(self.0.of(mailbox.clone(), per_minute, MINUTE))
     }
 }
 
@@ -30,6 +30,9 @@ pub(crate) struct Pace(SharedWindow);
 
 impl Pace {
     /// A turn, to be waited for until its instant. `None`: it would come later than in 60 s.
+    ///
+    /// The instant is reckoned from when the messages before it began, so a turn has to be
+    /// [used](Turn::used) at its instant for the pace to be exact.
     pub(crate) fn take_turn(&self) -> Option<Turn> {
         let now = Instant::now();
         let mut window = self.0.lock();

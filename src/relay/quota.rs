@@ -17,7 +17,7 @@ pub(crate) struct Quotas(Windows<String>);
 impl Quotas {
     /// The quota of `device` for one session; it is `per_hour` from now on.
     pub(crate) fn of(&self, device: &str, per_hour: NonZeroU32) -> Quota {
-        let window = self.0.of(&device.to_owned(), per_hour, HOUR);
+        let window = self.0.of(device.to_owned(), per_hour, HOUR);
         let session = window.lock().next_id();
         Quota { window, session }
     }

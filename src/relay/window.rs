@@ -35,17 +35,16 @@ impl<K> Clone for Windows<K> {
     }
 }
 
-impl<K: Hash + Eq + Clone> Windows<K> {
+impl<K: Hash + Eq> Windows<K> {
     /// The window of `key`, which from now on holds at most `limit` events in any `span`.
-    pub(super) fn of(&self, key: &K, limit: NonZeroU32, span: Duration) -> SharedWindow {
+    pub(super) fn of(&self, key: K, limit: NonZeroU32, span: Duration) -> SharedWindow {
         let now = Instant::now();
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.swept.is_none_or(|swept| swept + SWEPT_EVERY <= now) {
             known.swept = Some(now);
             known.windows.retain(|_, window| window.is_held() || !window.lock().is_idle(now));
         }
-        let window =
-            known.windows.entry(key.clone()).or_insert_with(|| SharedWindow::new(limit, span));
+        let window = known.windows.entry(key).or_insert_with(|| SharedWindow::new(limit, span));
         window.lock().limit = limit;
         window.clone()
     }

@@ -243,6 +243,20 @@ async fn closed_gate_is_watched_by_the_next_when_the_first_gives_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn closed_gate_is_watched_by_one_who_waited_before_it_was_closed() {
+    let scene = Scene::default();
+    let inside = scene.enter(1).await;
+    let begun = Instant::now();
+    let first = scene.wait(1, 60 * SECOND).await;
+    inside.close_gate();
+    let second = scene.wait(2, 60 * SECOND).await;
+    let first = first.await.unwrap().unwrap();
+    assert_eq!(begun.elapsed(), 10 * SECOND, "by the second one's places, and nobody left");
+    drop((inside, first));
+    assert!(second.await.unwrap().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn gate_that_opens_at_the_deadline_lets_the_waiter_in() {
     let scene = Scene::default();
     let inside = scene.enter(1).await;
