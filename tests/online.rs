@@ -1,5 +1,7 @@
 //! `check --online` and `send-test`: what whoever runs mailbearer is told of each step.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::path::PathBuf;
