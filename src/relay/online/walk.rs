@@ -203,12 +203,8 @@ fn listed(addresses: impl Iterator<Item = IpAddr>) -> String {
 }
 
 fn told_of_tls((version, suite): (ProtocolVersion, CipherSuite), tls: UpstreamTls) -> String {
-    let version = match version {
-        ProtocolVersion::TLSv1_2 => "TLS 1.2",
-        ProtocolVersion::TLSv1_3 => "TLS 1.3",
-        // This build speaks no other.
-        _ => "TLS",
-    };
+    // This build speaks no other than these two.
+    let version = if version == ProtocolVersion::TLSv1_2 { "TLS 1.2" } else { "TLS 1.3" };
     let began = match tls {
         UpstreamTls::Implicit => "from the first byte",
         UpstreamTls::StartTls => "by STARTTLS",
