@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::device::{DeviceSettings, Devices};
-use super::{AccountSettings, LocalPassword, Sender};
+use super::{AccountSettings, LocalPassword};
 use crate::names::{AccountPattern, Username};
 use crate::provider::Protocol;
 use crate::secret::SecretString;
@@ -86,7 +86,7 @@ impl Directory {
 /// Whether a wildcard's account covers `name`. Where the name is put into messages it must be an
 /// address, for a client chose it.
 fn covers(settings: &AccountSettings, name: &Username) -> bool {
-    settings.name.covers(name) && (settings.sender == Sender::Keep || name.is_address())
+    settings.name.covers(name) && settings.fits_as_sender(name)
 }
 
 /// One account: a single one of the file, or one of those that a wildcard covers.
@@ -108,7 +108,7 @@ impl Account {
     }
 
     /// The address that its messages carry where `sender` says so: its mailbox for submission. Where
-    /// that is not [`Sender::Keep`] it is an address ([`Username::is_address`]).
+    /// that is not `keep` it is an address ([`Username::is_address`]).
     pub fn sender_address(&self) -> &Username {
         self.mailbox(Protocol::Submission)
     }
@@ -122,6 +122,7 @@ impl Account {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::account::Sender;
     use crate::provider::{Grant, Mechanism, PerProtocol, Provider};
 
     pub(in crate::account) fn settings(pattern: &str, password: LocalPassword) -> AccountSettings {

@@ -41,6 +41,8 @@ const PER_NAME_MAX: usize = 100;
 pub struct Made {
     /// The password itself. It is kept nowhere else.
     pub password: SecretString,
+    /// What it is good for.
+    pub protocols: Vec<Protocol>,
     /// Whether there was one before, which is revoked now.
     pub replaced: bool,
 }
@@ -216,7 +218,7 @@ impl MadePasswords {
         let mut live = self.live();
         live.insert(tag, Live::new(stored));
         forget(&mut live, &before);
-        Ok(Made { password, replaced: !before.is_empty() })
+        Ok(Made { password, protocols: protocols.to_vec(), replaced: !before.is_empty() })
     }
 
     /// The passwords of `name`: the one without a label first, then by label.

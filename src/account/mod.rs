@@ -33,6 +33,13 @@ pub struct AccountSettings {
 }
 
 impl AccountSettings {
+    /// Whether `sender` can write the address of the mailbox that `name`, one of its user names,
+    /// opens: always where nothing is written.
+    pub fn fits_as_sender(&self, name: &Username) -> bool {
+        let address = self.mailbox.submission.as_ref().unwrap_or(name);
+        self.sender == Sender::Keep || address.is_address()
+    }
+
     /// The first protocol that its provider has a server for.
     pub fn first_protocol(&self) -> Protocol {
         let hosts = &self.provider.hosts;

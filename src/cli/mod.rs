@@ -89,10 +89,11 @@ Example: mailbearer -c mailbearer.toml check
     ///
     /// It is printed once, and kept in a form that does not tell it. One without a label is good
     /// for everything, and replaces the earlier one without a label; one with a label is one more,
-    /// for a device of its own. `--hash` makes nothing: it prints what the configuration file
+    /// for a program of its own. A device of [devices] has one password, for its `username`. `--hash` makes nothing: it prints what the configuration file
     /// wants for a password of your choice.
     #[command(after_help = "\
 Example: mailbearer password alice@contoso.com --label scanner
+         mailbearer password scanner-2
          printf '%s\\n' 'correct horse battery' | mailbearer password --hash")]
     Password(PasswordArgs),
     /// Print a fresh access token and nothing else, for programs that speak OAuth themselves.
@@ -223,10 +224,10 @@ pub struct DemoArgs {
 /// What `password` is asked for.
 #[derive(Debug, Args)]
 struct PasswordArgs {
-    /// The account, or an address that a wildcard covers.
+    /// The account, an address that a wildcard covers, or the device.
     #[arg(required_unless_present = "hash")]
     name: Option<String>,
-    /// Make one more password, which this label tells from the others.
+    /// Make one more password, which this label tells from the others. A device has one alone.
     #[arg(long, conflicts_with_all = ["list", "revoke"])]
     label: Option<String>,
     /// What the password is good for. May be given several times. Default: everything; with
@@ -238,7 +239,7 @@ struct PasswordArgs {
         conflicts_with_all = ["list", "revoke"]
     )]
     protocols: Vec<String>,
-    /// Show the passwords that were made: label, protocols, and when.
+    /// Show the passwords that were made: label, protocols, when, and when they were used last.
     #[arg(long)]
     list: bool,
     /// Print the list as JSON.

@@ -4,17 +4,29 @@ use crate::names::Username;
 use crate::net::listen::ListenAddress;
 use crate::relay::{ListenerSettings, ListenerTls};
 
-/// Where the mail client of `name` finds us, a line for each address.
+/// Who is to find us.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Served<'a> {
+    /// The mail client of that account.
+    Account(&'a str),
+    /// A device that sends as that account.
+    Device(&'a str),
+}
+
+/// Where who is `served` finds us, a line for each address.
 pub(super) fn lines(
     listeners: &[ListenerSettings],
-    name: &str,
+    served: Served<'_>,
     protocols: &[String],
 ) -> Vec<String> {
+    let (Served::Account(name) | Served::Device(name)) = served;
     let Ok(name) = Username::parse(name) else { return Vec::new() };
     let mut lines = Vec::new();
     for listener in listeners {
         let allowed = listener.accounts.as_deref();
-        let is_allowed = allowed.is_none_or(|some| some.iter().any(|it| it.covers(&name)));
+        let is_account = matches!(served, Served::Account(_));
+        let is_allowed = (is_account || listener.devices)
+            && allowed.is_none_or(|some| some.iter().any(|it| it.covers(&name)));
         let protocol = listener.protocol.name();
         // The words that mail programs have for it.
         let encryption = match listener.tls {
@@ -61,6 +73,22 @@ mod tests {
         }
     }
 
+    const ALICE: Served<'static> = Served::Account("alice@contoso.com");
+
+    #[test]
+    fn device_finds_the_listeners_that_serve_devices() {
+        let submission = Protocol::Submission;
+        let mut listeners = [1, 2, 3].map(|at| {
+            let accounts: &[&str] = if at == 3 { &["bob@contoso.com"] } else { &[] };
+            listener(submission, ListenAddress::Localhost(at), accounts)
+        });
+        listeners[1].devices = true;
+        listeners[2].devices = true;
+        let lines =
+            lines(&listeners, Served::Device("alice@contoso.com"), &["submission".to_owned()]);
+        assert_eq!(lines, ["submission  localhost, port 2, no encryption"]);
+    }
+
     #[test]
     fn servers_are_those_where_the_password_works() {
         let submission = Protocol::Submission;
@@ -72,7 +100,7 @@ mod tests {
             listener(Protocol::Imap, ListenAddress::Localhost(1143), &[]),
         ];
         assert_eq!(
-            lines(&listeners, "alice@contoso.com", &["submission".to_owned()]),
+            lines(&listeners, ALICE, &["submission".to_owned()]),
             [
                 "submission  localhost, port 1587, no encryption",
                 "submission  this machine's name, port 2587, no encryption",
@@ -89,7 +117,7 @@ mod tests {
             ..listener(Protocol::Pop3, ListenAddress::Localhost(1995), &[])
         });
         assert_eq!(
-            lines(&listeners, "alice@contoso.com", &["pop3".to_owned()]),
+            lines(&listeners, ALICE, &["pop3".to_owned()]),
             [
                 "pop3        localhost, port 1995, STARTTLS",
                 "pop3        localhost, port 1995, SSL/TLS",

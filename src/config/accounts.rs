@@ -11,10 +11,10 @@ use super::field::Field;
 use super::file::Reported;
 use super::grant_of;
 use super::grants::{GrantKeys, Grants};
-use super::later;
 use super::listeners::At;
 use super::local_password;
 use super::providers::{ProviderEntry, Providers};
+use super::sender;
 use super::table::Table;
 
 /// The accounts of a file.
@@ -83,6 +83,7 @@ pub(super) struct Account<'a, 't> {
     pub(super) grant_of: Result<Option<At<'t, String>>, Reported>,
     local_password: Result<Option<At<'t, LocalPassword>>, Reported>,
     mailbox: Result<Option<PerProtocol<Option<Username>>>, Reported>,
+    sender: Result<Option<Sender>, Reported>,
     finished: Result<(), Reported>,
 }
 
@@ -105,7 +106,8 @@ impl<'a, 't> Account<'a, 't> {
             Ok((field, password))
         });
         let mailbox = table.read("mailbox", |field| mailbox(&field, pattern.as_ref().ok()));
-        let finished = table.finish(later::DEFAULTS);
+        let sender = table.read("sender", |field| sender::read(&field));
+        let finished = table.finish(&[]);
         Ok(Self {
             field,
             pattern,
@@ -115,6 +117,7 @@ impl<'a, 't> Account<'a, 't> {
             grant_of,
             local_password,
             mailbox,
+            sender,
             finished,
         })
     }
@@ -132,7 +135,8 @@ impl<'a, 't> Account<'a, 't> {
         self.finished?;
         let grant = grant?;
         let scopes = provider.scopes.of(grant.kind());
-        self.with(Source { provider: Arc::clone(&provider.provider), grant, scopes }).map(Some)
+        let (sender, provider) = (provider.sender, Arc::clone(&provider.provider));
+        self.with(Source { provider, grant, scopes, sender }).map(Some)
     }
 
     /// The account with the grant of another, if it says so.
@@ -152,7 +156,7 @@ impl<'a, 't> Account<'a, 't> {
             local_password::refuse_any(field, password, source.grant.kind())?;
         }
         let local_password = local_password.as_ref();
-        Ok(AccountSettings {
+        let settings = AccountSettings {
             name: self.pattern.clone()?,
             provider: source.provider,
             scopes: source.scopes,
@@ -160,10 +164,12 @@ impl<'a, 't> Account<'a, 't> {
             local_password: local_password
                 .map_or(LocalPassword::None, |(_, password)| password.clone()),
             mailbox: self.mailbox.clone()?.unwrap_or_default(),
-            sender: Sender::Keep,
+            sender: self.sender?.or(source.sender).unwrap_or_default(),
             // Known once all accounts are: see `relations::mark_pop3`.
             is_pop3_served: false,
-        })
+        };
+        sender::check(&self.field, &settings)?;
+        Ok(settings)
     }
 }
 
@@ -172,6 +178,8 @@ pub(super) struct Source {
     pub(super) provider: Arc<Provider>,
     pub(super) grant: Arc<Grant>,
     pub(super) scopes: PerProtocol<Vec<String>>,
+    /// `sender` where the account leaves it out.
+    pub(super) sender: Option<Sender>,
 }
 
 /// One XOAUTH2 user for all protocols, or a table with one for each.

@@ -1,6 +1,7 @@
 //! A value of the file together with its key, so that whatever is wrong with it can be told.
 
 use std::io;
+use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -96,6 +97,12 @@ impl<'t> Field<'t> {
                     format!("write a whole number from {} to {}", range.start(), range.end());
                 self.problem(format!("is {number}, which is out of range"), help)
             })
+    }
+
+    /// A whole number within `range`, which begins at 1.
+    pub(super) fn count(&self, range: RangeInclusive<u64>) -> Result<NonZeroU32, Reported> {
+        let number = u32::try_from(self.number(range)?).ok().and_then(NonZeroU32::new);
+        number.ok_or_else(|| self.wrong_type("a number that can be counted to"))
     }
 
     /// A duration within `range`, written as a string.

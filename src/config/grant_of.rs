@@ -51,10 +51,12 @@ pub(super) fn lender(
         ));
     }
     borrower.provider.as_ref().map_err(|reported| *reported)?;
+    let entry = lender.provider.as_ref().map_err(|reported| *reported)?;
     Ok(Source {
         provider: Arc::clone(&settings.provider),
         grant: Arc::clone(&settings.grant),
         scopes: settings.scopes.clone(),
+        sender: entry.and_then(|entry| entry.sender),
     })
 }
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use crate::names::AccountPattern;
+use crate::names::{AccountPattern, Username};
 use crate::net::listen::ListenAddress;
 use crate::provider::{MailHost, Protocol};
 use crate::relay::ListenerSettings;
@@ -26,8 +26,12 @@ pub(super) struct Listener<'t> {
     pub(super) addresses: Vec<At<'t, ListenAddress>>,
     pub(super) accounts: Option<Vec<At<'t, AccountPattern>>>,
     pub(super) upstream: Option<At<'t, MailHost>>,
+    /// `devices`, if it is written.
+    pub(super) devices: Option<At<'t, bool>>,
+    /// Who may connect; complete once [`Self::settle_allow`] was called.
+    pub(super) allow: Vec<IpNet>,
+    is_allow_written: bool,
     name: String,
-    allow: Vec<IpNet>,
     tls: Result<listener_tls::Settings, Reported>,
     /// Whether all keys were right.
     read: Result<(), Reported>,
@@ -57,9 +61,37 @@ impl<'t> Listener<'t> {
             tls: tls.tls,
             require_tls: tls.require_tls,
             accounts: self.accounts.map(bare),
-            devices: false,
+            devices: self.devices.is_some_and(|(_, are_served)| are_served),
             upstream: self.upstream.map(|(_, host)| host),
         })
+    }
+
+    /// Whether devices are served here.
+    pub(super) fn serves_devices(&self) -> bool {
+        matches!(self.devices, Some((_, true)))
+    }
+
+    /// Whether the account `name` may be used here.
+    pub(super) fn lets_in(&self, name: &Username) -> bool {
+        let accounts = self.accounts.as_ref();
+        accounts.is_none_or(|patterns| patterns.iter().any(|(_, pattern)| pattern.covers(name)))
+    }
+
+    /// Settles who may connect where `allow` is left out: this machine, and the networks of
+    /// `devices` if they are served.
+    pub(super) fn settle_allow(&mut self, devices: &[IpNet]) {
+        if self.is_allow_written {
+            return;
+        }
+        self.allow = loopback_networks();
+        if self.serves_devices() && !devices.is_empty() {
+            self.allow.extend(devices);
+        } else if !self.addresses.iter().any(|(_, address)| is_loopback(*address)) {
+            self.field.warning(
+                "lacks `allow`, so none but this machine may connect",
+                "write the networks of its clients: allow = [\"192.168.20.0/24\"]",
+            );
+        }
     }
 
     /// Whether clients on other machines may connect.
@@ -84,6 +116,7 @@ impl<'t> Listener<'t> {
         let tls = listener_tls::Keys::take(&mut table);
         let allow = table.read("allow", |field| field.each(network));
         let accounts = table.read("accounts", |field| field.each(pattern));
+        let devices = table.read("devices", |field| field.flag().map(|flag| (field, flag)));
         let upstream = table.read("upstream", |field| field.mail_host().map(|host| (field, host)));
         read = read.and(table.finish(later::LISTENER));
 
@@ -94,14 +127,16 @@ impl<'t> Listener<'t> {
                 "write accounts = [\"NAME\"] with those that may sign in here",
             ));
         }
-        if let (Ok(addresses), Ok(None)) = (&addresses, &allow)
-            && !addresses.iter().any(|(_, address)| is_loopback(*address))
+        if let (Ok(Some((devices, true))), Ok(Protocol::Imap | Protocol::Pop3)) =
+            (&devices, protocol)
         {
-            field.warning(
-                "lacks `allow`, so none but this machine may connect",
-                "write the networks of its clients: allow = [\"192.168.20.0/24\"]",
-            );
+            read = Err(devices.problem(
+                "is true, and devices send, which they do by submission",
+                "leave it out here, and write it in a listener with protocol = \"submission\"",
+            ));
         }
+        let is_allow_written = !matches!(allow, Ok(None));
+        let allow = or_empty(allow, &mut read).unwrap_or_default();
         Ok(Self {
             protocol,
             addresses: or_empty(addresses, &mut read),
@@ -109,9 +144,9 @@ impl<'t> Listener<'t> {
             upstream: or_empty(upstream, &mut read),
             name: name.to_owned(),
             tls,
-            allow: or_empty(allow, &mut read).map_or_else(loopback_networks, |networks| {
-                networks.into_iter().map(|(_, network)| network).collect()
-            }),
+            devices: or_empty(devices, &mut read),
+            allow: allow.into_iter().map(|(_, network)| network).collect(),
+            is_allow_written,
             field,
             read,
         })
@@ -194,7 +229,8 @@ fn loopback_networks() -> Vec<IpNet> {
     vec![v4.into(), v6.into()]
 }
 
-fn pattern(field: &Field<'_>) -> Result<AccountPattern, Reported> {
+/// An account, or every one of a domain.
+pub(super) fn pattern(field: &Field<'_>) -> Result<AccountPattern, Reported> {
     let text = field.text()?;
     AccountPattern::parse(text).map_err(|problem| {
         field.problem(

@@ -14,6 +14,7 @@ mod certificate;
 mod changes;
 mod client_key;
 mod date;
+mod devices;
 mod endpoint;
 mod field;
 mod file;
@@ -25,12 +26,14 @@ mod listeners;
 mod local_password;
 mod locate;
 mod mail_host;
+mod mailbox_limits;
 mod presets;
 mod problem;
 mod providers;
 mod relations;
 mod scopes;
 mod secrets;
+mod sender;
 mod settings;
 mod store;
 mod table;
@@ -54,6 +57,7 @@ use crate::relay::{Limits, ListenerSettings};
 use crate::store::StoreSettings;
 
 use self::accounts::Accounts;
+use self::devices::Devices;
 use self::field::Field;
 use self::file::{File, Reported};
 use self::listeners::Listener;
@@ -177,9 +181,14 @@ impl Config {
 
     fn read(field: &Field<'_>) -> Result<Self, Reported> {
         let mut root = field.table()?;
-        let listeners = Listener::read_all(&mut root);
+        let mut listeners = Listener::read_all(&mut root);
         let providers = Providers::read(&mut root);
         let mut accounts = Accounts::read(&mut root, &providers);
+        let devices = Devices::read(&mut root);
+        let networks = devices.networks();
+        for listener in &mut listeners {
+            listener.settle_allow(&networks);
+        }
         let store = store::read(field.file(), &mut root);
         let limits = settings::limits(&mut root);
         let log = settings::log(&mut root);
@@ -191,10 +200,12 @@ impl Config {
         relations::refuse_collisions(&listeners);
         relations::refuse_loops(&listeners, &providers.hosts);
         relations::refuse_strangers(&listeners, &accounts.names);
+        devices.refuse_contradictions(&listeners, &accounts);
         // A listener would seem to serve nobody when something else is wrong with its accounts.
         if !field.file().has_problems() {
             relations::check_service(&listeners, &accounts.settings);
             relations::warn_of_any(&listeners, &accounts.settings);
+            devices.warn_of_unserved(&listeners);
         }
 
         finished?;
@@ -205,7 +216,7 @@ impl Config {
         Ok(Self {
             listeners: listeners?,
             accounts: exact.into_iter().chain(wildcards).collect(),
-            devices: Vec::new(),
+            devices: devices.into_settings()?,
             store: store?,
             web: web?,
             limits: limits?,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rustls::RootCertStore;
 
+use crate::account::Sender;
 use crate::net::tls::{self, TlsError};
 use crate::provider::{LoopbackRedirect, MailHost, Mechanism, PerProtocol, Provider};
 
@@ -16,10 +17,11 @@ use super::endpoint::{Endpoint, Endpoints};
 use super::field::Field;
 use super::file::Reported;
 use super::grants::GrantKeys;
-use super::later;
 use super::listeners::At;
+use super::mailbox_limits;
 use super::presets::{self, NAMES, Preset};
 use super::scopes::Scopes;
+use super::sender;
 use super::table::{Table, nearest};
 
 /// Range of `refresh_idle_days`: ten years are for ever.
@@ -42,6 +44,8 @@ pub(super) struct ProviderEntry<'t> {
     pub(super) resource: Option<String>,
     /// After how long without use it lets a refresh token die.
     pub(super) refresh_idle: Option<Duration>,
+    /// `sender` of its accounts that leave it out.
+    pub(super) sender: Option<Sender>,
     /// Keys that its accounts may leave out.
     pub(super) defaults: GrantKeys<'t>,
 }
@@ -59,6 +63,7 @@ impl ProviderEntry<'_> {
             authorization_params: authorization_params::merge(params, Vec::new()),
             resource: None,
             refresh_idle: preset.refresh_idle,
+            sender: None,
             defaults: GrantKeys::none(),
             preset: Some(preset),
         }
@@ -134,12 +139,15 @@ impl<'t> Providers<'t> {
         let mechanism = table.read("mechanism", |field| field.choice(&mechanisms, &[]));
         let ca_file = table.read("ca_file", |field| ca_file(&field));
         let refresh_idle = table.read("refresh_idle_days", |field| days(&field));
+        let sessions = table.read("concurrent_sessions", |field| mailbox_limits::sessions(&field));
+        let messages = table.read("messages_per_minute", |field| mailbox_limits::messages(&field));
+        let sender = table.read("sender", |field| sender::read(&field));
         let defaults = GrantKeys::read(&mut table);
         for key in ["local_password", "mailbox", "grant_of"] {
             let help = "write it in each [accounts.\"NAME\"]: it is no default for all of them";
             forbidden = forbidden.and(table.forbid(key, "belongs to an account", help));
         }
-        let finished = forbidden.and(table.finish(&[later::PROVIDER, later::DEFAULTS].concat()));
+        let finished = forbidden.and(table.finish(&[]));
 
         let of_endpoints = preset.as_ref().map(|preset| &preset.endpoints);
         let (token_endpoint, endpoints) = endpoints.over(of_endpoints)?;
@@ -153,8 +161,8 @@ impl<'t> Providers<'t> {
             // What a preset declares is true of the preset's own host alone.
             declared_ehlo: if submission.is_some() { &[] } else { of_preset.declared_ehlo },
             is_untried: of_preset.is_untried,
-            concurrent_sessions: of_preset.concurrent_sessions,
-            messages_per_minute: of_preset.messages_per_minute,
+            concurrent_sessions: mailbox_limits::over(sessions?, &of_preset.concurrent_sessions),
+            messages_per_minute: messages?.or(of_preset.messages_per_minute),
             hosts: PerProtocol {
                 submission: submission.or(of_preset.hosts.submission),
                 imap: imap?.or(of_preset.hosts.imap),
@@ -178,6 +186,7 @@ impl<'t> Providers<'t> {
             ),
             resource: resource?,
             refresh_idle: refresh_idle?.or(of_preset.and_then(|preset| preset.refresh_idle)),
+            sender: sender?,
             defaults,
             preset,
         })

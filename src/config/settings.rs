@@ -25,6 +25,10 @@ const IDLE_TIMEOUT: RangeInclusive<Duration> =
 /// descriptors, and Linux gives a process 1,048,576 of them (`fs.nr_open`) unless told otherwise.
 const SESSIONS: RangeInclusive<u64> = 1..=500_000;
 
+/// Range of `limits.wait_for_slot`. Clients give up by themselves: RFC 5321 section 4.5.3.2 has them
+/// wait five minutes for the answer to a command.
+const WAIT_FOR_SLOT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(10 * 60);
+
 /// Range of `shutdown.grace`. Nothing that supervises processes waits longer than an hour.
 const GRACE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(60 * 60);
 
@@ -41,13 +45,14 @@ pub(super) fn limits(root: &mut Table<'_>) -> Result<Limits, Reported> {
     let idle_timeout = table.read("idle_timeout", |field| field.duration(IDLE_TIMEOUT));
     let sessions = table.read("sessions", |field| count(&field));
     let sessions_per_peer = table.read("sessions_per_peer", |field| count(&field));
+    let wait_for_slot = table.read("wait_for_slot", |field| field.duration(WAIT_FOR_SLOT));
     table.finish(later::LIMITS)?;
     Ok(Limits {
         sign_in_timeout: sign_in_timeout?.unwrap_or(defaults.sign_in_timeout),
         idle_timeout: idle_timeout?.unwrap_or(defaults.idle_timeout),
         sessions: sessions?.unwrap_or(defaults.sessions),
         sessions_per_peer: sessions_per_peer?.unwrap_or(defaults.sessions_per_peer),
-        wait_for_slot: defaults.wait_for_slot,
+        wait_for_slot: wait_for_slot?.unwrap_or(defaults.wait_for_slot),
     })
 }
 

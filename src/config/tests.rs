@@ -2,15 +2,18 @@
 //! as they are.
 
 mod clients;
+mod devices;
 mod grant_of;
 mod later;
 mod listener_tls;
+mod mailbox_limits;
 mod person;
 mod pop3;
 mod presets;
 mod providers;
 mod refused;
 mod secrets;
+mod sender;
 mod store;
 mod ways;
 mod web;
@@ -486,6 +489,7 @@ fn plain_settings_are_taken_at_both_ends_of_their_ranges() {
         idle_timeout = "1m"
         sessions = 1
         sessions_per_peer = 1
+        wait_for_slot = "0s"
         [log]
         level = "trace"
         format = "json"
@@ -496,6 +500,7 @@ fn plain_settings_are_taken_at_both_ends_of_their_ranges() {
     let limits = low.limits;
     assert_eq!((limits.sign_in_timeout, limits.idle_timeout), (seconds(5), seconds(60)));
     assert_eq!((limits.sessions, limits.sessions_per_peer), (1, 1));
+    assert_eq!(limits.wait_for_slot, Duration::ZERO);
     assert_eq!(low.log, LogSettings { level: tracing::Level::TRACE, format: LogFormat::Json });
     assert_eq!(low.grace, Duration::ZERO);
 
@@ -505,11 +510,13 @@ fn plain_settings_are_taken_at_both_ends_of_their_ranges() {
         sign_in_timeout = "10m"
         idle_timeout = "24h"
         sessions = 500_000
+        wait_for_slot = "10m"
         [shutdown]
         grace = "1h""#,
     )]);
     assert_eq!(high.limits.sign_in_timeout, seconds(600));
     assert_eq!(high.limits.idle_timeout, seconds(86_400));
+    assert_eq!(high.limits.wait_for_slot, seconds(600));
     assert_eq!((high.limits.sessions, high.limits.sessions_per_peer), (500_000, 100));
     assert_eq!(high.grace, seconds(3600));
 }

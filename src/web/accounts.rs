@@ -5,10 +5,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::moment::Moment;
 use crate::account::AccountSettings;
+use crate::account::device::DeviceSettings;
+use crate::account::directory::Directory;
+use crate::account::password::Passwords;
 use crate::names::{AccountPattern, Username};
 use crate::oauth::{GrantStatus, ProviderError, TokenError};
 use crate::provider::{Grant, GrantId};
@@ -51,6 +55,9 @@ pub struct AccountRow {
     /// What a mail server said last that it did not do, and has not done since; null without a
     /// relay that runs.
     pub mail_error: Option<MailError>,
+    /// The devices that send as it, in the order of their names.
+    #[serde(default)]
+    pub devices: Vec<DeviceRow>,
 }
 
 /// What a mail server did not do.
@@ -68,6 +75,61 @@ pub struct MailError {
     pub cause: String,
     /// What to do.
     pub fix: String,
+}
+
+/// A device of an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceRow {
+    /// Its name in the file.
+    pub device: String,
+    /// By which it signs in, if it does.
+    pub username: Option<String>,
+    /// Where it speaks from without signing in.
+    pub networks: Vec<String>,
+    /// When it was last let in, since the relay started.
+    pub last_used_at: Option<Moment>,
+}
+
+impl DeviceRow {
+    fn new(device: &DeviceSettings, passwords: &Passwords) -> Self {
+        Self {
+            device: device.name.to_string(),
+            username: device.username.as_ref().map(ToString::to_string),
+            networks: device.networks.iter().map(|network| short(*network)).collect(),
+            last_used_at: passwords.device_last_used_at(&device.name).map(Moment::new),
+        }
+    }
+
+    /// By what it is known, in a clause: `at 192.168.20.17, or as scan2`.
+    pub fn known_by(&self) -> String {
+        let networks =
+            (!self.networks.is_empty()).then(|| format!("at {}", self.networks.join(", ")));
+        let username = self.username.as_ref().map(|username| format!("as {username}"));
+        networks.into_iter().chain(username).collect::<Vec<_>>().join(", or ")
+    }
+}
+
+/// A network as people write it: a single address without its length.
+fn short(network: IpNet) -> String {
+    if network.prefix_len() == network.max_prefix_len() {
+        network.addr().to_string()
+    } else {
+        network.to_string()
+    }
+}
+
+/// The devices that send as `account`, which is one of `directory`.
+pub(super) fn devices_of(
+    account: &AccountSettings,
+    directory: &Directory,
+    passwords: &Passwords,
+) -> Vec<DeviceRow> {
+    let is_of_account = |device: &&Arc<DeviceSettings>| {
+        let found = directory.find(&device.account, None);
+        found.is_some_and(|found| found.settings().name == account.name)
+    };
+    let devices = directory.devices().all().iter().filter(is_of_account);
+    devices.map(|device| DeviceRow::new(device, passwords)).collect()
 }
 
 /// Permissions that a consent lacks. What they are not needed for works all the same.
@@ -133,6 +195,7 @@ impl AccountRow {
             unsaved: unsaved.filter(|_| status.is_unsaved),
             last_error: status.last_error.as_ref().map(LastError::new),
             mail_error,
+            devices: Vec::new(),
         }
     }
 }

@@ -18,6 +18,7 @@ pub use self::error::{Class, OperatorError};
 use super::accounts::{self, AccountRow, MailError};
 use super::consents::Consents;
 use crate::account::AccountSettings;
+use crate::account::device::DeviceSettings;
 use crate::account::directory::{Account, Directory};
 use crate::account::password::{Listed, Made, Passwords};
 use crate::names::{AccountPattern, Username};
@@ -119,7 +120,9 @@ impl Operator {
             let row = |account: &Arc<AccountSettings>| {
                 let status = operator.tokens.status(&accounts::grant_of(account));
                 let mail_error = operator.mail_error(&directory, &account.name);
-                AccountRow::new(account, status, unsaved.clone(), mail_error)
+                let devices = accounts::devices_of(account, &directory, &operator.passwords);
+                let row = AccountRow::new(account, status, unsaved.clone(), mail_error);
+                AccountRow { devices, ..row }
             };
             directory.accounts().into_iter().map(row).collect()
         });
@@ -136,17 +139,22 @@ impl Operator {
         Some(MailError::new(&user, trouble))
     }
 
-    /// Makes a local password for `name`, an account or an address that a wildcard covers: in
-    /// place of its main one, or one more, which `label` tells from the others.
+    /// Makes a local password for `name`: an account, an address that a wildcard covers, or a device.
+    /// In place of its main one, or one more, which `label` tells from the others; a device has
+    /// one alone, good for submission.
     ///
     /// # Errors
-    /// When there is no such account, the label cannot be or is taken, or nothing can be written.
+    /// When there is nobody of that name, it is a device that never signs in, the label cannot be
+    /// or is taken, or nothing can be written.
     pub async fn make_password(
         &self,
         name: &Username,
         label: Option<String>,
         protocols: Vec<Protocol>,
     ) -> Result<Made, OperatorError> {
+        if let Some(device) = self.device(name) {
+            return self.make_device_password(&device, label.is_some(), &protocols).await;
+        }
         let account = self.account(name)?.name().clone();
         let passwords = Arc::clone(&self.passwords);
         let (name, named) = (account.clone(), label.clone());
@@ -156,15 +164,39 @@ impl Operator {
         Ok(made)
     }
 
-    /// The local passwords that were made for `name`. One that is no account any more may still
-    /// have some.
+    async fn make_device_password(
+        &self,
+        device: &DeviceSettings,
+        is_labelled: bool,
+        protocols: &[Protocol],
+    ) -> Result<Made, OperatorError> {
+        let name = device.name.clone();
+        if device.username.is_none() {
+            return Err(OperatorError::NoDeviceUsername { device: name });
+        }
+        if is_labelled || protocols.iter().any(|protocol| *protocol != Protocol::Submission) {
+            return Err(OperatorError::OneDevicePassword { device: name });
+        }
+        let passwords = Arc::clone(&self.passwords);
+        let made = blocking(move || passwords.make_for_device(&name)).await??;
+        info!(device = device.name.as_str(), replaced = made.replaced, "local password made");
+        Ok(made)
+    }
+
+    /// The device of that name, if it is one.
+    pub fn device(&self, name: &Username) -> Option<Arc<DeviceSettings>> {
+        self.directory.borrow().devices().named(name).cloned()
+    }
+
+    /// The local passwords that were made for `name`. One that is no account and no device any more
+    /// may still have some.
     ///
     /// # Errors
-    /// When there are none and there is no such account.
+    /// When there are none and there is nobody of that name.
     pub async fn passwords(&self, name: &Username) -> Result<Vec<Listed>, OperatorError> {
         let (kept, whose) = (Arc::clone(&self.passwords), name.clone());
         let passwords = blocking(move || kept.list(&whose)).await?;
-        if passwords.is_empty() {
+        if passwords.is_empty() && self.device(name).is_none() {
             self.account(name)?;
         }
         Ok(passwords)
@@ -348,12 +380,18 @@ impl Operator {
         let directory = Arc::clone(&self.directory.borrow());
         directory.find(name, None).ok_or_else(|| {
             let typed = name.folded();
+            let devices = directory.devices();
             let names = directory.accounts().into_iter().map(|account| account.name.to_string());
-            let near = names
-                .map(|name| (strsim::jaro_winkler(typed.as_str(), &name), name))
-                .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
-                .max_by(|(one, _), (other, _)| one.total_cmp(other))
-                .map(|(_, name)| name);
+            let names = names.chain(devices.all().iter().map(|device| device.name.to_string()));
+            // Whoever types a device's user name means the device.
+            let called = devices.called(name).map(|device| device.name.to_string());
+            let near = called.or_else(|| {
+                names
+                    .map(|name| (strsim::jaro_winkler(typed.as_str(), &name), name))
+                    .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
+                    .max_by(|(one, _), (other, _)| one.total_cmp(other))
+                    .map(|(_, name)| name)
+            });
             OperatorError::NoSuchAccount { name: name.clone(), near }
         })
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::cli::columns::{self, NONE};
-use crate::web::accounts::{AccountRow, LastError, MailError};
+use crate::web::accounts::{AccountRow, DeviceRow, LastError, MailError};
 use crate::web::moment::Moment;
 
 /// The headings.
@@ -32,6 +32,7 @@ pub(super) fn render(rows: &[AccountRow], now: Moment) -> String {
     let mut table: Vec<String> = lines.next().into_iter().collect();
     for (row, line) in rows.iter().zip(lines) {
         table.push(line);
+        table.extend(row.devices.iter().map(|device| device_line(device, now)));
         table.extend(remarks(row, now));
     }
     table.extend(untried(rows));
@@ -66,6 +67,15 @@ fn untried(rows: &[AccountRow]) -> Option<String> {
         let names = names.join(", ");
         format!("not tried against the live service by the makers of mailbearer: {names}")
     })
+}
+
+/// A device, below the row of its account.
+fn device_line(device: &DeviceRow, now: Moment) -> String {
+    let used = device.last_used_at.map_or_else(
+        || "no use since the relay started".to_owned(),
+        |moment| format!("last used {}", relative(moment, now)),
+    );
+    format!("  device {}, {}: {used}", device.device, device.known_by())
 }
 
 /// Lines below a row.
@@ -161,6 +171,21 @@ mod tests {
             unsaved: None,
             last_error: None,
             mail_error: None,
+            devices: Vec::new(),
+        }
+    }
+
+    fn device(
+        name: &str,
+        networks: &[&str],
+        username: Option<&str>,
+        last_used_at: Option<Moment>,
+    ) -> DeviceRow {
+        DeviceRow {
+            device: name.to_owned(),
+            username: username.map(str::to_owned),
+            networks: networks.iter().map(|network| (*network).to_owned()).collect(),
+            last_used_at,
         }
     }
 
@@ -177,6 +202,10 @@ mod tests {
                 fix: "run `mailbearer authorize alice`".to_owned(),
             }),
             unsaved: Some("the disk is full".to_owned()),
+            devices: vec![device("fax", &["192.0.2.7", "198.51.100.0/24"], None, None), {
+                let used = Some(Moment::new(Duration::from_secs(NOW - 5 * MINUTE)));
+                device("scanner-2", &["192.0.2.8"], Some("scan2"), used)
+            }],
             ..row("alice@contoso.com", "authorization-code", "ready")
         };
         let error = LastError {
@@ -216,6 +245,8 @@ mod tests {
         let expected = "\
 ACCOUNT            PROVIDER   GRANT               TOKEN           ACCESS TOKEN ENDS  GRANT AGE  DIES                                 CREDENTIAL ENDS
 alice@contoso.com  microsoft  authorization-code  ready           in 52 min          3 days     2027-02-20 (in 90 days) unless used  —
+  device fax, at 192.0.2.7, 198.51.100.0/24: no use since the relay started
+  device scanner-2, at 192.0.2.8, or as scan2: last used 5 min ago
   not granted: POP, SMTP
   fix: run `mailbearer authorize alice`
   the newest refresh token is in memory alone: the disk is full

@@ -3,6 +3,7 @@
 use super::show::{self, Show};
 use crate::account::{AccountSettings, LocalPassword};
 use crate::cli::errand::{Errand, Visit};
+use crate::cli::servers::Served;
 use crate::cli::{Exit, PROTOCOLS, servers, tell};
 use crate::names::Username;
 use crate::store::shell_word;
@@ -53,7 +54,7 @@ async fn tell_what_is_next(errand: &Errand, visit: &mut Visit, account: &str) {
         let protocols = PROTOCOLS.map(str::to_owned);
         tell("the mail client signs in with its local password:");
         tell(format_args!("  user name   {account}"));
-        for line in servers::lines(errand.listeners(), account, &protocols) {
+        for line in servers::lines(errand.listeners(), Served::Account(account), &protocols) {
             tell(format_args!("  {line}"));
         }
     }

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use crate::cli::errand::Errand;
+use crate::cli::servers::Served;
 use crate::cli::{Exit, PasswordArgs, columns, finish, servers, tell};
 use crate::secret::ExposeSecret as _;
 use crate::store::shell_word;
@@ -25,7 +26,7 @@ pub(in crate::cli) fn run(named: Option<PathBuf>, arguments: PasswordArgs) -> Ex
 
 fn make(errand: &Errand, ask: MakePassword) -> Result<Exit, Exit> {
     let made = errand.carry_out(&ask)?;
-    let name = ask.name.to_lowercase();
+    let (name, device) = (ask.name.to_lowercase(), made.device);
     let printed = finish(made.password.0.expose_secret());
     if printed != Exit::Done {
         let label = ask.label.map_or_else(String::new, |label| format!(" {}", shell_word(&label)));
@@ -40,13 +41,20 @@ fn make(errand: &Errand, ask: MakePassword) -> Result<Exit, Exit> {
     if made.replaced {
         tell("the one before, without a label as well, stopped working");
     }
-    let servers = servers::lines(errand.listeners(), &name, &made.protocols);
+    let (username, program, served) = match &device {
+        Some(device) => (&device.username, "device", Served::Device(&device.account)),
+        None => (&name, "mail client", Served::Account(&name)),
+    };
+    let servers = servers::lines(errand.listeners(), served, &made.protocols);
     if servers.is_empty() {
-        tell(format_args!("no listener of the file serves {protocols} to {name}: write one first"));
+        let also = if device.is_some() { ", with `devices = true`" } else { "" };
+        tell(format_args!(
+            "no listener of the file serves {protocols} to {name}: write one first{also}"
+        ));
         return Ok(Exit::Done);
     }
-    tell("enter in the mail client, beside that password:");
-    tell(format_args!("  user name   {name}"));
+    tell(format_args!("enter in the {program}, beside that password:"));
+    tell(format_args!("  user name   {username}"));
     for line in servers {
         tell(format_args!("  {line}"));
     }
@@ -83,13 +91,15 @@ fn table(rows: &[PasswordRow]) -> String {
     if rows.is_empty() {
         return "no local password was made".to_owned();
     }
-    let mut lines = vec![["LABEL", "GOOD FOR", "MADE"].map(str::to_owned)];
+    let mut lines = vec![["LABEL", "GOOD FOR", "MADE", "LAST USED"].map(str::to_owned)];
     lines.extend(rows.iter().map(|row| {
         let label = row.label.clone().unwrap_or_else(|| columns::NONE.to_owned());
-        [label, row.protocols.join(", "), row.made_at.day()]
+        let used = row.last_used_at.map_or_else(|| columns::NONE.to_owned(), String::from);
+        [label, row.protocols.join(", "), row.made_at.day(), used]
     }));
     let widths = columns::widths(&lines);
-    let lines: Vec<_> = lines.iter().map(|line| columns::line(line, &widths)).collect();
+    let mut lines: Vec<_> = lines.iter().map(|line| columns::line(line, &widths)).collect();
+    lines.push("last used: since the relay started".to_owned());
     lines.join("\n")
 }
 
@@ -111,18 +121,22 @@ mod tests {
     #[test]
     fn list_shows_label_protocols_and_day() {
         let made_at = Moment::new(Duration::from_secs(1_803_202_200));
-        let row = |label: Option<&str>, protocols: &[&str]| PasswordRow {
+        let row = |label: Option<&str>, protocols: &[&str], last_used_at| PasswordRow {
             label: label.map(str::to_owned),
             protocols: protocols.iter().map(|name| (*name).to_owned()).collect(),
             made_at,
-            last_used_at: None,
+            last_used_at,
         };
-        let rows = [row(None, &["submission", "imap"]), row(Some("scanner"), &["submission"])];
+        let rows = [
+            row(None, &["submission", "imap"], Some(made_at)),
+            row(Some("scanner"), &["submission"], None),
+        ];
         assert_eq!(
             table(&rows),
-            "LABEL    GOOD FOR          MADE\n\
-             —        submission, imap  2027-02-21\n\
-             scanner  submission        2027-02-21"
+            "LABEL    GOOD FOR          MADE        LAST USED\n\
+             —        submission, imap  2027-02-21  2027-02-21T09:30:00Z\n\
+             scanner  submission        2027-02-21  —\n\
+             last used: since the relay started"
         );
         assert_eq!(table(&[]), "no local password was made");
     }

@@ -4,8 +4,9 @@
 //! Applications" (endpoints, parameters), "… to Access Google APIs" (refresh tokens end after six
 //! months without use), "… for TV and Limited-Input Device Applications" (allowed scopes, none of
 //! them of mail), "… for Server to Server Applications", "OAuth 2.0 Mechanism" of Gmail (scope,
-//! hosts). How long a client in testing lasts is told by the token endpoint.
+//! hosts), Gmail Help's "Add Gmail to another email client" (15 sessions of IMAP at once). How long a client in testing lasts is told by the token endpoint.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::provider::{GrantKind, LoopbackRedirect, PerProtocol};
@@ -16,17 +17,19 @@ use crate::config::endpoint::{Endpoint, Endpoints};
 /// Good for every protocol.
 const SCOPE: &str = "https://mail.google.com/";
 
+/// Sessions of IMAP that one account may have at once.
+const IMAP_SESSIONS: Option<NonZeroU32> = NonZeroU32::new(15);
+
 /// Six months.
 const REFRESH_IDLE: Duration = DAY.saturating_mul(180);
 
 pub(super) fn google() -> Preset {
     let endpoint = |url| Some(Endpoint::preset(url));
+    let mailbox = Mailbox { imap: "imap.gmail.com", pop3: "pop.gmail.com" };
+    let mut provider = provider("google", ("smtp.gmail.com", SUBMISSIONS), Some(mailbox));
+    provider.concurrent_sessions.imap = IMAP_SESSIONS;
     Preset {
-        provider: provider(
-            "google",
-            ("smtp.gmail.com", SUBMISSIONS),
-            Some(Mailbox { imap: "imap.gmail.com", pop3: "pop.gmail.com" }),
-        ),
+        provider,
         endpoints: Endpoints {
             issuer: endpoint("https://accounts.google.com"),
             token: endpoint("https://oauth2.googleapis.com/token"),

@@ -5,13 +5,15 @@
 //! clouds authentication endpoints" (login hosts), "Settings for POP and IMAP access" and "SMTP AUTH
 //! client submission" (hosts), the replies of Exchange Online to EHLO, "Refresh tokens in the
 //! Microsoft identity platform" (their life: 90 days), "Troubleshoot issues with High Volume Email"
-//! (its host). Entra has no endpoint to revoke a token.
+//! (its host), "Improvements in SMTP AUTH client submission" (three sessions of a mailbox at once, more
+//! hear 432 4.3.2). Entra has no endpoint to revoke a token.
 //!
 //! Uncertain: the mail hosts of the government clouds and of 21Vianet are what administrators
 //! write, as is the resource of the DoD cloud; that High Volume Email takes tokens for the same
 //! resource as Exchange Online is inferred from its documented permission, which is one of "Office
 //! 365 Exchange Online". A table in the file overrides each of them.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::provider::{GrantKind, LoopbackRedirect, PerProtocol};
@@ -33,6 +35,10 @@ const EHLO: &[&str] = &[
 
 /// After how long without use Entra lets a refresh token die.
 const REFRESH_IDLE: Duration = DAY.saturating_mul(90);
+
+/// Sessions of submission that one mailbox may have at once. The 30 messages a minute of the same page
+/// are no default: Exchange Online delays what goes beyond them by itself.
+const SUBMISSION_SESSIONS: Option<NonZeroU32> = NonZeroU32::new(3);
 
 /// What a person consents to besides mail: `offline_access` is what makes Entra give a refresh
 /// token, the others what makes it tell who signed in.
@@ -115,6 +121,7 @@ pub(super) fn worldwide_scopes() -> PresetScopes {
 
 fn exchange_online(cloud: &Cloud) -> Preset {
     let mut provider = provider(cloud.name, (cloud.submission, SUBMISSION), mailbox(cloud));
+    provider.concurrent_sessions.submission = SUBMISSION_SESSIONS;
     // High Volume Email is another service, whose replies nobody has written down.
     if cloud.mailbox.is_some() {
         provider.declared_ehlo = EHLO;
@@ -136,7 +143,8 @@ fn exchange_online(cloud: &Cloud) -> Preset {
 /// Resource Owner Password Credentials").
 fn outlook_com() -> Preset {
     let submission = ("smtp-mail.outlook.com", SUBMISSION);
-    let provider = provider("outlook-com", submission, mailbox(&WORLDWIDE));
+    let mut provider = provider("outlook-com", submission, mailbox(&WORLDWIDE));
+    provider.concurrent_sessions.submission = SUBMISSION_SESSIONS;
     let mut scopes = scopes(&WORLDWIDE);
     scopes.application.clear();
     Preset {

@@ -16,18 +16,11 @@ fn what_is_not_built_yet_is_refused_as_such() {
     refused_later("store", &["url = { env = \"X\" }"]);
     refused_later("web", &["probes = \"off\""]);
     refused_later("egress", &["http_proxy = \"x\"", "mail_proxy = \"x\"", "bind = \"x\""]);
-    refused_later("limits", &["wait_for_slot = \"60s\"", "warm_connections = 8"]);
-    let provider = ["concurrent_sessions = {}", "messages_per_minute = 30"];
-    refused_later("providers.microsoft", &provider);
-    refused_later("providers.microsoft", &["sender = \"keep\""]);
+    refused_later("limits", &["warm_connections = 8"]);
 
     let words = r#"
-        4 devices = false
-        4: `listeners.submission.devices` is not in this version of mailbearer
         4 proxy_protocol_from = []
         4: `listeners.submission.proxy_protocol_from` is not in this version of mailbearer
-        12 [devices.scanner-2]
-        12: `devices.scanner-2` is not in this version of mailbearer
         "#;
     refused("", words);
     refused(
@@ -37,13 +30,6 @@ fn what_is_not_built_yet_is_refused_as_such() {
         address is "unix:relay.sock": unix and systemd sockets are not in this version of mailbearer
         3 address = "systemd:smtp"
         address is "systemd:smtp": unix and systemd sockets are not in this version of mailbearer
-        "#,
-    );
-    refused(
-        r#"accounts."alice@contoso.com""#,
-        r#"
-        12 sender = "envelope"
-        sender is not in this version of mailbearer
         "#,
     );
 }

@@ -81,7 +81,7 @@ impl Ask for ShowAccounts {
 /// A new local password.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct MakePassword {
-    /// An account, or an address that a wildcard covers.
+    /// An account, an address that a wildcard covers, or a device.
     pub name: String,
     /// What tells it from the others of that name.
     pub label: Option<String>,
@@ -98,6 +98,18 @@ pub struct MadePassword {
     pub protocols: Vec<String>,
     /// Whether the one before, without a label as well, ended by it.
     pub replaced: bool,
+    /// What to enter beside it where it is a device's.
+    #[serde(default)]
+    pub device: Option<DeviceSignIn>,
+}
+
+/// How a device signs in.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DeviceSignIn {
+    /// By which user name.
+    pub username: String,
+    /// As which account it sends.
+    pub account: String,
 }
 
 impl Ask for MakePassword {
@@ -109,19 +121,15 @@ impl Ask for MakePassword {
         let name = Username::parse(&name)?;
         let mut protocols =
             protocols.iter().map(|name| protocol(name)).collect::<Result<Vec<_>, _>>()?;
-        if protocols.is_empty() {
-            // A device that sends needs no more, and it is devices that get passwords of their own.
-            protocols = match label {
-                Some(_) => vec![Protocol::Submission],
-                None => Protocol::ALL.to_vec(),
-            };
-        }
         protocols.sort();
         protocols.dedup();
-        let names = protocol_names(&protocols);
+        let device = operator.device(&name).and_then(|device| {
+            let (username, account) = (device.username.as_ref()?, &device.account);
+            Some(DeviceSignIn { username: username.to_string(), account: account.to_string() })
+        });
         let made = operator.make_password(&name, label, protocols).await?;
-        let (password, replaced) = (Shown(made.password), made.replaced);
-        Ok(MadePassword { password, protocols: names, replaced })
+        let (protocols, replaced) = (protocol_names(&made.protocols), made.replaced);
+        Ok(MadePassword { password: Shown(made.password), protocols, replaced, device })
     }
 }
 

@@ -230,6 +230,7 @@ async fn accounts_are_objects_with_stable_names() {
             "account",
             "consented_at",
             "credential_ends_at",
+            "devices",
             "dies_at",
             "dies_of",
             "grant",
@@ -285,9 +286,14 @@ async fn password_is_made_listed_replaced_and_revoked() {
 
 #[tokio::test]
 async fn password_is_made_for_an_address_that_a_wildcard_covers() {
-    let body = json!({"name": "bob@fabrikam.com", "protocols": ["imap", "submission", "imap"]});
+    let protocols = ["imap", "submission", "imap"];
+    let body = json!({"name": "bob@fabrikam.com", "label": "laptop", "protocols": protocols});
     let made = ask(&alone(), "/passwords/make", body).await;
     assert_eq!(made["protocols"], json!(["submission", "imap"]));
+    // The one without a label is for everything, and what is told of it is what it is.
+    let body = json!({"name": "bob@fabrikam.com", "protocols": protocols});
+    let made = ask(&alone(), "/passwords/make", body).await;
+    assert_eq!(made["protocols"], json!(["submission", "imap", "pop3"]));
 }
 
 #[tokio::test]
@@ -532,3 +538,5 @@ async fn reload_and_health_tell_what_the_relay_says() {
     let gone = refused(&router, "/reload", json!({})).await;
     assert_eq!(gone.exit, Class::Failed, "it ends");
 }
+
+mod devices;

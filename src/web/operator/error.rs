@@ -39,6 +39,18 @@ pub enum OperatorError {
         /// The one that was probably meant.
         near: Option<String>,
     },
+    /// The device is known by its network alone.
+    #[error("{device} is a device without a user name: it never signs in")]
+    NoDeviceUsername {
+        /// Its name.
+        device: Username,
+    },
+    /// A device's password has no label, and is for submission.
+    #[error("{device} is a device: it has one password, without a label and for submission")]
+    OneDevicePassword {
+        /// Its name.
+        device: Username,
+    },
     /// No made password has that name and label.
     #[error("{name} has no local password {}", labelled(.label.as_deref()))]
     NoSuchPassword {
@@ -136,6 +148,8 @@ impl OperatorError {
             | Self::Address { .. }
             | Self::Password(MakeError::Label)
             | Self::NoSuchAccount { .. }
+            | Self::NoDeviceUsername { .. }
+            | Self::OneDevicePassword { .. }
             | Self::NoConsent { .. }
             | Self::ConsentOfAnother { .. } => Class::Usage,
             Self::Consenting(error) => error.class(),
@@ -183,6 +197,14 @@ impl OperatorError {
                 "`mailbearer accounts` shows those there are; a new one is an \
                  [accounts.\"{name}\"] in the file, used after `mailbearer reload`"
             ),
+            Self::NoDeviceUsername { device } => format!(
+                "write username = \"{device}\" in its [devices.{device}], or a shorter one, and run \
+                 `mailbearer reload`"
+            ),
+            Self::OneDevicePassword { device } => format!(
+                "run `mailbearer password {device}`; another device is another [devices.NAME] in the \
+                 file"
+            ),
             Self::NoSuchPassword { name, .. } => {
                 format!("`mailbearer password {name} --list` shows those there are")
             }
@@ -229,6 +251,8 @@ impl OperatorError {
             | Self::Address { .. }
             | Self::Obstacle(_)
             | Self::NoSuchPassword { .. }
+            | Self::NoDeviceUsername { .. }
+            | Self::OneDevicePassword { .. }
             | Self::NotConsentedTo { .. }
             | Self::Token(_)
             | Self::Consent(_)

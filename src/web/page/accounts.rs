@@ -9,7 +9,7 @@ use axum::response::Response;
 use super::{Room, Visitor};
 use crate::names::Username;
 use crate::oauth::ErrorKind;
-use crate::web::accounts::{AccountRow, LastError, NotGranted};
+use crate::web::accounts::{AccountRow, DeviceRow, LastError, NotGranted};
 use crate::web::consents::Method;
 use crate::web::html;
 use crate::web::moment::Moment;
@@ -26,6 +26,7 @@ use crate::web::operator::{Operator, OperatorError};
 {% if let Some(owner) = account.owner %}<dt>Uses the consent of</dt><dd>{{ owner }}</dd>
 {% endif %}{% if let Some(user) = account.row.user %}<dt>Consent of</dt><dd>{{ user }}</dd>
 {% endif %}{% for (what, when) in account.moments() %}<dt>{{ what }}</dt><dd>{{ when }}</dd>
+{% endfor %}{% for device in account.row.devices %}<dt>Device {{ device.device }}</dt><dd>{{ device.known_by() }}; {{ account.last_use(device) }}</dd>
 {% endfor %}</dl>
 {% if account.row.untried %}<p class="dim">Nobody has tried mailbearer's settings for this provider there.</p>
 {% endif %}{% if let Some(error) = account.row.last_error %}<div class="trouble">
@@ -139,6 +140,15 @@ impl Account {
 
     fn has_consented(&self) -> bool {
         self.row.consented_at.is_some()
+    }
+
+    /// When a device of it was last let in, in a clause.
+    #[expect(clippy::unused_self, reason = "templates call methods alone")]
+    fn last_use(&self, device: &DeviceRow) -> String {
+        device.last_used_at.map_or_else(
+            || "no use since the relay started".to_owned(),
+            |moment| format!("last used {}", String::from(moment)),
+        )
     }
 
     /// What is known of times.

@@ -1,0 +1,183 @@
+//! What must hold between devices and the rest of the file: names that mean one thing, networks
+//! that are one device's, accounts that can send, and listeners that let the devices in.
+
+use std::collections::BTreeMap;
+
+use ipnet::IpNet;
+
+use crate::account::AccountSettings;
+use crate::names::{AccountPattern, Username};
+use crate::provider::Protocol;
+
+use super::{Device, Devices};
+use crate::config::accounts::Accounts;
+use crate::config::field::Field;
+use crate::config::listeners::{At, Listener};
+use crate::config::table::nearest;
+
+/// The names of a file's accounts and their keys.
+type Names<'t> = BTreeMap<AccountPattern, Field<'t>>;
+
+impl Devices<'_> {
+    /// Reports what contradicts other tables.
+    pub(in crate::config) fn refuse_contradictions(
+        &self,
+        listeners: &[Listener<'_>],
+        accounts: &Accounts<'_>,
+    ) {
+        for (nth, device) in self.devices.iter().enumerate() {
+            let earlier = self.devices.get(..nth).unwrap_or_default();
+            device.refuse_name(earlier, &accounts.names);
+            device.refuse_username(earlier, &accounts.names);
+            device.refuse_networks(earlier);
+            device.refuse_account(listeners, accounts);
+        }
+    }
+
+    /// Warns of devices that cannot be served, and of listeners that serve none.
+    pub(in crate::config) fn warn_of_unserved(&self, listeners: &[Listener<'_>]) {
+        let serving: Vec<_> = listeners.iter().filter(|own| own.serves_devices()).collect();
+        for listener in serving.iter().filter(|_| self.devices.is_empty()) {
+            if let Some((field, _)) = &listener.devices {
+                field.warning(
+                    "is true, and there are no devices",
+                    "write a [devices.NAME] for each, or leave it out",
+                );
+            }
+        }
+        for device in &self.devices {
+            device.warn_of_unserved(&serving);
+        }
+    }
+}
+
+impl Device<'_> {
+    fn refuse_name(&self, earlier: &[Self], accounts: &Names<'_>) {
+        let Ok(name) = &self.name else { return };
+        if let Some(first) = earlier.iter().find(|it| it.name.as_ref() == Ok(name)) {
+            self.field.problem(
+                format!("is `{}` again: names ignore case", first.field.key()),
+                "keep one of the two",
+            );
+        }
+        if let Some(account) = accounts.get(&AccountPattern::Exact(name.clone())) {
+            self.field.problem(
+                format!("has the name of `{}`", account.key()),
+                format!("give it another name: `mailbearer password {name}` means one of the two"),
+            );
+        }
+    }
+
+    fn refuse_username(&self, earlier: &[Self], accounts: &Names<'_>) {
+        let Some((field, username)) = self.username() else { return };
+        let is_same = |it: &&Self| it.username().is_some_and(|(_, other)| other == username);
+        if let Some(first) = earlier.iter().find(is_same) {
+            field.problem(
+                format!("is \"{username}\", which `{}` signs in by already", first.field.key()),
+                "give each device a user name of its own",
+            );
+        }
+        if let Some((_, account)) = accounts.iter().find(|(pattern, _)| pattern.covers(username)) {
+            field.problem(
+                format!("is \"{username}\", by which `{}` signs in", account.key()),
+                "choose a short name that is no account's",
+            );
+        }
+    }
+
+    fn refuse_networks(&self, earlier: &[Self]) {
+        for (nth, (field, network)) in self.networks().enumerate() {
+            let own = self.networks().take(nth).map(|it| (self, it));
+            let others =
+                earlier.iter().flat_map(|other| other.networks().map(move |it| (other, it)));
+            let taken = others.chain(own).find(|(_, (_, other))| other == network);
+            if let Some((other, _)) = taken {
+                field.problem(
+                    format!("holds {network}, which `{}` has already", other.field.key()),
+                    "keep it at one of the two: of networks that lie in each other the narrower \
+                     counts",
+                );
+            }
+        }
+    }
+
+    fn refuse_account(&self, listeners: &[Listener<'_>], accounts: &Accounts<'_>) {
+        let Some((field, name)) = self.account() else { return };
+        // Where there is no account at all, that was reported.
+        if accounts.names.is_empty() {
+            return;
+        }
+        if !accounts.names.keys().any(|pattern| pattern.covers(name)) {
+            let names: Vec<_> = accounts.names.keys().map(ToString::to_string).collect();
+            let near = nearest(name.as_str(), names.iter().map(String::as_str))
+                .map_or_else(String::new, |near| format!("; the nearest is {near:?}"));
+            field.problem(
+                format!("is \"{name}\", and there is no such account{near}"),
+                format!("write an [accounts.\"{name}\"], or correct the name"),
+            );
+            return;
+        }
+        // Whatever else is wrong with its table was reported there.
+        let Some(settings) = settings_of(name, &accounts.settings) else { return };
+        let is_led_elsewhere = listeners
+            .iter()
+            .any(|own| own.serves_devices() && own.upstream.is_some() && own.lets_in(name));
+        if settings.provider.hosts.get(Protocol::Submission).is_none() && !is_led_elsewhere {
+            field.problem(
+                format!(
+                    "is \"{name}\", whose provider {} has no server for submission",
+                    settings.provider.name
+                ),
+                "write `submission` in the provider's table, or choose another account",
+            );
+        } else if !settings.fits_as_sender(name) {
+            field.problem(
+                format!("is \"{name}\", which is no address that `sender` could write"),
+                "choose a mailbox whose name is an address in ASCII",
+            );
+        }
+    }
+
+    fn warn_of_unserved(&self, serving: &[&Listener<'_>]) {
+        let Some((field, account)) = self.account() else { return };
+        if serving.is_empty() {
+            self.field.warning(
+                "is served by no listener",
+                "write `devices = true` in a [listeners.NAME] for submission",
+            );
+            return;
+        }
+        let serving: Vec<_> = serving.iter().filter(|own| own.lets_in(account)).collect();
+        if serving.is_empty() {
+            field.warning(
+                format!("is \"{account}\", which no listener lets in that serves devices"),
+                "add it to the `accounts` of one that has `devices = true`",
+            );
+            return;
+        }
+        for (field, network) in self.networks() {
+            let is_allowed = |own: &&&Listener<'_>| covers(&own.allow, *network);
+            if let (false, Some(first)) = (serving.iter().any(is_allowed), serving.first()) {
+                field.warning(
+                    format!("holds {network}, which no listener allows that serves devices"),
+                    format!("add it to `{}.allow`", first.field.key()),
+                );
+            }
+        }
+    }
+}
+
+/// The settings of the account that `name` means.
+fn settings_of<'a>(
+    name: &Username,
+    accounts: &'a [At<'_, AccountSettings>],
+) -> Option<&'a AccountSettings> {
+    let covering = accounts.iter().map(|(_, it)| it).filter(|it| it.name.covers(name));
+    covering.min_by_key(|it| matches!(it.name, AccountPattern::Domain(_)))
+}
+
+/// Whether `allowed` holds every address of `network`.
+fn covers(allowed: &[IpNet], network: IpNet) -> bool {
+    // Two halves of it are all of it.
+    IpNet::aggregate(&allowed.to_vec()).iter().any(|it| it.contains(&network))
+}
