@@ -45,6 +45,8 @@ pub enum Unavailable {
     Overloaded,
     /// The account's local password cannot be read from its file.
     LocalPassword,
+    /// It cannot be told whether a device's address is one of this machine or its gateway.
+    Addresses,
 }
 
 impl Unavailable {
@@ -57,6 +59,7 @@ impl Unavailable {
             Self::Upstream => "the provider's mail server is not available now, try again later",
             Self::Overloaded => "too many sign-ins at once, try again later",
             Self::LocalPassword => "the local password cannot be compared now, try again later",
+            Self::Addresses => "this machine's addresses cannot be read now, try again later",
         }
     }
 }
@@ -72,6 +75,7 @@ impl Refusal {
             Self::Unavailable(Unavailable::Upstream) => "upstream-unavailable",
             Self::Unavailable(Unavailable::Overloaded) => "overloaded",
             Self::Unavailable(Unavailable::LocalPassword) => "local-password-unreadable",
+            Self::Unavailable(Unavailable::Addresses) => "addresses-unreadable",
             Self::MailboxBusy => "mailbox-busy",
             Self::NoDevice => "no-device",
             Self::UpstreamRefused { .. } => "upstream-refused",

@@ -5,9 +5,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use mailbearer::names::{AccountPattern, Username};
+use mailbearer::names::{AccountPattern, Address};
 use mailbearer::proto::Output;
-use mailbearer::proto::smtp::{Filter, Mailbox, Rewrite, Rules, Stamp, Surroundings};
+use mailbearer::proto::smtp::{Filter, Rewrite, Rules, Stamp, Surroundings};
 
 use super::plan::Plan;
 use super::splits::Split;
@@ -95,7 +95,7 @@ fn answer(filter: &mut Filter, command: &[u8], reply: &[u8], split: Split<'_>, d
 }
 
 fn rules(rule: u8) -> Rules {
-    let mailbox = Mailbox::parse(&Username::parse(MAILBOX).unwrap()).unwrap();
+    let mailbox = Address::parse(MAILBOX).unwrap();
     let rewrite = match rule {
         0 | 1 => Rewrite::Keep,
         2 => Rewrite::Envelope(mailbox),

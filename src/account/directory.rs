@@ -108,7 +108,7 @@ impl Account {
     }
 
     /// The address that its messages carry where `sender` says so: its mailbox for submission. Where
-    /// that is not `keep` it is an address ([`Username::is_address`]).
+    /// that is not `keep` it is an [`Address`](crate::names::Address).
     pub fn sender_address(&self) -> &Username {
         self.mailbox(Protocol::Submission)
     }

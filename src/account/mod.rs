@@ -7,7 +7,7 @@ pub mod password;
 
 use std::sync::Arc;
 
-use crate::names::{AccountPattern, Username};
+use crate::names::{AccountPattern, Address, Username};
 use crate::provider::{Grant, PerProtocol, Protocol, Provider};
 use crate::secret::{ExposeSecret as _, SecretSource, SecretString};
 
@@ -37,7 +37,7 @@ impl AccountSettings {
     /// opens: always where nothing is written.
     pub fn fits_as_sender(&self, name: &Username) -> bool {
         let address = self.mailbox.submission.as_ref().unwrap_or(name);
-        self.sender == Sender::Keep || address.is_address()
+        self.sender == Sender::Keep || Address::parse(address.as_str()).is_ok()
     }
 
     /// The first protocol that its provider has a server for.

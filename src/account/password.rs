@@ -363,10 +363,16 @@ impl Passwords {
     ) -> Option<SignedIn> {
         let settings = directory.device_at(address).filter(|_| origin.serves_devices())?;
         let account = directory.find(&settings.account, origin.accounts)?;
-        self.used_device(settings, unix_time());
         let by = KnownBy::Network(address.to_canonical());
         let device = Some(KnownDevice { settings: Arc::clone(settings), by });
         Some(SignedIn { account, revoked: None, device })
+    }
+
+    /// Notes that the device of `access` was let in.
+    pub fn let_in(&self, access: &SignedIn) {
+        if let Some(device) = access.device() {
+            self.used_device(device, unix_time());
+        }
     }
 
     /// When the device of that name was last let in, since 1970, as far back as this process goes.

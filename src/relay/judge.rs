@@ -1,6 +1,7 @@
 //! Who a client is, as far as this relay can tell: by its local password, or by its network.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
@@ -10,7 +11,7 @@ use super::listener::Listener;
 use super::protocol::MailProtocol;
 use crate::account::device::DeviceSettings;
 use crate::account::password::{Admitted, LocalRefusal, Origin, SignedIn};
-use crate::net::own_addresses::Own;
+use crate::net::own_addresses::{Own, OwnAddressesError};
 use crate::proto::LocalCredentials;
 use crate::refusal::{Refusal, Unavailable};
 
@@ -66,39 +67,45 @@ pub(super) fn device<P: MailProtocol>(
     let directory = listener.service().directory();
     let known =
         listener.relay().passwords().known_device(directory, origin::<P>(listener, client), client);
-    let hint = match known.as_ref().and_then(SignedIn::device) {
-        Some(device) if device.lists_alone(client) => None,
-        Some(device) => hides_others(listener, client, device),
-        None => Some(format!(
-            "add \"{client}\" to the `networks` of a [devices.NAME] that may send without signing \
-             in, or let it sign in"
-        )),
-    };
-    match (known, hint) {
-        (Some(access), None) if listener.admits_still(&access) => Ok(access),
-        (_, hint) => {
-            let refusal = Refusal::NoDevice;
-            warn!(refusal = refusal.kind(), hint, "refused");
-            Err(refusal)
+    let (refusal, hint) = match known {
+        Some(access) => match hides_others(listener, client, access.device()) {
+            Ok(None) if listener.admits_still(&access) => {
+                listener.relay().passwords().let_in(&access);
+                return Ok(access);
+            }
+            Ok(hint) => (Refusal::NoDevice, hint),
+            Err(error) => (Refusal::Unavailable(Unavailable::Addresses), Some(error.to_string())),
+        },
+        None => {
+            let hint = format!(
+                "add \"{client}\" to the `networks` of a [devices.NAME] that may send without \
+                 signing in, or let it sign in"
+            );
+            (Refusal::NoDevice, Some(hint))
         }
-    }
+    };
+    warn!(refusal = refusal.kind(), hint, "refused");
+    Err(refusal)
 }
 
-/// What to do if `client` is an address from which others may come as well, in a network of `device`.
-fn hides_others(listener: &Listener, client: IpAddr, device: &DeviceSettings) -> Option<String> {
-    let add = format!("add \"{client}\" to the `networks` of [devices.{}]", device.name);
-    let whose = match listener.relay().own_addresses().what_is(client) {
-        Ok(None) => return None,
-        Ok(Some(Own::ThisMachine)) => "this machine's own address",
-        Ok(Some(Own::Gateway)) => "the default gateway",
-        Err(error) => {
-            return Some(format!("{error}; or {add}, if it is no address that others come from"));
-        }
+/// What to do if `client`, which is in a network of `device`, is an address from which others come as
+/// well.
+fn hides_others(
+    listener: &Listener,
+    client: IpAddr,
+    device: Option<&Arc<DeviceSettings>>,
+) -> Result<Option<String>, OwnAddressesError> {
+    let Some(device) = device.filter(|device| !device.lists_alone(client)) else { return Ok(None) };
+    let whose = match listener.relay().own_addresses().what_is(client)? {
+        None => return Ok(None),
+        Some(Own::ThisMachine) => "this machine's own address",
+        Some(Own::Gateway) => "the default gateway",
     };
-    Some(format!(
+    Ok(Some(format!(
         "{client} is {whose}, from which everybody comes whose address is translated: let devices \
-         sign in, or {add} if all of them may send"
-    ))
+         sign in, or add \"{client}\" to the `networks` of [devices.{}] if all of them may send",
+        device.name
+    )))
 }
 
 fn origin<P: MailProtocol>(listener: &Listener, client: IpAddr) -> Origin<'_> {

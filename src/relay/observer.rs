@@ -94,7 +94,7 @@ impl Observer {
             if is_message {
                 self.report.messages += 1;
                 info!(reply = reply.text, "message accepted");
-                self.relay_troubles_end();
+                self.listener.relay().troubles().clear(&self.account, self.protocol);
             }
             return Next::Pass;
         }
@@ -107,6 +107,13 @@ impl Observer {
         }
         self.note(diagnosis, &reply.text);
         Next::Pass
+    }
+
+    /// Hears what a client is told in place of a reply of its provider.
+    pub(super) fn refuse(&mut self, reply: &str) {
+        warn!(reply, "message refused here");
+        self.report.last_reply = Some(reply.to_owned());
+        self.in_message = false;
     }
 
     /// Hears a line of IMAP or POP3 that tells of a failure.
@@ -149,10 +156,6 @@ impl Observer {
             };
             self.listener.relay().troubles().note(&self.account, trouble);
         }
-    }
-
-    fn relay_troubles_end(&self) {
-        self.listener.relay().troubles().clear(&self.account, self.protocol);
     }
 }
 

@@ -4,9 +4,10 @@
 use super::quota::{Quota, Quotas};
 use super::stamp::stamp;
 use crate::account::Sender;
+use crate::account::directory::Account;
 use crate::account::password::SignedIn;
-use crate::names::Username;
-use crate::proto::smtp::{Filter, Mailbox, Rewrite, Rules, Stamp, Surroundings};
+use crate::names::{Address, Username};
+use crate::proto::smtp::{Filter, Rewrite, Rules, Stamp, Surroundings};
 
 /// The filter of a session of `access`; none where messages pass as they are.
 pub(super) fn filter(access: &SignedIn, quotas: &Quotas) -> Option<Filter> {
@@ -17,26 +18,29 @@ pub(super) fn filter(access: &SignedIn, quotas: &Quotas) -> Option<Filter> {
         let per_hour = device.messages_per_hour?;
         Some(quotas.of(device.name.as_str(), per_hour))
     });
-    let sender = account.settings().sender;
-    if sender == Sender::Keep && senders.is_none() && quota.is_none() {
-        return None;
-    }
-    let address = account.sender_address();
-    // The configuration and the directory let no other than an address come here.
-    let mailbox = Mailbox::parse(address)?;
-    let rewrite = match sender {
+    let rewrite = match account.settings().sender {
+        Sender::Keep if senders.is_none() && quota.is_none() => return None,
         Sender::Keep => Rewrite::Keep,
-        Sender::Envelope => Rewrite::Envelope(mailbox),
-        Sender::EnvelopeAndHeader => Rewrite::EnvelopeAndHeader(mailbox),
+        Sender::Envelope => Rewrite::Envelope(address(account)),
+        Sender::EnvelopeAndHeader => Rewrite::EnvelopeAndHeader(address(account)),
     };
-    let surroundings = Outside { quota, address: address.clone() };
+    let surroundings = Outside { quota, mailbox: account.sender_address().clone() };
     Some(Filter::new(Rules { rewrite, senders }, Box::new(surroundings)))
+}
+
+#[expect(
+    clippy::expect_used,
+    reason = "no account is found whose `sender` cannot write its mailbox: see \
+              `AccountSettings::fits_as_sender`"
+)]
+fn address(account: &Account) -> Address {
+    Address::parse(account.sender_address().as_str()).expect("the directory gives no other")
 }
 
 /// What the filter has no way to know.
 struct Outside {
     quota: Option<Quota>,
-    address: Username,
+    mailbox: Username,
 }
 
 impl Surroundings for Outside {
@@ -51,6 +55,6 @@ impl Surroundings for Outside {
     }
 
     fn stamp(&mut self) -> Stamp {
-        stamp(&self.address)
+        stamp(&self.mailbox)
     }
 }

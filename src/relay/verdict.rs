@@ -11,8 +11,9 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 use tracing::{Span, info, warn};
 
+use super::Relay;
 use super::diagnosis::token::Wanted;
-use super::gate::{Mailbox, Permit};
+use super::gate::{Full, Mailbox, Permit};
 use super::judge;
 use super::listener::Listener;
 use super::protocol::{MailProtocol, Welcome};
@@ -69,21 +70,9 @@ pub(crate) async fn verdict<P: MailProtocol>(
         mechanism: provider.mechanism,
     };
     let until = received + listener.service().limits().wait_for_slot;
-    let mailbox = Mailbox::new(&provider.name, destination.mailbox, P::PROTOCOL);
-    let places = *provider.concurrent_sessions.get(P::PROTOCOL);
-    let mut permit =
-        relay.gates().enter(mailbox, places, until).await.map_err(|_| busy(account))?;
-    let signed_in = loop {
-        let deadline = Instant::now() + VERDICT_TIMEOUT;
-        match sign_in::<P>(relay.tokens(), account, &destination, deadline).await {
-            Err(error) if error.is_throttle() => {
-                let (account_name, cause) = (account.name().as_str(), error.to_string());
-                info!(account = account_name, cause, "the mailbox's gate is closed for a while");
-                permit.close_gate();
-                permit = permit.enter_again(until).await.map_err(|_| busy(account))?;
-            }
-            outcome => break outcome,
-        }
+    let (permit, signed_in) = match at_gate::<P>(relay, account, &destination, until).await {
+        Ok(outcome) => outcome,
+        Err(Full) => return Err(busy(account)),
     };
     match signed_in {
         Ok(upstream) => {
@@ -122,6 +111,35 @@ pub(crate) async fn verdict<P: MailProtocol>(
             let (account, cause, fix) = (account.name().as_str(), error.to_string(), error.fix());
             warn!(account, refusal = refusal.kind(), cause, fix, token, "refused");
             Err(refusal)
+        }
+    }
+}
+
+/// Signs in at `destination` once there is a place at the gate of its mailbox. A provider that says
+/// that there was none is believed: the gate is closed for a while, and the place waited for again.
+///
+/// # Errors
+/// When there was no place `until` then.
+async fn at_gate<P: MailProtocol>(
+    relay: &Relay,
+    account: &Account,
+    destination: &Destination<'_>,
+    until: Instant,
+) -> Result<(Permit, Result<upstream::SignedIn<Welcome<P>>, SignInError>), Full> {
+    let provider = &account.settings().provider;
+    let mailbox = Mailbox::new(&provider.name, destination.mailbox, P::PROTOCOL);
+    let places = *provider.concurrent_sessions.get(P::PROTOCOL);
+    let mut permit = relay.gates().enter(mailbox, places, until).await?;
+    loop {
+        let deadline = Instant::now() + VERDICT_TIMEOUT;
+        match sign_in::<P>(relay.tokens(), account, destination, deadline).await {
+            Err(error) if error.is_throttle() => {
+                let (account, cause) = (account.name().as_str(), error.to_string());
+                info!(account, cause, "the mailbox's gate is closed for a while");
+                permit.close_gate();
+                permit = permit.enter_again(until).await?;
+            }
+            outcome => return Ok((permit, outcome)),
         }
     }
 }

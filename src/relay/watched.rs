@@ -53,6 +53,8 @@ pub(super) struct Watched<U> {
     unsent: BytesMut,
     /// Woken when a reply was heard: the filter may wait for one before it takes more.
     writer: Option<Waker>,
+    /// Woken when there are last words for the client, which no reply of the provider brings.
+    reader: Option<Waker>,
     /// Whether both sides are to be closed once the client has heard what is due.
     is_over: bool,
 }
@@ -75,6 +77,7 @@ impl<U> Watched<U> {
             held: None,
             unsent: BytesMut::new(),
             writer: None,
+            reader: None,
             is_over: false,
         }
     }
@@ -96,7 +99,7 @@ impl<U> Watched<U> {
 
     /// Looks at what was read, up to the first reply that has to wait.
     fn look(&mut self) {
-        while self.held.is_none() && !self.unread.is_empty() {
+        while self.held.is_none() && !self.is_over && !self.unread.is_empty() {
             match &mut self.course {
                 Course::Lines(lines) => {
                     for line in lines.read(&self.unread) {
@@ -116,20 +119,40 @@ impl<U> Watched<U> {
                     let mut output = Output::default();
                     let passed = filter.take_from_upstream(&self.unread, &mut output);
                     self.unread.advance(passed.taken.min(self.unread.len()));
-                    self.is_over = filter.is_over();
                     if let Some(writer) = self.writer.take() {
                         writer.wake();
                     }
                     let bytes = output.take();
-                    match passed.reply {
-                        Some(reply) => self.pass(bytes.freeze(), &reply),
-                        None => self.due.extend_from_slice(&bytes),
+                    match (passed.reply, passed.instead) {
+                        (Some(reply), None) => self.pass(bytes.freeze(), &reply),
+                        (Some(_), Some(instead)) => {
+                            self.observer.refuse(instead);
+                            self.due.extend_from_slice(&bytes);
+                        }
+                        (None, _) => self.due.extend_from_slice(&bytes),
                     }
-                    if self.is_over {
-                        return;
-                    }
+                    self.end_if_over();
                 }
             }
+        }
+    }
+
+    /// Ends the session where the filter has: the client hears why, and the provider hears nothing
+    /// more, so that it drops the message that has no end.
+    fn end_if_over(&mut self) {
+        let Course::Filter(filter) = &self.course else { return };
+        if self.is_over || !filter.is_over() {
+            return;
+        }
+        self.is_over = true;
+        self.unsent.clear();
+        if let Some(last_words) = filter.last_words() {
+            self.observer.refuse(last_words);
+            self.due.extend_from_slice(last_words.as_bytes());
+            self.due.extend_from_slice(b"\r\n");
+        }
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
         }
     }
 
@@ -198,6 +221,9 @@ impl<U: AsyncRead + Unpin> AsyncRead for Watched<U> {
                 continue;
             }
             let before = buf.filled().len();
+            if let Course::Filter(_) = this.course {
+                this.reader = Some(cx.waker().clone());
+            }
             ready!(Pin::new(&mut this.upstream).poll_read(cx, buf))?;
             let read = buf.filled().get(before..).unwrap_or_default();
             if read.is_empty() {
@@ -234,7 +260,7 @@ impl<U: AsyncWrite + Unpin> AsyncWrite for Watched<U> {
             let mut output = Output::default();
             let taken = filter.take_from_client(bytes, &mut output);
             this.unsent = output.take();
-            this.is_over = filter.is_over();
+            this.end_if_over();
             if taken > 0 {
                 if let Poll::Ready(Err(error)) = this.poll_unsent(cx) {
                     return Poll::Ready(Err(error));

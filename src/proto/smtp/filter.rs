@@ -16,7 +16,6 @@ mod ehlo;
 mod end;
 mod line;
 mod mail;
-mod mailbox;
 mod message;
 mod refusals;
 #[cfg(test)]
@@ -27,12 +26,11 @@ use std::fmt;
 
 use super::reply;
 use super::{PassedReply, Replies};
-use crate::names::AccountPattern;
+use crate::names::{AccountPattern, Address};
 use crate::proto::Output;
 use ehlo::EhloReply;
 use line::{CommandLine, Progress, Verb};
 use mail::{Becomes, Mail, asks_for_binarymime};
-pub use mailbox::Mailbox;
 use message::{Message, Outlook};
 
 /// Most commands that await their replies. Clients that pipeline send some hundred recipients at
@@ -45,10 +43,10 @@ pub enum Rewrite {
     /// It stays.
     Keep,
     /// MAIL FROM becomes the mailbox.
-    Envelope(Mailbox),
+    Envelope(Address),
     /// MAIL FROM and From: become the mailbox. The old From: goes to Reply-To unless there is one;
     /// From, Date and Message-ID are added where missing.
-    EnvelopeAndHeader(Mailbox),
+    EnvelopeAndHeader(Address),
 }
 
 /// What holds for the messages of a session.

@@ -14,7 +14,8 @@ mod originator;
 
 use memchr::memchr;
 
-use super::{Mailbox, Stamp};
+use super::Stamp;
+use crate::names::Address;
 use crate::proto::Output;
 use field::{fields, is_field, is_mbox_line};
 use originator::Originator;
@@ -118,7 +119,7 @@ impl Header {
 
     /// Writes the header with its empty line, and what was taken for a body; or, where the message
     /// has ended within the header, what there is of it.
-    pub(super) fn write(&self, mailbox: &Mailbox, stamp: impl FnOnce() -> Stamp, up: &mut Output) {
+    pub(super) fn write(&self, mailbox: &Address, stamp: impl FnOnce() -> Stamp, up: &mut Output) {
         let (header, body) = match self.found {
             Found::Header | Found::Fields => (&self.bytes[..], None),
             Found::Nothing | Found::Body => (&[][..], Some(&self.bytes[..])),
@@ -131,7 +132,7 @@ impl Header {
     }
 }
 
-fn write_fields(header: &[u8], mailbox: &Mailbox, stamp: impl FnOnce() -> Stamp, up: &mut Output) {
+fn write_fields(header: &[u8], mailbox: &Address, stamp: impl FnOnce() -> Stamp, up: &mut Output) {
     let has = |name: &str| fields(header).any(|field| field.is(name));
     let froms = || fields(header).filter(|field| field.is("From"));
     let kept = match froms().collect::<Vec<_>>()[..] {
@@ -167,7 +168,7 @@ fn write_fields(header: &[u8], mailbox: &Mailbox, stamp: impl FnOnce() -> Stamp,
 }
 
 /// Writes From: with the mailbox, behind the name that stood there.
-fn write_from(name: Option<&[u8]>, mailbox: &Mailbox, up: &mut Output) {
+fn write_from(name: Option<&[u8]>, mailbox: &Address, up: &mut Output) {
     let Some(name) = name else { return up.line(&format!("From: {mailbox}")) };
     up.bytes(b"From: ");
     up.bytes(name);

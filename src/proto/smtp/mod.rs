@@ -4,7 +4,6 @@
 //! What is said after the sign-in is streamed and never seen here, but for two parts: `replies` reads
 //! the upstream's replies as they pass, and `filter` is for accounts and devices with rules.
 
-mod address;
 mod command;
 mod downstream;
 mod extensions;
@@ -18,10 +17,9 @@ mod tests;
 mod upstream;
 mod upstream_reply;
 
-pub use address::{Address, AddressError};
 pub use downstream::{DeviceMail, SmtpAwaitClientTls, SmtpAwaitVerdict, SmtpDownstream};
 pub use extensions::Extensions;
-pub use filter::{Filter, Mailbox, Passed, Rewrite, Rules, Stamp, Surroundings};
+pub use filter::{Filter, Passed, Rewrite, Rules, Stamp, Surroundings};
 pub use replies::{PassedReply, Replies};
 pub use submission::{Heard, Meaning, Submission, SubmissionStep};
 pub use upstream::{SmtpAwaitTls, SmtpAwaitToken, SmtpUpstream, Welcome};

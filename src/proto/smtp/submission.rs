@@ -5,8 +5,8 @@
 //! In:      replies, bounded as `upstream_reply` says. Out: one command for each reply.
 //! Ends:    in `Over` or `Close`; a refusal is followed by QUIT, but for 421, which closes.
 
-use super::Address;
 use super::upstream_reply::{Reply, ReplyReader};
+use crate::names::Address;
 use crate::proto::{Input, Lasting, Output, UpstreamFault};
 
 /// A message on its way to an upstream.

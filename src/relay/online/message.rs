@@ -5,7 +5,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use crate::proto::smtp::Address;
+use crate::names::Address;
 
 /// A name for a message that no other has: random bytes.
 pub(super) type Id = [u8; 16];

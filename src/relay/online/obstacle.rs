@@ -1,10 +1,10 @@
 //! An obstacle: what stands in the way of a step, for whoever runs a command.
 
+use crate::names::AddressError;
 use crate::names::Username;
 use crate::net::connect::ConnectError;
 use crate::net::tls::TlsError;
 use crate::oauth::TokenError;
-use crate::proto::smtp::AddressError;
 use crate::proto::{Lasting, UpstreamFault};
 use crate::provider::{Protocol, Provider, UpstreamTls};
 use crate::relay::diagnosis::{Diagnosis, Remedy};

@@ -3,10 +3,10 @@
 
 use super::super::consents::ConsentError;
 use crate::account::password::{MakeError, RandomError};
+use crate::names::AddressError;
 use crate::names::{Username, UsernameError};
 use crate::oauth::{AuthorizeError, ErrorKind, TokenError};
 use crate::proto::Lasting;
-use crate::proto::smtp::AddressError;
 use crate::provider::{GrantKind, Protocol};
 use crate::relay::online::Obstacle;
 use crate::store::StoreError;

@@ -7,8 +7,7 @@
 //!
 //! Old devices write blanks behind the colon, no colon, or no angle brackets: that is mended.
 
-use super::Mailbox;
-use crate::names::{AccountPattern, Username};
+use crate::names::{AccountPattern, Address, Username};
 use crate::proto::Output;
 
 /// How much larger a message may become when its header is rewritten, in bytes: three fields with
@@ -30,9 +29,9 @@ pub(super) enum Becomes<'a> {
     /// Nothing.
     Same,
     /// The sender.
-    Sender(&'a Mailbox),
+    Sender(&'a Address),
     /// The sender, and the size, because fields will be added.
-    SenderAndSize(&'a Mailbox),
+    SenderAndSize(&'a Address),
 }
 
 impl<'a> Mail<'a> {
@@ -191,8 +190,8 @@ mod tests {
         Some(String::from_utf8(up.take().to_vec()).unwrap())
     }
 
-    fn mailbox() -> Mailbox {
-        Mailbox::parse(&Username::parse("scan@contoso.com").unwrap()).unwrap()
+    fn mailbox() -> Address {
+        Address::parse("scan@contoso.com").unwrap()
     }
 
     #[test]

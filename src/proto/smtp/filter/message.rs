@@ -5,7 +5,8 @@
 
 use super::super::header::{Header, HeaderFault, Progress};
 use super::end::{EndFinder, Ending};
-use super::{Mailbox, Rewrite, Surroundings, refusals};
+use super::{Rewrite, Surroundings, refusals};
+use crate::names::Address;
 use crate::proto::Output;
 
 /// How much is read at once, in bytes, before it is asked whether the output is full.
@@ -22,7 +23,7 @@ pub(super) struct Message {
 #[derive(Debug)]
 enum Content {
     /// The header, which is held until its end.
-    Header(Header, Mailbox),
+    Header(Header, Address),
     /// Bytes that pass.
     Passing,
     /// Bytes that are thrown away: the client hears this at the end of its message.

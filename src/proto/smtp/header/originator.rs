@@ -4,7 +4,7 @@
 //! In:  a field's value as sent. Out: name and address where there is one of the plain form
 //!      `name <address>` or `address`; nothing of groups, lists, comments and what is broken.
 
-use crate::proto::smtp::Mailbox;
+use crate::names::Address;
 
 /// Longest name that is kept, in bytes with its folding.
 const NAME_LEN_MAX: usize = 256;
@@ -38,7 +38,7 @@ impl<'a> Originator<'a> {
     }
 
     /// Whether this is the mailbox, be it under another name.
-    pub(super) fn is(&self, mailbox: &Mailbox) -> bool {
+    pub(super) fn is(&self, mailbox: &Address) -> bool {
         self.address.eq_ignore_ascii_case(mailbox.as_str().as_bytes())
     }
 }
@@ -89,7 +89,6 @@ fn is_name(name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::names::Username;
 
     fn parse(value: &str) -> Option<(Option<&str>, &str)> {
         let from = Originator::parse(value.as_bytes())?;
@@ -147,7 +146,7 @@ mod tests {
 
     #[test]
     fn the_mailbox_is_known_in_any_case() {
-        let mailbox = Mailbox::parse(&Username::parse("scan@contoso.com").unwrap()).unwrap();
+        let mailbox = Address::parse("scan@contoso.com").unwrap();
         let is = |value: &str| Originator::parse(value.as_bytes()).unwrap().is(&mailbox);
         assert!(is(" X <Scan@Contoso.com>\r\n") && is("scan@contoso.com"));
         assert!(!is("scan@contoso.com.example") && !is("\"scan\"@contoso.com"));

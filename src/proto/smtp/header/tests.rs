@@ -1,13 +1,12 @@
 //! Headers as they go up: right, wrong and at the edge, at every split.
 
 use super::*;
-use crate::names::Username;
 
 /// What a message without a date or an id is given.
 const STAMP: &str = "Date: Sun, 22 Nov 2026 10:00:00 +0000\r\nMessage-ID: <1@mailbearer>\r\n";
 
-fn mailbox() -> Mailbox {
-    Mailbox::parse(&Username::parse("scan@contoso.com").unwrap()).unwrap()
+fn mailbox() -> Address {
+    Address::parse("scan@contoso.com").unwrap()
 }
 
 fn stamp() -> Stamp {

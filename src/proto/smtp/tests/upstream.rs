@@ -161,7 +161,7 @@ fn a_refusal_is_temporary_with_4xx_and_permanent_with_5xx() {
         ("432 4.3.2 Concurrent connections limit exceeded", Lasting::Temporary),
         ("454 4.7.0 later", Lasting::Temporary),
         ("500 5.5.2 syntax", Lasting::Permanent),
-        ("535 5.7.139 SmtpClientAuthentication is disabled for the Mailbox", Lasting::Permanent),
+        ("535 5.7.139 SmtpClientAuthentication is disabled for the Address", Lasting::Permanent),
         ("599 x", Lasting::Permanent),
     ] {
         let refusal = refused(&format!("S: 334\nC: {XOAUTH2}\nS: {reply}"));

@@ -6,9 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Ask, protocol, protocol_names};
+use crate::names::Address;
 use crate::names::Username;
 use crate::proto::Lasting;
-use crate::proto::smtp::Address;
 use crate::relay::online::{Obstacle, Outcome, Said, Step};
 use crate::web::control::telling::{Teller, Telling};
 use crate::web::operator::{Operator, OperatorError};

@@ -9,7 +9,7 @@ mod transactions;
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::names::Username;
+use crate::names::Address;
 
 /// What the filter took and gave back.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -42,8 +42,8 @@ impl Surroundings for Counter {
     }
 }
 
-fn mailbox() -> Mailbox {
-    Mailbox::parse(&Username::parse("scan@contoso.com").unwrap()).unwrap()
+fn mailbox() -> Address {
+    Address::parse("scan@contoso.com").unwrap()
 }
 
 fn rules(rewrite: Rewrite, senders: Option<&str>) -> Rules {

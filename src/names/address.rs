@@ -1,4 +1,4 @@
-//! An address that a test message is from or to.
+//! An address that a message is from or to, where mailbearer writes it.
 //!
 //! Sources: RFC 5321 sections 4.1.2 (Dot-string, Domain) and 4.5.3.1 (lengths), RFC 5322 section
 //! 3.2.3 (the same local part stands in a header without quotes).
