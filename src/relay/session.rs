@@ -39,16 +39,10 @@ where
     let certificate = listener.certificate().cloned();
     let client = Client::new(stream, certificate, sign_in_timeout, relay.drain().clone());
     let outcome = match sign_in::<P, S>(&listener, from, client).await {
-        Ok(Session { mut client, mut upstream, start, access }) => {
+        Ok(session) => {
             place.signed_in();
-            let cut = until_cut(&listener, &access);
-            let spliced = splice(&mut client, &mut upstream, start, cut).await;
-            // In a shutdown nobody is waited for: a supervisor may be about to kill us.
-            if !matches!(spliced.end, End::Cut(Reason::Draining)) {
-                tokio::join!(close(&mut client), close(upstream.upstream()));
-            }
-            // The place at the gate is free with this: the provider has seen the session end.
-            Outcome::of_session(spliced, upstream.into_report())
+            // Boxed, so that a session holds room for it once it has signed in alone.
+            Box::pin(session.run(&listener)).await
         }
         Err(outcome) => outcome,
     };
@@ -61,6 +55,21 @@ struct Session<S> {
     upstream: Watched<UpstreamStream>,
     start: Start,
     access: SignedIn,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+    /// Streams both ways until it is over.
+    async fn run(self, listener: &Listener) -> Outcome {
+        let Self { mut client, mut upstream, start, access } = self;
+        let cut = until_cut(listener, &access);
+        let spliced = splice(&mut client, &mut upstream, start, cut).await;
+        // In a shutdown nobody is waited for: a supervisor may be about to kill us.
+        if !matches!(spliced.end, End::Cut(Reason::Draining)) {
+            tokio::join!(close(&mut client), close(upstream.upstream()));
+        }
+        // The place at the gate is free with this: the provider has seen the session end.
+        Outcome::of_session(spliced, upstream.into_report())
+    }
 }
 
 /// Waits until the session has to end, whatever its two sides do; gives why.

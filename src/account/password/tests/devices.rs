@@ -203,7 +203,9 @@ async fn last_use_is_that_of_who_was_let_in() {
     passwords.known_device(&directory, AT_DEVICES, at("192.0.2.18"));
     assert_eq!((passwords.device_last_used_at(&scanner), of_password()), (None, None));
 
-    passwords.known_device(&directory, AT_DEVICES, at("192.0.2.17")).unwrap();
+    let known = passwords.known_device(&directory, AT_DEVICES, at("192.0.2.17")).unwrap();
+    assert_eq!(passwords.device_last_used_at(&scanner), None, "it is not let in so far");
+    passwords.let_in(&known);
     assert!(passwords.device_last_used_at(&scanner).is_some());
     assert_eq!(of_password(), None, "it showed none");
     passwords.sign_in(&directory, AT_DEVICES, &claim("scan2", &right)).await.unwrap();

@@ -101,6 +101,7 @@ async fn accounts_tell_of_their_devices_and_of_their_last_use() {
     };
     let address = "198.51.100.9".parse().unwrap();
     let known = operator.passwords.known_device(&directory, origin, address).unwrap();
+    operator.passwords.let_in(&known);
     let used = known.device().unwrap().name.to_string();
     let rows = ask(&router(operator), "/accounts", json!({})).await;
     let devices_of = |account: &str| {
