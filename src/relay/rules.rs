@@ -55,6 +55,6 @@ impl Surroundings for Outside {
     }
 
     fn stamp(&mut self) -> Stamp {
-        stamp(&self.mailbox)
+        stamp(self.mailbox.domain().unwrap_or_default())
     }
 }

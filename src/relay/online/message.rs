@@ -3,24 +3,17 @@
 //! Sources: RFC 5322 (format), RFC 2045 (MIME), RFC 3834 section 5 (Auto-Submitted).
 //! Out: US-ASCII, lines of at most 78 characters but for addresses, each with CRLF.
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use crate::names::Address;
+use crate::proto::smtp::Stamp;
 
-/// A name for a message that no other has: random bytes.
-pub(super) type Id = [u8; 16];
-
-/// The message from `sender` to `recipient`, written at `now`, which is since 1970.
-pub(super) fn message(sender: &Address, recipient: &Address, now: Duration, id: &Id) -> String {
-    // RFC 9110 section 5.6.7 has the form of RFC 5322 but for the name of the zone.
-    let date = httpdate::fmt_http_date(UNIX_EPOCH + now).replace("GMT", "+0000");
-    let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+/// The message from `sender` to `recipient`.
+pub(super) fn message(sender: &Address, recipient: &Address, stamp: &Stamp) -> String {
     let lines = [
         &format!("From: <{sender}>"),
         &format!("To: <{recipient}>"),
         "Subject: Test message of mailbearer",
-        &format!("Date: {date}"),
-        &format!("Message-ID: <{id}@{}>", sender.domain()),
+        &format!("Date: {}", stamp.date),
+        &format!("Message-ID: {}", stamp.message_id),
         "MIME-Version: 1.0",
         "Content-Type: text/plain; charset=us-ascii",
         "Content-Transfer-Encoding: 7bit",
@@ -45,8 +38,11 @@ mod tests {
     fn message_has_the_fields_that_rfc_5322_wants_and_says_what_it_is() {
         let address = |text| Address::parse(text).unwrap();
         let (sender, recipient) = (address("alice@contoso.com"), address("bob@example.com"));
-        let now = Duration::from_secs(784_111_777);
-        let message = message(&sender, &recipient, now, &[0xab; 16]);
+        let stamp = Stamp {
+            date: "Sun, 06 Nov 1994 08:49:37 +0000".to_owned(),
+            message_id: "<abababababababababababababababab@contoso.com>".to_owned(),
+        };
+        let message = message(&sender, &recipient, &stamp);
         let (header, body) = message.split_once("\r\n\r\n").unwrap();
         // RFC 5322 section 3.6: Date and From once at least, the others once at most.
         assert_eq!(

@@ -48,12 +48,7 @@ impl Obstacle {
     /// What it means that the server answers what belongs to a message with `reply`.
     pub(super) fn of_reply(reply: &str, lasting: Lasting) -> Self {
         let cause = format!("the provider does not take the message: {reply}");
-        let known = match lasting {
-            Lasting::Permanent => Some(Diagnosis::of(reply)),
-            Lasting::Temporary => None,
-        };
-        // The table is about sign-ins: what it says of a reply that it does not know fits those alone.
-        match known.filter(|known| *known != Diagnosis::of("")) {
+        match Diagnosis::in_session(Protocol::Submission, reply) {
             Some(known) => Self {
                 cause: format!("{cause}; {}", known.cause),
                 fix: known.fix.to_owned(),
@@ -267,9 +262,11 @@ mod tests {
             "the provider does not take the message: 550 5.1.1 User unknown"
         );
         assert!(!obstacle.fix.is_empty() && !obstacle.fix.contains("mailbox"), "{obstacle:?}");
-        let known = "535 5.7.139 Authentication unsuccessful, basic authentication is disabled.";
+        let known = "554 5.2.252 SendAsDenied; a@contoso.com not allowed to send as b@contoso.com";
         let obstacle = Obstacle::of_reply(known, Lasting::Permanent);
-        assert!(obstacle.fix.contains("Get-AuthenticationPolicy"), "{obstacle:?}");
+        let diagnosis = Diagnosis::in_session(Protocol::Submission, known).unwrap();
+        assert_eq!(obstacle.fix, diagnosis.fix);
+        assert!(obstacle.cause.ends_with(diagnosis.cause), "{obstacle:?}");
         let later = Obstacle::of_reply("451 4.7.1 slow down", Lasting::Temporary);
         assert_eq!((later.lasting, later.fix.as_str()), (Lasting::Temporary, "try again later"));
     }

@@ -3,15 +3,13 @@
 use std::io;
 use std::time::Duration;
 
-use aws_lc_rs::rand;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
-use super::message::{Id, message};
+use super::message::message;
 use super::{Obstacle, Online, host_of};
 use crate::account::directory::Account;
-use crate::clock;
 use crate::names::Address;
 use crate::net::buffer::{READ_LEN, read_piece};
 use crate::proto::smtp::{self, Heard, Meaning, SubmissionStep};
@@ -19,6 +17,7 @@ use crate::proto::{Input, Output};
 use crate::provider::Protocol;
 use crate::relay::downstream::close;
 use crate::relay::protocol::{MailProtocol as _, Submission};
+use crate::relay::stamp::stamp;
 use crate::relay::upstream::UpstreamStream;
 use crate::relay::verdict::sign_in;
 
@@ -95,10 +94,7 @@ impl Online {
         let signed_in = signed_in.map_err(|error| Obstacle::of(&error, host.tls))?;
         self.tokens.accepted(account.name(), Protocol::Submission);
         told(Said::SignedIn { host: host.to_string(), mailbox: destination.mailbox.to_string() });
-        let mut id = Id::default();
-        // Without random numbers the message has a name that others may have: no reason not to send.
-        let _ = rand::fill(&mut id);
-        let message = message(&sender, &recipient, clock::unix_time(), &id);
+        let message = message(&sender, &recipient, &stamp(sender.domain()));
         let mut output = Output::default();
         let machine = smtp::Submission::begin(sender, recipient, message.as_bytes(), &mut output);
         let dialogue = Dialogue {

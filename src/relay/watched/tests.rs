@@ -9,8 +9,9 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::account::LocalPassword;
-use crate::names::Username;
+use crate::names::{Address, Username};
 use crate::net::props::Log;
+use crate::proto::smtp::{Rewrite, Rules, Stamp, Surroundings};
 use crate::provider::Protocol;
 use crate::relay::Shutdown;
 use crate::relay::gate::Mailbox;
@@ -199,4 +200,118 @@ async fn what_a_provider_said_behind_its_welcome_is_watched_as_well() {
     let mut heard = Vec::new();
     watched.read_to_end(&mut heard).await.unwrap();
     assert_eq!((&heard[..], started.elapsed().as_secs()), (&b"354 go\r\n354 go\r\n"[..], 60));
+}
+
+/// What the filter has from outside: nothing is counted.
+struct Outside;
+
+impl Surroundings for Outside {
+    fn take_message(&mut self) -> bool {
+        true
+    }
+
+    fn give_back_message(&mut self) {}
+
+    fn stamp(&mut self) -> Stamp {
+        let date = "Sun, 06 Nov 1994 08:49:37 +0000".to_owned();
+        Stamp { date, message_id: "<1@contoso.com>".to_owned() }
+    }
+}
+
+/// A session whose sender becomes `scan@contoso.com`.
+async fn filtered(
+    listener: &Arc<Listener>,
+    per_minute: Option<u32>,
+) -> (Watched<DuplexStream>, DuplexStream) {
+    let rewrite = Rewrite::EnvelopeAndHeader(Address::parse("scan@contoso.com").unwrap());
+    let filter = Filter::new(Rules { rewrite, senders: None }, Box::new(Outside));
+    let course = Course::Filter(Box::new(filter));
+    session(listener, Protocol::Submission, course, per_minute).await
+}
+
+/// Plays a dialogue: what the client sends, what the provider hears of it, says, and what the client
+/// hears of that.
+async fn play(
+    watched: &mut Watched<DuplexStream>,
+    provider: &mut DuplexStream,
+    [sent, heard, said]: [&str; 3],
+) {
+    watched.write_all(sent.as_bytes()).await.unwrap();
+    watched.flush().await.unwrap();
+    let mut got = vec![0; heard.len()];
+    let reading = tokio::time::timeout(Duration::from_secs(1), provider.read_exact(&mut got)).await;
+    assert!(reading.is_ok(), "of {heard:?} came {:?}", String::from_utf8_lossy(&got));
+    assert_eq!(String::from_utf8(got).unwrap(), heard);
+    assert_eq!(hear(watched, provider, said).await.0, said);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_filtered_message_waits_for_its_answer_to_data_and_arrives_with_its_sender_changed() {
+    let listener = listener(Protocol::Submission);
+    let (mut watched, mut provider) = filtered(&listener, Some(1)).await;
+    let (client, upstream) = (&mut watched, &mut provider);
+    let mail = "MAIL FROM:<x@scanner.local> BODY=8BITMIME\r\n";
+    for waited in [0, 60] {
+        let rewritten = "MAIL FROM:<scan@contoso.com> BODY=8BITMIME\r\n";
+        play(client, upstream, [mail, rewritten, "250 ok\r\n"]).await;
+        let recipient = "RCPT TO:<bob@contoso.com>\r\n";
+        play(client, upstream, [recipient, recipient, "250 ok\r\n"]).await;
+        client.write_all(b"DATA\r\n").await.unwrap();
+        client.flush().await.unwrap();
+        upstream.read_exact(&mut [0; 6]).await.unwrap();
+        // Whatever comes next is the message or commands; it is not known which before the reply.
+        let early = tokio::time::timeout(Duration::from_secs(1), client.write_all(b"From: x\r\n"));
+        assert!(early.await.is_err(), "it is not taken");
+        let go = "354 go\r\n";
+        let (heard, after) = hear(client, upstream, go).await;
+        assert_eq!((heard.as_str(), after + u64::from(waited > 0)), (go, waited));
+        play(
+            client,
+            upstream,
+            [
+                "From: x@scanner.local\r\nDate: Mon\r\nMessage-ID: <2@x>\r\n\r\nhi\r\n.\r\n",
+                "From: scan@contoso.com\r\nReply-To: x@scanner.local\r\nDate: Mon\r\n\
+                 Message-ID: <2@x>\r\n\r\nhi\r\n.\r\n",
+                TAKEN,
+            ],
+        )
+        .await;
+    }
+    assert_eq!(watched.into_report().messages, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_the_filter_refuses_ends_both_sides_and_has_no_end_upstream() {
+    let (log, _collecting) = Log::collect();
+    let listener = listener(Protocol::Submission);
+    let (watched, mut provider) = filtered(&listener, None).await;
+    let (mut hear, mut say) = tokio::io::split(watched);
+    let client = async {
+        say.write_all(b"MAIL FROM:<x@y>\r\nRCPT TO:<a@b>\r\nDATA\r\n").await.unwrap();
+        say.flush().await.unwrap();
+        let field = format!("X-Long: {}\r\n", "x".repeat(990));
+        // More than a header may have; then its end.
+        for _ in 0..300 {
+            say.write_all(field.as_bytes()).await.unwrap();
+        }
+        say.write_all(b"\r\nhi\r\n.\r\n").await.unwrap();
+        say.flush().await.unwrap();
+    };
+    let upstream = async {
+        provider.write_all(b"250 ok\r\n250 ok\r\n354 go\r\n").await.unwrap();
+    };
+    let listen = async {
+        let mut heard = String::new();
+        hear.read_to_string(&mut heard).await.unwrap();
+        heard
+    };
+    let ((), (), heard) = tokio::join!(client, upstream, listen);
+    assert!(heard.starts_with("250 ok\r\n250 ok\r\n354 go\r\n552 5.3.4 "), "{heard}");
+    assert_eq!(heard.lines().count(), 4, "{heard}");
+    drop((hear, say));
+    let mut got = String::new();
+    provider.read_to_string(&mut got).await.unwrap();
+    assert!(got.ends_with("DATA\r\n"), "nothing of the message went up: {got}");
+    let [refused] = log.take().try_into().unwrap();
+    assert!(refused.contains("552 5.3.4"), "{refused}");
 }
