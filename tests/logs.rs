@@ -174,7 +174,9 @@ async fn each_session_leaves_one_closing_line() {
     for (line, parts) in closed.iter().zip([
         // What was streamed: NOOP and QUIT up; 235, 250 and 221 down.
         &[
-            "reason=\"closed\" side=upstream up_bytes=12 ",
+            "reason=\"closed\" side=upstream ",
+            " last_reply=\"221 ",
+            " up_bytes=12 ",
             "id=0001 ",
             "account=\"alice@example.com\"",
         ][..],

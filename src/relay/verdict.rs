@@ -72,7 +72,7 @@ pub(crate) async fn verdict<P: MailProtocol>(
     let until = received + listener.service().limits().wait_for_slot;
     let (permit, signed_in) = match at_gate::<P>(relay, account, &destination, until).await {
         Ok(outcome) => outcome,
-        Err(Full) => return Err(busy(account)),
+        Err(throttled) => return Err(busy::<P>(relay, account, throttled.as_ref())),
     };
     match signed_in {
         Ok(upstream) => {
@@ -119,17 +119,17 @@ pub(crate) async fn verdict<P: MailProtocol>(
 /// that there was none is believed: the gate is closed for a while, and the place waited for again.
 ///
 /// # Errors
-/// When there was no place `until` then.
+/// When there was no place `until` then: what the provider said of that, if it was asked.
 async fn at_gate<P: MailProtocol>(
     relay: &Relay,
     account: &Account,
     destination: &Destination<'_>,
     until: Instant,
-) -> Result<(Permit, Result<upstream::SignedIn<Welcome<P>>, SignInError>), Full> {
+) -> Result<(Permit, Result<upstream::SignedIn<Welcome<P>>, SignInError>), Option<SignInError>> {
     let provider = &account.settings().provider;
     let mailbox = Mailbox::new(&provider.name, destination.mailbox, P::PROTOCOL);
     let places = *provider.concurrent_sessions.get(P::PROTOCOL);
-    let mut permit = relay.gates().enter(mailbox, places, until).await?;
+    let mut permit = relay.gates().enter(mailbox, places, until).await.map_err(|Full| None)?;
     loop {
         let deadline = Instant::now() + VERDICT_TIMEOUT;
         match sign_in::<P>(relay.tokens(), account, destination, deadline).await {
@@ -137,19 +137,27 @@ async fn at_gate<P: MailProtocol>(
                 let (account, cause) = (account.name().as_str(), error.to_string());
                 info!(account, cause, "the mailbox's gate is closed for a while");
                 permit.close_gate();
-                permit = permit.enter_again(until).await?;
+                permit = permit.enter_again(until).await.map_err(|Full| Some(error))?;
             }
             outcome => return Ok((permit, outcome)),
         }
     }
 }
 
-/// What a client hears whose mailbox's gate stayed full.
-fn busy(account: &Account) -> Refusal {
+/// What a client hears whose mailbox's gate stayed full, maybe because the provider said so.
+fn busy<P: MailProtocol>(
+    relay: &Relay,
+    account: &Account,
+    throttled: Option<&SignInError>,
+) -> Refusal {
     let refusal = Refusal::MailboxBusy;
+    if let Some(trouble) = throttled.and_then(|error| error.trouble(P::PROTOCOL)) {
+        relay.troubles().refused(account.name(), trouble);
+    }
+    let cause = throttled.map(ToString::to_string);
     let hint = "see `concurrent_sessions` of the provider and `limits.wait_for_slot`; let clients of \
                 this mailbox open fewer connections, or give some of them another mailbox";
-    warn!(account = account.name().as_str(), refusal = refusal.kind(), hint, "refused");
+    warn!(account = account.name().as_str(), refusal = refusal.kind(), cause, hint, "refused");
     refusal
 }
 
