@@ -10,6 +10,7 @@ import time
 import endpoint
 import expect
 import kept
+import online
 from consents import Consents, Rotation
 from mailbearer import LOCAL_PASSWORD
 from processes import PATIENCE_S, wait_for
@@ -188,6 +189,7 @@ CHECKS = [
     a_reload_is_all_or_nothing_and_keeps_sessions,
     health_is_an_exit_code,
     no_secret_is_seen_anywhere,
+    *online.CHECKS,
 ]
 
 
