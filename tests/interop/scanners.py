@@ -6,6 +6,7 @@ import dataclasses
 import email
 import email.policy
 import json
+import time
 from functools import partial
 
 import clients
@@ -19,6 +20,8 @@ from servers import NullClient
 # Nobody has this address: the device was told to write it.
 INVENTED = "scan-2@device.test"
 RECIPIENT = "desk@elsewhere.test"
+# How soon the sessions of a revoked password are closed, in seconds.
+CLOSED_S = 10
 # What a queue before the relay is given.
 QUEUED, QUEUE_RECIPIENT = 20, "queue@elsewhere.test"
 # Whose mail the devices send; that of the other one has its sender rewritten.
@@ -90,7 +93,13 @@ def two_devices_of_a_mailbox_sign_in_and_one_of_them_is_revoked(scene):
                 sent.compare(scene.delivered(sent))
         expect.that(all(_last_used(relay).values()), f"accounts says {_last_used(relay)}")
         _is_refused(second, first.password, "of the other device")
-        relay.do("password", "scanner-1", "--revoke")
+        with kept.signed_in(first) as session, kept.signed_in(second) as other:
+            relay.do("password", "scanner-1", "--revoke")
+            revoked = time.monotonic()
+            wait_for("its session ends", lambda: kept.has_ended(session))
+            lasted = time.monotonic() - revoked
+            expect.that(lasted <= CLOSED_S, f"its session went on for {lasted:.1f} s")
+            expect.that(not kept.has_ended(other), "the other device's session ended, too")
         _is_refused(first, first.password, "that was revoked")
         _is_refused(second, LOCAL_PASSWORD, "of the account")
         expect.that(kept.by_smtp(second).is_accepted, "the other device is refused, too")
