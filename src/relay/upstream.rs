@@ -98,7 +98,7 @@ pub(crate) enum SignInError {
     #[error("{host} did not finish the sign-in in time")]
     TimedOut { host: String },
     /// The server refuses the token.
-    #[error("{host} refuses the sign-in as {mailbox:?}: {}", told(.refusal))]
+    #[error("{host} refuses the sign-in as {mailbox}: {}", told(.refusal))]
     Refused {
         host: String,
         mailbox: Username,

@@ -28,24 +28,34 @@ class At:
 
 def curl_send(at, sent, *options):
     """curl, SMTP upload."""
+    curl_delivers(at, sent, "--user", f"{at.user}:{at.password}", *options)
+
+
+def curl_delivers(at, sent, *options):
+    """The same as a device does it: it does not sign in, and `at.user` is the sender alone."""
     file = f"{at.directory}/{sent.name}.eml"
     with open(file, "wb") as stream:
         stream.write(sent.bytes)
     run(
-        _curl(at, f"smtp://127.0.0.1:{at.smtp_port}/client.test", *options)
+        _curl(f"smtp://127.0.0.1:{at.smtp_port}/client.test", *options)
         + ["--mail-from", at.user, "--mail-rcpt", sent.mailbox, "--upload-file", file]
     )
 
 
 def swaks_send(at, sent, mechanism):
     """swaks, told to leave the data alone."""
+    sign_in = ["--auth", mechanism, "--auth-user", at.user, "--auth-password", at.password]
+    swaks_delivers(at, sent, *sign_in)
+
+
+def swaks_delivers(at, sent, *options):
+    """The same as a device does it: it does not sign in, and `at.user` is the sender alone."""
     file = f"{at.directory}/{sent.name}.data"
     with open(file, "wb") as stream:
         stream.write(sent.dot_stuffed() + b".\r\n")
     run(
         [program("swaks"), "--server", "127.0.0.1", "--port", str(at.smtp_port)]
-        + ["--helo", "client.test", "--timeout", TIMEOUT_S, "--silent", "3"]
-        + ["--auth", mechanism, "--auth-user", at.user, "--auth-password", at.password]
+        + ["--helo", "client.test", "--timeout", TIMEOUT_S, "--silent", "2", *options]
         + ["--from", at.user, "--to", sent.mailbox, "--no-data-fixup", "--data", "@" + file]
     )
 
@@ -64,10 +74,11 @@ def curl_fetch(at, wanted, *options):
     """curl: finds the message by its marker, then fetches it."""
     inbox = f"imap://127.0.0.1:{at.imap_port}/INBOX"
     search = f"UID SEARCH HEADER {message.MARKER} {wanted.name}"
-    found = run(_curl(at, inbox, *options) + ["--request", search])
+    sign_in = ["--user", f"{at.user}:{at.password}"]
+    found = run(_curl(inbox, *sign_in, *options) + ["--request", search])
     uid = _only_one(found.removeprefix(b"* SEARCH"))
     file = f"{at.directory}/{wanted.name}.fetched"
-    run(_curl(at, f"{inbox};UID={uid}", *options) + ["--output", file])
+    run(_curl(f"{inbox};UID={uid}", *sign_in, *options) + ["--output", file])
     with open(file, "rb") as stream:
         return stream.read()
 
@@ -86,10 +97,10 @@ def imaplib_append(at, sent, mechanism):
         _ok(client.append("INBOX", None, None, sent.bytes))
 
 
-def _curl(at, url, *options):
+def _curl(url, *options):
     return [
         *(program("curl"), "--silent", "--show-error", "--max-time", TIMEOUT_S, "--url", url),
-        *("--user", f"{at.user}:{at.password}", *options),
+        *options,
     ]
 
 

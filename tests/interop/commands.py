@@ -1,7 +1,6 @@
 """The commands beside a running `serve`, with clients in between, and what none of it may show."""
 
 import concurrent.futures
-import contextlib
 import json
 import pathlib
 import smtplib
@@ -10,9 +9,10 @@ import time
 import endpoint
 import expect
 import kept
+import online
 from consents import Consents, Rotation
 from mailbearer import LOCAL_PASSWORD
-from processes import PATIENCE_S, wait_for
+from processes import wait_for
 
 # How soon the sessions of a revoked password are closed, in seconds.
 CLOSED_S = 10
@@ -51,13 +51,13 @@ def a_password_is_made_used_and_revoked_beside_a_running_serve(scene):
 
         by_printer = kept.at(scene, relay, password=printer)
         expect.that(kept.by_imap(by_printer).is_wrong_password, "the label is good for IMAP, too")
-        with _signed_in(by_printer) as session, _signed_in(kept.at(scene, relay)) as other:
+        with kept.signed_in(by_printer) as session, kept.signed_in(kept.at(scene, relay)) as other:
             relay.do("password", user, "--revoke", "printer")
             revoked = time.monotonic()
-            wait_for("the session ends", lambda: _has_ended(session))
+            wait_for("the session ends", lambda: kept.has_ended(session))
             lasted = time.monotonic() - revoked
             expect.that(lasted <= CLOSED_S, f"the session went on for {lasted:.1f} s")
-            expect.that(not _has_ended(other), "another password's session ended, too")
+            expect.that(not kept.has_ended(other), "another password's session ended, too")
         expect.that(kept.by_smtp(by_printer).is_wrong_password, "a revoked password is taken")
         for password in (main, LOCAL_PASSWORD):
             heard = kept.by_imap(kept.at(scene, relay, password=password))
@@ -113,7 +113,7 @@ def a_token_is_printed_and_opens_the_mailbox(scene):
 def a_reload_is_all_or_nothing_and_keeps_sessions(scene):
     """By command and by SIGHUP; a wrong file changes nothing and is told."""
     user, added = scene.users[0], "dave@domain.test"
-    with kept.authorized(scene, "reload") as (relay, _), _signed_in(kept.at(scene, relay)) as live:
+    with kept.authorized(scene, "reload") as (relay, _), kept.signed_in(kept.at(scene, relay)) as live:
         good = relay.file.read_text()
         relay.file.write_text(good + "\n[limits]\nsessions = 0\n")
         done = relay.command("reload")
@@ -188,6 +188,7 @@ CHECKS = [
     a_reload_is_all_or_nothing_and_keeps_sessions,
     health_is_an_exit_code,
     no_secret_is_seen_anywhere,
+    *online.CHECKS,
 ]
 
 
@@ -197,17 +198,6 @@ def _row(relay, account):
     return row
 
 
-@contextlib.contextmanager
-def _signed_in(where):
-    """A submission session that stays."""
-    client = smtplib.SMTP("127.0.0.1", where.smtp_port, "client.test", PATIENCE_S)
-    try:
-        client.login(where.user, where.password)
-        yield client
-    finally:
-        client.close()
-
-
 def _is_gone(where):
     """Whether nobody of that name may sign in any more."""
     try:
@@ -215,12 +205,3 @@ def _is_gone(where):
     except smtplib.SMTPServerDisconnected:
         # Signed in while it was being removed, and cut off.
         return False
-
-
-def _has_ended(client):
-    """Whether the relay has closed the session."""
-    try:
-        client.noop()
-    except (smtplib.SMTPServerDisconnected, ConnectionError):
-        return True
-    return False

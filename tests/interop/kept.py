@@ -99,3 +99,20 @@ def by_imap(where):
             # imaplib keeps the text and drops the NO.
             return Heard(f"NO {refusal.args[0].decode()}")
         return Heard(f"OK {text.decode()}")
+
+
+@contextlib.contextmanager
+def signed_in(where):
+    """A submission session that stays, and ends with QUIT if the relay has not ended it."""
+    with smtplib.SMTP("127.0.0.1", where.smtp_port, "client.test", PATIENCE_S) as client:
+        client.login(where.user, where.password)
+        yield client
+
+
+def has_ended(client):
+    """Whether the relay has closed the session."""
+    try:
+        client.noop()
+    except (smtplib.SMTPServerDisconnected, ConnectionError):
+        return True
+    return False

@@ -41,6 +41,13 @@ client_id = "{client_id}"
 {more}
 """
 
+# Something that speaks for an account; `keys` say how it is known.
+DEVICE = """
+[devices.{name}]
+account = "{account}"
+{keys}
+"""
+
 STORE = """
 [store]
 path = "{path}"
@@ -151,6 +158,10 @@ class Relay:
         self.add(
             KEPT_ACCOUNT.format(name=name, provider=provider, client_id=client_id, more=more)
         )
+
+    def add_device(self, name, account, keys):
+        """Adds a device of that account, `keys` being what its table says besides."""
+        self.add(DEVICE.format(name=name, account=account, keys=keys))
 
     def keep_in(self, path):
         """Adds where the store is; a path is relative to the file."""

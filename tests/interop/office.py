@@ -31,11 +31,6 @@ require_tls = false
 devices = true
 allow = ["127.0.0.0/8", "{network}", "{stranger_network}"]
 """
-ALONE = """
-[devices.machine]
-account = "{account}"
-networks = ["{machine}"]
-"""
 
 
 def main():
@@ -89,7 +84,7 @@ def _run(binary, directory, certificates, there):
             run([*source, "dev", "there", "src", DEVICE])
             run(_there(there, *burst), timeout=2 * PATIENCE_S)
             arrived = [devices.message_id(it.bytes) for it in upstream.received]
-            relay.add(ALONE.format(account=devices.MAILBOX, machine=MACHINE))
+            relay.add_device("machine", devices.MAILBOX, f'networks = ["{MACHINE}"]')
             relay.do("reload")
             replies["machine, listed alone"] = _mail(MACHINE, port)
     finally:
@@ -100,7 +95,12 @@ def _run(binary, directory, certificates, there):
     return {
         "replies": replies,
         "arrived": arrived,
-        "to_add": [GATEWAY, MACHINE],
+        # To which table, and why.
+        "to_add": [
+            (GATEWAY, "[devices.erp]", "is the default gateway"),
+            (MACHINE, "[devices.erp]", "is this machine's own address"),
+            (STRANGER, "a [devices.NAME]", "or let it sign in"),
+        ],
         "log": [line for line in log if "networks" in line],
     }
 

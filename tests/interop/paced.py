@@ -29,6 +29,12 @@ def the_messages_of_a_device_are_paced(scene):
     begun = [it.replied_at for it in wire.of("DATA")]
     expect.that(len(begun) == MESSAGES, f"{len(begun)} messages were begun")
     windows = [later - earlier for earlier, later in zip(begun, begun[PER_MINUTE:])]
+    quits = wire.of("QUIT")
+    print(
+        f"        paced: message {PER_MINUTE + 1} of any begins {min(windows):.2f} s or more after "
+        f"the first, QUIT is answered in {max(it.waited_s for it in quits):.2f} s",
+        flush=True,
+    )
     told = f"{PER_MINUTE + 1} messages within {min(windows):.2f} s"
     expect.that(min(windows) >= MINUTE_S - LATE_S, told)
     told = f"one waited {max(windows):.1f} s for its turn"
@@ -36,4 +42,4 @@ def the_messages_of_a_device_are_paced(scene):
     expect.that(begun[PER_MINUTE - 1] - begun[0] < MINUTE_S / 2, "the first 40 were delayed, too")
     slow = [it for it in wire.exchanges if it.verb != "DATA" and it.waited_s > AT_ONCE_S]
     expect.that(not slow, f"something else was delayed: {slow[:3]}")
-    expect.that(len(wire.of("QUIT")) == CONNECTIONS, "not every QUIT was answered")
+    expect.that(len(quits) == CONNECTIONS, "not every QUIT was answered")

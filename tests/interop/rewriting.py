@@ -1,6 +1,7 @@
 """`sender`: messages in all shapes go through mailbearer, and what arrives is compared as bytes."""
 
 import contextlib
+import itertools
 import random
 import re
 import socket
@@ -21,6 +22,14 @@ SHAPES_MIN = 40
 # A message of up to so many bytes is sent in pieces, and mistakes are made in it.
 PIECES_LEN_MAX = 4096
 SIZE = re.compile(r" SIZE=(\d+)")
+# A dot alone between other line ends than CRLF and CRLF: an end of the message for some servers,
+# for whom commands follow (CVE-2023-51764, -51765 and -51766).
+OTHER_ENDS = [
+    before + b"." + after
+    for before, after in itertools.product((b"\r\n", b"\n", b"\r"), repeat=2)
+    if (before, after) != (b"\r\n", b"\r\n")
+]
+SMUGGLED = f"MAIL FROM:<boss@device.test>\r\nRCPT TO:<{RECIPIENT}>\r\nDATA\r\n\r\nowned\r\n"
 LAST_LINE = re.compile(rb"^\d{3} [^\r\n]*\r\n", re.MULTILINE)
 
 
@@ -74,10 +83,27 @@ def envelope_and_header_change_the_sender_alone(scene):
 
 def a_header_that_is_too_long_is_refused_and_nothing_arrives(scene):
     """552 5.3.4, once the message has come to its end."""
-    with _client(scene, "too-long", "envelope-and-header") as (upstream, client):
-        replies = client.send(shapes.too_long_header())
-    expect.that(replies[-1].startswith("552 5.3.4 "), f"it was answered with {replies[-1]}")
-    expect.that(not upstream.received, "it arrived all the same")
+    with _relay(scene, "too-long", "envelope-and-header") as (upstream, at):
+        _is_refused_at_its_end(upstream, at, shapes.too_long_header(), "552 5.3.4 ")
+
+
+def what_other_servers_take_for_an_end_is_refused_and_nothing_arrives(scene):
+    """550 5.6.11, and the session ends: no command that is hidden in a message gets through."""
+    for sender in ("envelope", "envelope-and-header"):
+        with _relay(scene, f"smuggling-{sender}", sender) as (upstream, at):
+            for end in OTHER_ENDS:
+                hidden = shapes.plain().bytes + end + SMUGGLED.encode()
+                shape = shapes.Shape(f"{sender}, {end}", hidden)
+                _is_refused_at_its_end(upstream, at, shape, "550 5.6.11 ")
+
+
+def other_line_ends_in_a_header_are_refused_where_it_is_rewritten(scene):
+    """A server may take them for the end of a field, and what follows for another From."""
+    with _relay(scene, "line-ends", "envelope-and-header") as (upstream, at):
+        for end in (b"\n", b"\r", b"\n\n", b"\r\r"):
+            field = b"X-Odd: 1" + end + b"From: boss@device.test\r\n"
+            shape = shapes.Shape(f"{end} in a header", field + shapes.plain().bytes)
+            _is_refused_at_its_end(upstream, at, shape, "550 5.6.11 ")
 
 
 CHECKS = [
@@ -86,6 +112,8 @@ CHECKS = [
     envelope_changes_mail_from_alone,
     envelope_and_header_change_the_sender_alone,
     a_header_that_is_too_long_is_refused_and_nothing_arrives,
+    what_other_servers_take_for_an_end_is_refused_and_nothing_arrives,
+    other_line_ends_in_a_header_are_refused_where_it_is_rewritten,
 ]
 
 
@@ -100,9 +128,9 @@ class Client:
         self._ask("EHLO client.test", "250 ")
         self._ask(f"AUTH PLAIN {expect.plain(at)}", "235 ")
 
-    def send(self, shape, pipelines=False):
+    def send(self, shape, pipelines=False, stuffs=True):
         """Sends a message; gives the replies to MAIL, RCPT, DATA and the message, as far as one
-        was sent."""
+        was sent. Without stuffing, dots that begin a line stay alone."""
         mail = f"MAIL FROM:<{shapes.OLD}>{shape.parameters}"
         commands = [mail, f"RCPT TO:<{RECIPIENT}>", "DATA"]
         if pipelines:
@@ -112,8 +140,10 @@ class Client:
             replies = [self._ask(command) for command in commands]
         if not replies[-1].startswith("354 "):
             return replies
-        text = shape.bytes.replace(b"\r\n.", b"\r\n..")
-        text = b"." * text.startswith(b".") + text + b".\r\n"
+        text = shape.bytes + b".\r\n"
+        if stuffs:
+            text = shape.bytes.replace(b"\r\n.", b"\r\n..") + b".\r\n"
+            text = b"." * shape.bytes.startswith(b".") + text
         if len(text) > PIECES_LEN_MAX:
             self._write(text)
         else:
@@ -123,8 +153,16 @@ class Client:
                 self._write(text[start:end])
         return replies + self._replies()
 
+    def has_ended(self):
+        """Whether the relay has closed the session behind its last reply; waits for that."""
+        return not self._received and not self._stream.recv(1)
+
+    def quit(self):
+        """Ends it as clients should: the relay waits for what servers may still say to others."""
+        self._ask("QUIT", "221 ")
+
     def close(self):
-        """Ends it."""
+        """Breaks it off, if it has not ended."""
         self._stream.close()
 
     def _ask(self, command, wanted=""):
@@ -152,8 +190,8 @@ class Client:
 
 
 @contextlib.contextmanager
-def _client(scene, name, sender):
-    """The upstream, and a client that is signed in before it."""
+def _relay(scene, name, sender):
+    """The upstream, and where clients find a relay before it."""
     with Limited(scene.ca_file.parent) as upstream:
         directory = scene.directory / f"rewriting-{name}"
         relay = Relay(scene.binary, directory, scene.provider, scene.ca_file)
@@ -163,8 +201,7 @@ def _client(scene, name, sender):
         relay.add(f'sender = "{sender}"\n')
         try:
             relay.start()
-            with contextlib.closing(Client(kept.at(scene, relay, MAILBOX))) as client:
-                yield upstream, client
+            yield upstream, kept.at(scene, relay, MAILBOX)
         finally:
             relay.stop()
 
@@ -172,7 +209,7 @@ def _client(scene, name, sender):
 def _judge_all(scene, sender, mail_from, judge):
     """Sends every shape in one session, every other one pipelined, and judges what arrived."""
     problems = []
-    with _client(scene, sender, sender) as (upstream, client):
+    with _relay(scene, sender, sender) as (upstream, at), contextlib.closing(Client(at)) as client:
         for number, shape in enumerate(shapes.all_shapes()):
             upstream.received.clear()
             replies = client.send(shape, pipelines=number % 2 == 1)
@@ -186,7 +223,17 @@ def _judge_all(scene, sender, mail_from, judge):
                 judge(shape.bytes, received.bytes)
             except Failed as problem:
                 problems.append(f"{shape.name}: {problem}")
+        client.quit()
     expect.that(not problems, f"{len(problems)} shapes: " + "\n        ".join(problems))
+
+
+def _is_refused_at_its_end(upstream, at, shape, reply):
+    with contextlib.closing(Client(at)) as client:
+        # What is hidden in it is sent as it stands.
+        heard = client.send(shape, stuffs=False)[-1]
+        expect.that(heard.startswith(reply), f"{shape.name} was answered with {heard}")
+        expect.that(client.has_ended(), f"{shape.name}: the session goes on")
+    expect.that(not upstream.received, f"{shape.name}: it arrived all the same")
 
 
 def _judge_mail(shape, received, mail_from):

@@ -104,7 +104,7 @@ username_attribute = iss
 username_format = application
 """
 
-POSTFIX_MAIN_CF = """
+POSTFIX_COMMON_CF = """
 compatibility_level = 3.6
 queue_directory = {directory}/queue
 data_directory = {directory}/data
@@ -112,10 +112,13 @@ maillog_file = {directory}/postfix.log
 maillog_file_prefixes = {directory}
 inet_interfaces = loopback-only
 inet_protocols = ipv4
-myhostname = postfix.test
 mydestination =
 local_transport = error:there are no local mailboxes here
 alias_maps =
+"""
+
+POSTFIX_MAIN_CF = """
+myhostname = postfix.test
 virtual_mailbox_domains = static:all
 virtual_transport = lmtp:unix:{lmtp}
 smtpd_tls_security_level = encrypt
@@ -133,6 +136,17 @@ mailbox_size_limit = 0
 virtual_mailbox_limit = 0
 """
 
+# It tries again every second, so that nobody waits for minutes here.
+NULL_CLIENT_MAIN_CF = """
+myhostname = office.test
+relayhost = [127.0.0.1]:{port}
+mynetworks = 127.0.0.0/8
+smtpd_relay_restrictions = permit_mynetworks, reject
+minimal_backoff_time = 1s
+maximal_backoff_time = 1s
+queue_run_delay = 1s
+"""
+
 POSTFIX_MASTER_CF = """
 127.0.0.1:{port} inet n - n - - smtpd
 cleanup unix n - n - 0 cleanup
@@ -144,6 +158,7 @@ defer unix - - n - 0 bounce
 trace unix - - n - 0 bounce
 proxymap unix - - n - - proxymap
 error unix - - n - - error
+smtp unix - - n - - smtp
 retry unix - - n - - error
 lmtp unix - - n - - lmtp
 anvil unix - - n - 1 anvil
@@ -229,24 +244,18 @@ class Dovecot:
         return found
 
 
-class Postfix:
-    """Postfix: submission with STARTTLS required, delivering to Dovecot."""
+class PostfixInstance:
+    """A Postfix with files of its own."""
 
-    def __init__(self, directory, certificates, dovecot):
+    def __init__(self, directory, main_cf):
         self.directory = pathlib.Path(directory)
         self.port = free_port()
         self._config = self.directory / "config"
         for name in ("config", "queue", "data"):
             (self.directory / name).mkdir(parents=True)
         shutil.chown(self.directory / "data", "postfix")
-        (self._config / "main.cf").write_text(
-            POSTFIX_MAIN_CF.format(
-                directory=self.directory,
-                certificates=certificates,
-                lmtp=dovecot.lmtp,
-                sasl=dovecot.sasl,
-            )
-        )
+        common = POSTFIX_COMMON_CF.format(directory=self.directory)
+        (self._config / "main.cf").write_text(common + main_cf)
         (self._config / "master.cf").write_text(POSTFIX_MASTER_CF.format(port=self.port))
 
     def start(self):
@@ -263,5 +272,27 @@ class Postfix:
         self._control("stop")
         wait_for("postfix is gone", lambda: not listens(self.port))
 
+    def logged(self):
+        """All that it has logged."""
+        log = self.directory / "postfix.log"
+        return log.read_text(errors="replace") if log.exists() else ""
+
     def _control(self, verb):
         run([program("postfix"), "-c", str(self._config), verb])
+
+
+class Postfix(PostfixInstance):
+    """Postfix: submission with STARTTLS required, delivering to Dovecot."""
+
+    def __init__(self, directory, certificates, dovecot):
+        main_cf = POSTFIX_MAIN_CF.format(
+            certificates=certificates, lmtp=dovecot.lmtp, sasl=dovecot.sasl
+        )
+        super().__init__(directory, main_cf)
+
+
+class NullClient(PostfixInstance):
+    """Postfix as a queue: it takes mail of this machine, and gives all of it to `port`."""
+
+    def __init__(self, directory, port):
+        super().__init__(directory, NULL_CLIENT_MAIN_CF.format(port=port))

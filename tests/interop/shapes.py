@@ -36,6 +36,11 @@ def all_shapes():
     return [*_senders(), *_dates_and_ids(), *_headers(), *_bodies()]
 
 
+def plain():
+    """One with nothing odd."""
+    return _shape("plain", [OLD_FROM, TO, SUBJECT, DATE, ID], ["a line"])
+
+
 def too_long_header():
     """The header alone is longer than what is held of one."""
     line = "X-Filler: " + "x" * (LINE_LEN_MAX - 10)
@@ -161,6 +166,7 @@ def _bodies():
     yield _shape("lines of an mbox", fields, mbox)
     smtp = ["MAIL FROM:<x@y.test>", "DATA", "QUIT", "RSET"]
     yield _shape("a body that looks like SMTP", fields, smtp)
+    yield Shape("other line ends", plain().bytes + b"one\ntwo\rthree\n\nfour\n\rfive\r\r\n")
     yield _shape("the longest lines", fields, ["x" * LINE_LEN_MAX, "." * (LINE_LEN_MAX - 1)] * 3)
     yield _shape("a line of 100,000 bytes", fields, ["y" * 100_000])
     rng = random.Random("large")

@@ -230,6 +230,15 @@ mod tests {
     }
 
     #[test]
+    fn obstacle_of_a_refusal_names_the_mailbox_as_people_write_it() {
+        let error = refused("535 5.7.8 Error: authentication failed", Lasting::Permanent);
+        let told = "smtp.example:587 refuses the sign-in as alice@contoso.com: 535 5.7.8 Error: \
+                    authentication failed; ";
+        let cause = Obstacle::of(&error, UpstreamTls::StartTls).cause;
+        assert!(cause.starts_with(told), "{cause}");
+    }
+
+    #[test]
     fn obstacle_of_a_handshake_names_what_to_change() {
         for (problem, tls, part) in [
             ("invalid peer certificate: UnknownIssuer", UpstreamTls::StartTls, "`ca_file`"),
