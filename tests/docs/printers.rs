@@ -155,6 +155,8 @@ impl Rig {
         if !heard.is_empty() {
             ask(&mut device, "QUIT").await;
         }
+        // A relay waits for a while until its client has closed as well.
+        drop(device);
         met.push(Met { heard, log: self.told() });
     }
 
