@@ -205,9 +205,7 @@ fn filtered(commands: &[&str], text: &str, has_room: bool) -> [String; 1] {
         heard = String::from_utf8(down.take().to_vec()).unwrap();
     }
     let mut taken = 0;
-    while let rest = &text.as_bytes()[taken..]
-        && !rest.is_empty()
-    {
+    while let Some(rest) = text.as_bytes().get(taken..).filter(|rest| !rest.is_empty()) {
         taken += filter.take_from_client(rest, &mut up);
         up.take();
     }
