@@ -40,17 +40,70 @@ fn every_limit_of_the_page_is_that_of_the_code() {
 
 #[test]
 fn every_reason_of_a_closing_line_has_a_row() {
-    let page = pages().into_iter().find(|page| page.name == "docs/operation.md").unwrap();
-    let (_, section) = page.text.split_once("## Why a session ended").unwrap();
-    let cells = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once(" | "));
-    let told: BTreeSet<&str> = cells.flat_map(|(cell, _)| cell.split(['`', ',', ' '])).collect();
-
     let code = fs::read_to_string(root().join("src/relay/outcome.rs")).unwrap();
     let (_, names) = code.split_once("impl Reason {").unwrap();
     let (names, _) = names.split_once("\n}\n").unwrap();
-    let names: BTreeSet<&str> =
-        names.split(" => \"").skip(1).map(|it| it.split('"').next().unwrap()).collect();
+    let names: BTreeSet<_> =
+        names.split(" => \"").skip(1).map(|it| it.split('"').next().unwrap().to_owned()).collect();
     assert!(names.len() > 10, "{names:?}");
-    let told = told.into_iter().filter(|it| !it.is_empty()).collect();
-    assert_eq!(names, told);
+    assert_eq!(first_cells("## Why a session ended"), names);
+}
+
+#[test]
+fn every_limit_of_a_session_that_is_read_is_that_of_the_code() {
+    let page = pages().into_iter().find(|page| page.name == "docs/security.md").unwrap();
+    for (row, file, line) in [
+        (
+            "| a command | 2,048 bytes |",
+            "src/proto/smtp/filter/line.rs",
+            "const LINE_LEN_MAX: usize = 2_048;",
+        ),
+        (
+            "| commands that await their reply | 512 |",
+            "src/proto/smtp/filter.rs",
+            "const AWAITED_MAX: usize = 512;",
+        ),
+        (
+            "| a header that is rewritten | 256 KiB |",
+            "src/proto/smtp/header.rs",
+            "const HEADER_LEN_MAX: usize = 256 * 1024;",
+        ),
+    ] {
+        let code = fs::read_to_string(root().join(file)).unwrap();
+        assert!(page.text.contains(row) && code.contains(line), "{row}");
+    }
+}
+
+/// The words between backticks in the first cells of the table behind `heading` of docs/operation.md.
+fn first_cells(heading: &str) -> BTreeSet<String> {
+    let page = pages().into_iter().find(|page| page.name == "docs/operation.md").unwrap();
+    let (_, section) = page.text.split_once(heading).unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap_or((section, ""));
+    let cells = section.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | "));
+    let words = cells.flat_map(|(cell, _)| cell.split('`').skip(1).step_by(2));
+    words.map(str::to_owned).collect()
+}
+
+#[test]
+fn every_kind_of_refusal_has_a_row() {
+    let code = fs::read_to_string(root().join("src/refusal.rs")).unwrap();
+    let (_, kinds) = code.split_once("pub fn kind(").unwrap();
+    let kinds: BTreeSet<_> =
+        kinds.split(" => \"").skip(1).map(|it| it.split('"').next().unwrap().to_owned()).collect();
+    assert!(kinds.len() > 8, "{kinds:?}");
+    assert_eq!(first_cells("## Why a claim was refused"), kinds);
+}
+
+#[test]
+fn every_message_that_the_page_names_is_logged() {
+    let files = ["observer.rs", "outcome.rs", "verdict.rs"];
+    let code: String = files
+        .iter()
+        .map(|name| fs::read_to_string(root().join("src/relay").join(name)).unwrap())
+        .collect();
+    let named = first_cells("## What a session that signed in logs");
+    assert!(named.len() > 5, "{named:?}");
+    for message in named {
+        assert!(code.contains(&format!("\"{message}\"")), "{message}");
+    }
 }

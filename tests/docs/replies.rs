@@ -1,9 +1,11 @@
 //! The README's table of replies, and that of docs/errors.md, against what the protocol machines say.
 
-use mailbearer::names::Username;
+use mailbearer::names::{AccountPattern, Address, Username};
 use mailbearer::proto::imap::{ImapDownstream, NonSyncLiterals};
 use mailbearer::proto::pop3::Pop3Downstream;
-use mailbearer::proto::smtp::{Extensions, SmtpDownstream};
+use mailbearer::proto::smtp::{
+    DeviceMail, Extensions, Filter, Rewrite, Rules, SmtpDownstream, Stamp, Surroundings,
+};
 use mailbearer::proto::{AwaitVerdict as _, Downstream, Farewell, Input, Output, Privacy, Step};
 use mailbearer::refusal::{Refusal, Unavailable};
 
@@ -80,10 +82,12 @@ fn refusals() -> Vec<Refusal> {
         Refusal::WrongPassword,
         Refusal::ConsentNeeded { account: account.clone() },
         Refusal::GrantRefused { account },
+        Refusal::MailboxBusy,
         Refusal::Unavailable(Unavailable::TokenEndpoint),
         Refusal::Unavailable(Unavailable::Upstream),
         Refusal::Unavailable(Unavailable::Overloaded),
         Refusal::Unavailable(Unavailable::LocalPassword),
+        Refusal::Unavailable(Unavailable::Addresses),
         Refusal::UpstreamRefused {
             reply: "535 5.7.3 Authentication unsuccessful".to_owned(),
             cause: "the provider refuses this mailbox".to_owned(),
@@ -157,4 +161,80 @@ fn every_reply_to_a_sign_in_is_told_for_each_protocol() {
     ];
     let rows = rows("docs/errors.md", "| what happened | SMTP | IMAP | POP3 |");
     assert_told(&rows, heard.chain(left).chain([needs_tls, acts_for_another, cancelled]));
+}
+
+#[test]
+fn every_reply_to_a_device_has_one_row_and_every_row_a_reply() {
+    let device = |privacy| smtp(privacy).with_devices(DeviceMail::Heard);
+    let mail = b"HELO me\r\nMAIL FROM:<a@b.example>\r\n";
+    // A device shows no password that could be wrong.
+    let told = refusals().into_iter().filter(|it| *it != Refusal::WrongPassword);
+    let heard = told.chain([Refusal::NoDevice]);
+    let heard = heard.map(|refusal| [refused(device(Privacy::Clear), mail, &refusal)]);
+    let needs_tls = said(smtp(Privacy::Required), mail);
+    assert_told(&device_rows(0), heard.chain([[needs_tls]]));
+}
+
+/// A place without room for a message, or with room for any number.
+struct Hour(bool);
+
+impl Surroundings for Hour {
+    fn take_message(&mut self) -> bool {
+        self.0
+    }
+
+    fn give_back_message(&mut self) {}
+
+    fn stamp(&mut self) -> Stamp {
+        Stamp { date: "x".to_owned(), message_id: "<x>".to_owned() }
+    }
+}
+
+/// What a client hears last that says `commands`, each of which its provider answers, and then `text`
+/// as a message, if any.
+fn filtered(commands: &[&str], text: &str, has_room: bool) -> [String; 1] {
+    let rewrite = Rewrite::EnvelopeAndHeader(Address::parse("scanner@contoso.com").unwrap());
+    let senders = Some(vec![AccountPattern::parse("*@contoso.com").unwrap()]);
+    let mut filter = Filter::new(Rules { rewrite, senders }, Box::new(Hour(has_room)));
+    let (mut up, mut heard) = (Output::default(), String::new());
+    for command in commands {
+        filter.take_from_client(command.as_bytes(), &mut up);
+        let reply = if up.take().starts_with(b"DATA") { "354 go\r\n" } else { "250 ok\r\n" };
+        let mut down = Output::default();
+        filter.take_from_upstream(reply.as_bytes(), &mut down);
+        heard = String::from_utf8(down.take().to_vec()).unwrap();
+    }
+    let mut taken = 0;
+    while let Some(rest) = text.as_bytes().get(taken..).filter(|rest| !rest.is_empty()) {
+        taken += filter.take_from_client(rest, &mut up);
+        up.take();
+    }
+    [filter.last_words().map_or(heard, str::to_owned)]
+}
+
+#[test]
+fn every_reply_of_the_filter_has_one_row_and_every_row_a_reply() {
+    let mail = "MAIL FROM:<scan@contoso.com>\r\n";
+    let long = format!("X: {}\r\n.\r\n", "x".repeat(256 * 1024));
+    let heard = [
+        filtered(&["MAIL FROM:<scan@printers.invalid>\r\n"], "", true),
+        filtered(&[mail], "", false),
+        filtered(&["MAIL FROM:<a b>\r\n"], "", true),
+        filtered(&["NOOP\n"], "", true),
+        filtered(&["BDAT 0\r\n"], "", true),
+        filtered(&["MAIL FROM:<scan@contoso.com> BODY=BINARYMIME\r\n"], "", true),
+        filtered(&[mail, "DATA\r\n"], "Subject: x\r\n\r\nx\n.\r\n", true),
+        filtered(&[mail, "DATA\r\n"], "Subject: x\n\r\nx\r\n.\r\n", true),
+        filtered(&[mail, "DATA\r\n"], &long, true),
+    ];
+    assert_told(&device_rows(1), heard.into_iter());
+}
+
+/// The rows of one of the tables about devices.
+fn device_rows(nth: usize) -> Vec<[String; 1]> {
+    let page = pages().into_iter().find(|page| page.name == "docs/errors.md").unwrap();
+    let table = page.text.split("| what happened | SMTP |\n").nth(nth + 1).unwrap();
+    // Of the spans of a row the last one is the reply.
+    let rows = table.lines().skip(1).take_while(|line| line.starts_with("| "));
+    rows.map(|row| [row.rsplit('`').nth(1).unwrap().to_owned()]).collect()
 }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
 use std::sync::LazyLock;
 
 use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256};
@@ -146,6 +146,11 @@ impl Relay {
             let address = self.shown.lines().find_map(|line| line.strip_suffix(&end)).unwrap();
             address.rsplit(':').next().unwrap().to_owned()
         })
+    }
+
+    /// Its log, from here on. It can be taken once, and not by who wants to [`Self::end`] it.
+    pub(crate) fn log(&mut self) -> BufReader<ChildStderr> {
+        BufReader::new(self.child.0.stderr.take().unwrap())
     }
 
     /// Ends it, and gives what it printed.
