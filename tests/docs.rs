@@ -15,8 +15,6 @@ mod limits;
 mod pages;
 #[path = "docs/person.rs"]
 mod person;
-#[path = "docs/postfix.rs"]
-mod postfix;
 #[path = "docs/presets.rs"]
 mod presets;
 #[path = "docs/printers.rs"]

@@ -137,10 +137,10 @@ def a_device_speaks_in_tls_where_that_is_written_out(scene):
 
 
 def a_queue_before_the_relay_keeps_what_cannot_be_sent_yet(scene):
-    """A Postfix that is a device takes 20 messages while no relay runs; then they all arrive."""
+    """The Postfix of the printer page takes 20 messages while no relay runs; then they all arrive."""
     with _relay(scene, "queue") as relay:
-        relay.add_device("queue", MAILBOX, AT_LOOPBACK)
-        queue = NullClient(scene.directory / "null-client", relay.devices_port)
+        port = relay.add_listener("queue", "submission")
+        queue = NullClient(scene.directory / "null-client", port, MAILBOX, LOCAL_PASSWORD)
         try:
             queue.start()
             burst = [program("smtp-source"), "-s", "5", "-m", str(QUEUED), "-l", str(SMALL)]

@@ -9,7 +9,7 @@ import pathlib
 import pwd
 import shutil
 
-from processes import Child, Failed, free_port, listens, program, run, wait_for
+from processes import HERE, Child, Failed, free_port, listens, program, run, wait_for
 
 # Who owns the mailboxes: a user that every Debian has.
 MAIL_USER = "mail"
@@ -136,12 +136,10 @@ mailbox_size_limit = 0
 virtual_mailbox_limit = 0
 """
 
-# It tries again every second, so that nobody waits for minutes here.
+# What a queue has besides the lines of the printer page: it tries again every second, so that nobody
+# waits for minutes here.
 NULL_CLIENT_MAIN_CF = """
 myhostname = office.test
-relayhost = [127.0.0.1]:{port}
-mynetworks = 127.0.0.0/8
-smtpd_relay_restrictions = permit_mynetworks, reject
 minimal_backoff_time = 1s
 maximal_backoff_time = 1s
 queue_run_delay = 1s
@@ -292,7 +290,33 @@ class Postfix(PostfixInstance):
 
 
 class NullClient(PostfixInstance):
-    """Postfix as a queue: it takes mail of this machine, and gives all of it to `port`."""
+    """Postfix as a queue, by the lines of docs/printers.md: it takes mail of this machine, and gives
+    all of it to mailbearer at `port`, where it signs in as `user`."""
 
-    def __init__(self, directory, port):
-        super().__init__(directory, NULL_CLIENT_MAIN_CF.format(port=port))
+    def __init__(self, directory, port, user, password):
+        page = (HERE.parents[1] / "docs/printers.md").read_text()
+        passwords = pathlib.Path(directory) / "mailbearer"
+        changes = {
+            "[127.0.0.1]:1587": f"[127.0.0.1]:{port}",
+            "/etc/postfix/mailbearer": str(passwords),
+            # The machine in the page's office, which this one is not.
+            ", 192.168.20.2": "",
+            "scanner@contoso.com": user,
+            "LOCAL-PASSWORD": password,
+        }
+        blocks = {name: _block(page, name) for name in ("main.cf", "password")}
+        for name, block in blocks.items():
+            for written, here in changes.items():
+                block = block.replace(written, here)
+            blocks[name] = block
+        super().__init__(directory, blocks["main.cf"] + NULL_CLIENT_MAIN_CF)
+        passwords.write_text(blocks["password"])
+        passwords.chmod(0o600)
+
+
+def _block(page, name):
+    """The lines of the page that are marked as those of `name`."""
+    _, found, behind = page.partition(f"```text {name}\n")
+    if not found:
+        raise Failed(f"docs/printers.md has no lines of {name}")
+    return behind.partition("```")[0]
