@@ -260,7 +260,6 @@ async fn what_may_pass_at_the_provider_is_a_temporary_failure() {
         (Step::Greeting, Action::Reply("220 \r\nNONSENSE\r\n".into())),
         (Step::Command("EHLO"), Action::Close),
         (Step::Command("AUTH"), Action::Reply("454 4.7.0 later\r\n".into())),
-        (Step::Token, Action::Reply("432 4.3.2 Concurrent connections limit\r\n".into())),
         (Step::Token, Action::Close),
     ];
     for (step, action) in temporary {
