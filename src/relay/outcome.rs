@@ -224,7 +224,8 @@ impl Outcome {
 impl Outcome {
     /// A session that was signed in, and what was seen of it.
     pub(crate) fn of_session(spliced: Spliced, report: Report) -> Self {
-        let (reason, side, error) = match spliced.end {
+        let Spliced { up_bytes, down_bytes, end } = spliced;
+        let (reason, side, error) = match end {
             End::Closed(side) => (Reason::Closed, side, None),
             End::Broke(side, kind) => (Reason::Broke, side, Some(kind)),
             End::Idle => (Reason::Idle, Side::Relay, None),
@@ -240,8 +241,8 @@ impl Outcome {
             cause: trouble.map(|trouble| trouble.cause),
             last_reply,
             messages: (messages > 0).then_some(messages),
-            up_bytes: spliced.up_bytes,
-            down_bytes: spliced.down_bytes,
+            up_bytes,
+            down_bytes,
         }
     }
 }

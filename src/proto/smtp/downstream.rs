@@ -294,11 +294,11 @@ impl AwaitVerdict for SmtpAwaitVerdict {
         match self {
             Self::Password(machine) => machine.fail(&reply::refusal(refusal), output),
             Self::Device(mut machine) => {
-                let text = match refusal {
-                    Refusal::NoDevice if !machine.standing.privacy.takes_credentials() => {
-                        reply::MAIL_AFTER_TLS.to_owned()
-                    }
-                    refusal => reply::refusal_of_mail(refusal),
+                let may_sign_in = machine.standing.privacy.takes_credentials();
+                let text = if *refusal == Refusal::NoDevice && !may_sign_in {
+                    reply::MAIL_AFTER_TLS.to_owned()
+                } else {
+                    reply::refusal_of_mail(refusal)
                 };
                 machine.phase = Phase::RefusedMail;
                 machine.fail(&text, output)
