@@ -230,8 +230,8 @@ struct PasswordArgs {
     /// Make one more password, which this label tells from the others. A device has one alone.
     #[arg(long, conflicts_with_all = ["list", "revoke"])]
     label: Option<String>,
-    /// What the password is good for. May be given several times. Default: everything; with
-    /// --label submission alone.
+    /// With --label, what the password is good for; submission alone if left out. May be given
+    /// several times. A password without a label is good for everything.
     #[arg(
         long = "protocol",
         value_name = "PROTOCOL",

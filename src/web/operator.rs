@@ -144,8 +144,8 @@ impl Operator {
     /// one alone, good for submission.
     ///
     /// # Errors
-    /// When there is nobody of that name, it is a device that never signs in, the label cannot be
-    /// or is taken, or nothing can be written.
+    /// When there is nobody of that name, it is a device that never signs in, protocols are named for
+    /// a main password, which is for all, the label cannot be or is taken, or nothing can be written.
     pub async fn make_password(
         &self,
         name: &Username,
@@ -156,6 +156,9 @@ impl Operator {
             return self.make_device_password(&device, label.is_some(), &protocols).await;
         }
         let account = self.account(name)?.name().clone();
+        if label.is_none() && !protocols.is_empty() {
+            return Err(OperatorError::MainPassword { account });
+        }
         let passwords = Arc::clone(&self.passwords);
         let (name, named) = (account.clone(), label.clone());
         let made = blocking(move || passwords.make(&name, named.as_deref(), &protocols)).await??;

@@ -17,9 +17,9 @@ use bytes::Bytes;
 use mailbearer::app::{App, Backing, Bound};
 use mailbearer::config::{Config, Secrets};
 use mailbearer::names::{AccountPattern, Username};
-use mailbearer::provider::{MailHost, Mechanism, PerProtocol, UpstreamTls};
+use mailbearer::provider::{MailHost, Mechanism, PerProtocol, Protocol, UpstreamTls};
 use mailbearer::relay::Shutdown;
-use mailbearer::sandbox::{DEFAULT_SCOPE, Sandbox, SandboxSettings};
+use mailbearer::sandbox::{DEFAULT_SCOPE, Sandbox, SandboxSettings, Speaker};
 use mailbearer::web::operator::Operator;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -50,8 +50,15 @@ pub struct RigSettings {
     pub upstream_host: Option<&'static str>,
     /// The listeners' `allow`.
     pub allow: &'static str,
-    /// More of the file; `{smtp}` in it stands for the provider's submission server.
+    /// More keys of the provider. `{smtp}`, `{imap}` and `{pop3}` here and in `extra` stand for its
+    /// servers.
+    pub provider: &'static str,
+    /// More of the file, beginning with keys of the account.
     pub extra: &'static str,
+    /// More files beside it: names and what is in them.
+    pub files: Vec<(&'static str, String)>,
+    /// What no file may say.
+    pub change: fn(&mut Config),
 }
 
 impl Default for RigSettings {
@@ -63,7 +70,10 @@ impl Default for RigSettings {
             client_secret: None,
             upstream_host: None,
             allow: "[\"127.0.0.0/8\"]",
+            provider: "",
             extra: "",
+            files: Vec::new(),
+            change: |_| (),
         }
     }
 }
@@ -94,7 +104,9 @@ impl Rig {
         let dir = tempfile::tempdir().unwrap();
         let file = write_config(dir.path(), &settings, &provider);
         let backing = Backing { file: Some(file.clone()), ..Backing::in_memory() };
-        let app = App::bind(Config::load(&file, Secrets::Verify).unwrap(), backing).unwrap();
+        let mut config = Config::load(&file, Secrets::Verify).unwrap();
+        (settings.change)(&mut config);
+        let app = App::bind(config, backing).unwrap();
         let bound: Vec<_> = app.bound().cloned().collect();
         let [submission, imap, ..] = &bound[..] else { panic!("{bound:?}") };
         let (submission, imap) = (submission.address, imap.address);
@@ -108,9 +120,26 @@ impl Rig {
         self.bound.iter().find(|bound| bound.listener == listener).unwrap().address
     }
 
+    /// A client of that listener that was greeted.
+    pub async fn greeted(&self, listener: &str) -> Client {
+        let mut client = Client::connect(self.address(listener)).await;
+        client.line().await;
+        client
+    }
+
     /// What the provider holds for [`ALICE`].
     pub fn messages(&self) -> Vec<Bytes> {
         self.provider.messages(&Username::parse(ALICE).unwrap())
+    }
+
+    /// What the provider's submission server heard with that in it, on all its connections.
+    pub fn heard_by_smtp(&self, part: &str) -> Vec<String> {
+        let transcripts = self.provider.transcripts().into_iter();
+        let entries = transcripts
+            .filter(|it| it.protocol == Protocol::Submission)
+            .flat_map(|it| it.entries)
+            .filter(|it| it.speaker == Speaker::Client && it.text.contains(part));
+        entries.map(|it| it.text).collect()
     }
 
     /// Puts a message into a mailbox at the provider.
@@ -179,6 +208,9 @@ pub async fn provider(tls: UpstreamTls) -> Sandbox {
 pub fn write_config(dir: &Path, settings: &RigSettings, provider: &Sandbox) -> PathBuf {
     std::fs::write(dir.join("ca.pem"), provider.ca_pem()).unwrap();
     std::fs::write(dir.join("password"), PASSWORD).unwrap();
+    for (name, text) in &settings.files {
+        std::fs::write(dir.join(name), text).unwrap();
+    }
     let file = dir.join("mailbearer.toml");
     std::fs::write(&file, text(settings, provider)).unwrap();
     file
@@ -188,8 +220,13 @@ fn text(settings: &RigSettings, provider: &Sandbox) -> String {
     let RigSettings { mechanism, account, allow, .. } = settings;
     let [submission, imap] = [provider.smtp(), provider.imap()]
         .map(|host| server(settings.upstream_host.unwrap_or(&host.host), &host));
-    let smtp = provider.smtp();
-    let extra = settings.extra.replace("{smtp}", &server(&smtp.host, &smtp));
+    let servers =
+        [("{smtp}", provider.smtp()), ("{imap}", provider.imap()), ("{pop3}", provider.pop3())];
+    let [more, extra] = [settings.provider, settings.extra].map(|text| {
+        servers.iter().fold(text.to_owned(), |text, (name, host)| {
+            text.replace(name, &server(&host.host, host))
+        })
+    });
     format!(
         r#"
         [listeners.submission]
@@ -212,6 +249,7 @@ fn text(settings: &RigSettings, provider: &Sandbox) -> String {
         client_id = "{client_id}"
         client_secret = "{client_secret}"
         grant = "client-credentials"
+        {more}
 
         [accounts."{account}"]
         provider = "sandbox"

@@ -12,7 +12,7 @@ use crate::provider::Protocol;
 use super::{Device, Devices};
 use crate::config::accounts::Accounts;
 use crate::config::field::Field;
-use crate::config::listeners::{At, Listener};
+use crate::config::listeners::{At, Listener, is_loopback};
 use crate::config::table::nearest;
 
 /// The names of a file's accounts and their keys.
@@ -45,8 +45,31 @@ impl Devices<'_> {
                 );
             }
         }
+        for listener in &serving {
+            self.warn_of_unreachable(listener);
+        }
         for device in &self.devices {
             device.warn_of_unserved(&serving);
+        }
+    }
+
+    /// Warns of a listener that none of its devices can reach.
+    fn warn_of_unreachable(&self, listener: &Listener<'_>) {
+        let Some((field, _)) = &listener.devices else { return };
+        let is_served = |it: &&Device<'_>| it.account().is_some_and(|(_, it)| listener.lets_in(it));
+        let served = self.devices.iter().filter(is_served);
+        let mut networks = served.flat_map(Device::networks).map(|(_, it)| it.addr()).peekable();
+        // Those without a network may be anywhere, on this machine as well.
+        let are_elsewhere = networks.peek().is_some() && networks.all(|it| !it.is_loopback());
+        // Where no address could be read, that was reported.
+        let mut addresses = listener.addresses.iter().map(|(_, address)| *address).peekable();
+        if are_elsewhere && addresses.peek().is_some() && addresses.all(is_loopback) {
+            field.warning(
+                "is true, and none but this machine reaches the listener: the networks of its \
+                 devices are elsewhere",
+                "listen on an address of this machine in their network, or on all: address = \
+                 \"0.0.0.0:PORT\"",
+            );
         }
     }
 }

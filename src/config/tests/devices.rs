@@ -3,6 +3,9 @@
 use super::*;
 use crate::account::device::DeviceSettings;
 
+/// An address that other machines reach, in place of that of [`GOOD`]; it takes two lines.
+const PUBLIC: (usize, &str) = (ADDRESS, "address = \"192.0.2.1:587\"\nrequire_tls = false");
+
 /// A listener that serves devices, in place of the empty line of [`GOOD`].
 const SERVES: (usize, &str) = (LISTENER, "devices = true");
 
@@ -26,14 +29,19 @@ fn allow(config: &Config) -> Vec<String> {
 
 #[test]
 fn device_means_what_the_documentation_says() {
-    let config = with(
-        r#"[devices.Scanner-2]
+    let config = config(&[
+        PUBLIC,
+        SERVES,
+        (
+            END,
+            r#"[devices.Scanner-2]
         account = "Alice@contoso.com"
         networks = ["192.168.20.17", "2001:db8:1:2::/64"]
         username = "Scan2"
         senders = ["*@contoso.com", "Boss@fabrikam.com"]
         messages_per_hour = 200"#,
-    );
+        ),
+    ]);
     let name = |text| Username::parse(text).unwrap();
     let pattern = |text| AccountPattern::parse(text).unwrap();
     assert_eq!(
@@ -276,29 +284,55 @@ fn listener_of_devices_lets_their_networks_in_where_nothing_else_is_written() {
     assert_eq!(allow(&with(&devices)), with_devices);
     let off = config(&[(LISTENER, "devices = false"), (END, &devices)]);
     assert_eq!(allow(&off), loopback);
-    let written =
-        config(&[(LISTENER, "devices = true\nallow = [\"192.0.2.0/24\"]"), (END, &devices)]);
+    let written = [PUBLIC, (LISTENER, "devices = true\nallow = [\"192.0.2.0/24\"]")];
+    let written = config(&[written[0], written[1], (END, &devices)]);
     assert_eq!(allow(&written), ["192.0.2.0/24"]);
     assert_eq!(
         warnings(&written),
         [
-            "18: `devices.scan.networks` holds 198.51.100.0/24, which no listener allows that serves \
+            "19: `devices.scan.networks` holds 198.51.100.0/24, which no listener allows that serves \
           devices"
         ]
     );
     let halves =
         "devices = true\nallow = [\"192.0.2.7\", \"198.51.100.0/25\", \"198.51.100.128/25\"]";
-    assert_eq!(warnings(&config(&[(LISTENER, halves), (END, &devices)])), Vec::<String>::new());
+    let halves = config(&[PUBLIC, (LISTENER, halves), (END, &devices)]);
+    assert_eq!(warnings(&halves), Vec::<String>::new());
 }
 
 #[test]
 fn listener_off_loopback_needs_no_allow_where_devices_have_networks() {
-    let public = (ADDRESS, "address = \"192.0.2.1:587\"\nrequire_tls = false");
-    let in_network = config(&[public, SERVES, (END, &device("fax", "192.0.2.7"))]);
+    let in_network = config(&[PUBLIC, SERVES, (END, &device("fax", "192.0.2.7"))]);
     assert_eq!(warnings(&in_network), Vec::<String>::new());
     let fax = "[devices.fax]\naccount = \"alice@contoso.com\"\nusername = \"fax\"";
     let lacks = "1: `listeners.submission` lacks `allow`, so none but this machine may connect";
-    assert_eq!(warnings(&config(&[public, SERVES, (END, fax)])), [lacks]);
+    assert_eq!(warnings(&config(&[PUBLIC, SERVES, (END, fax)])), [lacks]);
+}
+
+#[test]
+fn listener_that_none_of_its_devices_reaches_is_warned_of() {
+    let told = "4: `listeners.submission.devices` is true, and none but this machine reaches the \
+                listener: the networks of its devices are elsewhere";
+    let elsewhere = device("fax", "192.0.2.7") + &device("scan", "198.51.100.0/24");
+    assert_eq!(warnings(&with(&elsewhere)), [told]);
+    // A device on this machine, or one that may be on any, reaches it.
+    let here = elsewhere.clone() + &device("erp", "127.0.0.1");
+    assert_eq!(warnings(&with(&here)), Vec::<String>::new());
+    let anywhere = "[devices.fax]\naccount = \"alice@contoso.com\"\nusername = \"fax\"\n";
+    assert_eq!(warnings(&with(anywhere)), Vec::<String>::new());
+    assert_eq!(warnings(&with(&(anywhere.replace("fax", "erp") + &elsewhere))), [told]);
+    // One address that they reach is enough.
+    let both = "address = [\"127.0.0.1:1587\", \"192.0.2.1:587\"]\nrequire_tls = false";
+    let both = config(&[(ADDRESS, both), SERVES, (END, &elsewhere)]);
+    assert_eq!(warnings(&both), Vec::<String>::new());
+    // Those whom the listener does not let in are no devices of its.
+    let bob = second_account("bob@contoso.com", &[]);
+    let bobs = "[devices.erp]\naccount = \"bob@contoso.com\"\nnetworks = [\"127.0.0.1\"]\n";
+    let alone = "devices = true\naccounts = [\"alice@contoso.com\"]\n\
+                 [listeners.bobs]\nprotocol = \"submission\"\naddress = \"localhost:2587\"\n\
+                 devices = true";
+    let text = format!("{elsewhere}{bobs}{bob}");
+    assert_eq!(warnings(&config(&[(LISTENER, alone), (END, &text)])), [told]);
 }
 
 #[test]

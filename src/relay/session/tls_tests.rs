@@ -14,6 +14,7 @@ use super::*;
 use crate::account::LocalPassword;
 use crate::net::client_stream::HandshakeError;
 use crate::net::props::{Authority, HOST, Log, put};
+use crate::proto::smtp::DeviceMail;
 use crate::proto::{CloseReason, Privacy};
 use crate::provider::Protocol;
 use crate::relay::protocol::{Imap, Submission};
@@ -269,6 +270,25 @@ fn credentials_from_other_machines_need_tls_unless_the_file_says_otherwise() {
         let settings = ListenerSettings { require_tls, ..settings };
         let listener = listener_of(settings, Shutdown::default(), LocalPassword::None);
         assert_eq!(listener.privacy(peer), privacy, "{told}");
+    }
+}
+
+#[test]
+fn a_device_may_speak_in_clear_where_credentials_need_tls_unless_the_file_says_otherwise() {
+    use crate::account::password::Peer::Elsewhere;
+    let rig = Rig::new();
+    let starttls = rig.settings(Protocol::Submission, true);
+    for (devices, require_tls, expected) in [
+        (true, None, (DeviceMail::Heard, Privacy::Required)),
+        (true, Some(true), (DeviceMail::HeardUnderTls, Privacy::Required)),
+        (true, Some(false), (DeviceMail::Heard, Privacy::Offered)),
+        (false, None, (DeviceMail::Refused, Privacy::Required)),
+        (false, Some(false), (DeviceMail::Refused, Privacy::Offered)),
+    ] {
+        let settings = ListenerSettings { devices, require_tls, ..starttls.clone() };
+        let listener = listener_of(settings, Shutdown::default(), LocalPassword::None);
+        let got = (listener.device_mail(), listener.privacy(Elsewhere));
+        assert_eq!(got, expected, "{devices} {require_tls:?}");
     }
 }
 

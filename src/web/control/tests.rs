@@ -267,7 +267,7 @@ async fn password_is_made_listed_replaced_and_revoked() {
     assert_ne!(scanner["password"], made["password"]);
     let taken = refused(&router, "/passwords/make", body).await;
     assert_eq!(taken.exit, Class::Failed, "no script breaks a device by repeating itself");
-    let again = json!({"name": "alice@contoso.com", "protocols": ["imap"]});
+    let again = json!({"name": "alice@contoso.com", "protocols": []});
     assert_eq!(ask(&router, "/passwords/make", again).await["replaced"], true);
 
     let of_alice = json!({"name": "alice@contoso.com"});
@@ -290,8 +290,8 @@ async fn password_is_made_for_an_address_that_a_wildcard_covers() {
     let body = json!({"name": "bob@fabrikam.com", "label": "laptop", "protocols": protocols});
     let made = ask(&alone(), "/passwords/make", body).await;
     assert_eq!(made["protocols"], json!(["submission", "imap"]));
-    // The one without a label is for everything, and what is told of it is what it is.
-    let body = json!({"name": "bob@fabrikam.com", "protocols": protocols});
+    // The one without a label is for everything.
+    let body = json!({"name": "bob@fabrikam.com", "protocols": []});
     let made = ask(&alone(), "/passwords/make", body).await;
     assert_eq!(made["protocols"], json!(["submission", "imap", "pop3"]));
 }
@@ -315,6 +315,29 @@ async fn password_is_refused_when_name_label_or_protocol_cannot_be() {
         assert_eq!(failure.exit, Class::Usage);
     }
     assert_eq!(ask(&router, "/passwords", json!({"name": "app@contoso.com"})).await, json!([]));
+}
+
+#[tokio::test]
+async fn password_without_a_label_is_refused_for_some_protocols_alone() {
+    let router = alone();
+    for protocols in [&["imap"][..], &["submission", "imap", "pop3"]] {
+        let body = json!({"name": "App@contoso.com", "label": null, "protocols": protocols});
+        let failure = refused(&router, "/passwords/make", body).await;
+        assert_eq!(
+            failure.error,
+            "the password of app@contoso.com without a label is good for every protocol"
+        );
+        assert_eq!(
+            failure.fix,
+            "for one that is not, add --label: `mailbearer password app@contoso.com --label NAME \
+             --protocol PROTOCOL`"
+        );
+        assert_eq!(failure.exit, Class::Usage);
+    }
+    assert_eq!(ask(&router, "/passwords", json!({"name": "app@contoso.com"})).await, json!([]));
+    let labelled = json!({"name": "app@contoso.com", "label": "mail", "protocols": ["imap"]});
+    let made = ask(&router, "/passwords/make", labelled).await;
+    assert_eq!(made["protocols"], json!(["imap"]));
 }
 
 #[tokio::test]

@@ -51,6 +51,12 @@ pub enum OperatorError {
         /// Its name.
         device: Username,
     },
+    /// The account's main password is for every protocol.
+    #[error("the password of {account} without a label is good for every protocol")]
+    MainPassword {
+        /// Whose it would be.
+        account: Username,
+    },
     /// No made password has that name and label.
     #[error("{name} has no local password {}", labelled(.label.as_deref()))]
     NoSuchPassword {
@@ -150,6 +156,7 @@ impl OperatorError {
             | Self::NoSuchAccount { .. }
             | Self::NoDeviceUsername { .. }
             | Self::OneDevicePassword { .. }
+            | Self::MainPassword { .. }
             | Self::NoConsent { .. }
             | Self::ConsentOfAnother { .. } => Class::Usage,
             Self::Consenting(error) => error.class(),
@@ -205,6 +212,10 @@ impl OperatorError {
                 "run `mailbearer password {device}`; another device is another [devices.NAME] in the \
                  file"
             ),
+            Self::MainPassword { account } => format!(
+                "for one that is not, add --label: `mailbearer password {account} --label NAME \
+                 --protocol PROTOCOL`"
+            ),
             Self::NoSuchPassword { name, .. } => {
                 format!("`mailbearer password {name} --list` shows those there are")
             }
@@ -253,6 +264,7 @@ impl OperatorError {
             | Self::NoSuchPassword { .. }
             | Self::NoDeviceUsername { .. }
             | Self::OneDevicePassword { .. }
+            | Self::MainPassword { .. }
             | Self::NotConsentedTo { .. }
             | Self::Token(_)
             | Self::Consent(_)
