@@ -17,6 +17,7 @@ use super::gate::{Full, Mailbox, Permit};
 use super::judge;
 use super::listener::Listener;
 use super::protocol::{MailProtocol, Welcome};
+use super::troubles::Trouble;
 use super::upstream::{self, Destination, SignInError};
 use crate::account::directory::Account;
 use crate::account::password::SignedIn;
@@ -72,7 +73,13 @@ pub(crate) async fn verdict<P: MailProtocol>(
     let until = received + listener.service().limits().wait_for_slot;
     let (permit, signed_in) = match at_gate::<P>(relay, account, &destination, until).await {
         Ok(outcome) => outcome,
-        Err(Full) => return Err(busy(account)),
+        Err(said) => {
+            let trouble = said.as_ref().and_then(|error| error.trouble(P::PROTOCOL));
+            if let Some(trouble) = &trouble {
+                relay.troubles().refused(account.name(), trouble.clone());
+            }
+            return Err(busy(account, trouble));
+        }
     };
     match signed_in {
         Ok(upstream) => {
@@ -119,17 +126,18 @@ pub(crate) async fn verdict<P: MailProtocol>(
 /// that there was none is believed: the gate is closed for a while, and the place waited for again.
 ///
 /// # Errors
-/// When there was no place `until` then.
+/// When there was no place `until` then: what the provider said of it, if it was asked.
 async fn at_gate<P: MailProtocol>(
     relay: &Relay,
     account: &Account,
     destination: &Destination<'_>,
     until: Instant,
-) -> Result<(Permit, Result<upstream::SignedIn<Welcome<P>>, SignInError>), Full> {
+) -> Result<(Permit, Result<upstream::SignedIn<Welcome<P>>, SignInError>), Option<SignInError>> {
     let provider = &account.settings().provider;
     let mailbox = Mailbox::new(&provider.name, destination.mailbox, P::PROTOCOL);
     let places = *provider.concurrent_sessions.get(P::PROTOCOL);
-    let mut permit = relay.gates().enter(mailbox, places, until).await?;
+    let entered = relay.gates().enter(mailbox, places, until).await;
+    let mut permit = entered.map_err(|Full| None)?;
     loop {
         let deadline = Instant::now() + VERDICT_TIMEOUT;
         match sign_in::<P>(relay.tokens(), account, destination, deadline).await {
@@ -137,16 +145,21 @@ async fn at_gate<P: MailProtocol>(
                 let (account, cause) = (account.name().as_str(), error.to_string());
                 info!(account, cause, "the mailbox's gate is closed for a while");
                 permit.close_gate();
-                permit = permit.enter_again(until).await?;
+                permit = permit.enter_again(until).await.map_err(|Full| Some(error))?;
             }
             outcome => return Ok((permit, outcome)),
         }
     }
 }
 
-/// What a client hears whose mailbox's gate stayed full.
-fn busy(account: &Account) -> Refusal {
+/// What a client hears whose mailbox's gate stayed full; `trouble` is what the provider said of it.
+fn busy(account: &Account, trouble: Option<Trouble>) -> Refusal {
     let refusal = Refusal::MailboxBusy;
+    if let Some(Trouble { reply, cause, fix, .. }) = trouble {
+        let account = account.name().as_str();
+        warn!(account, refusal = refusal.kind(), reply, cause, fix, "refused");
+        return refusal;
+    }
     let hint = "see `concurrent_sessions` of the provider and `limits.wait_for_slot`; let clients of \
                 this mailbox open fewer connections, or give some of them another mailbox";
     warn!(account = account.name().as_str(), refusal = refusal.kind(), hint, "refused");
