@@ -227,7 +227,7 @@ impl Outcome {
 
 impl Outcome {
     /// A session that was signed in, and what was seen of it.
-    pub(crate) fn of_session(spliced: Spliced, report: Report) -> Self {
+    pub(crate) fn of_session(spliced: &Spliced, report: Report) -> Self {
         let (reason, side, error) = match spliced.end {
             End::Closed(side) => (Reason::Closed, side, None),
             End::Broke(side, kind) => (Reason::Broke, side, Some(kind)),
