@@ -242,7 +242,7 @@ async fn refused_sign_in_is_shown_by_accounts_until_one_is_accepted() {
                     for the Tenant.";
     for (said, cause, fix) in [
         (disabled, "switched off", "Set-CASMailbox"),
-        ("432 4.3.2 Concurrent connections limit exceeded.", "more sessions", "nothing but"),
+        ("451 4.7.0 Temporary server error. PRX2", "has a fault", "status page"),
         ("454 4.5.6 something new", "refuses for now", "tries again"),
     ] {
         submission_reply(&rig, &[Action::Reply(format!("{said}\r\n").into())]).await;

@@ -5,6 +5,10 @@
 //!         [`LINE_LEN_MAX`] bytes each.
 //! Limits: [`FIRST_LEN`] bytes are looked at, and the last [`LINE_LEN_MAX`] are kept; what lies
 //!         between is content, which is nobody's business.
+//!
+//! Among the first lines there may be content, too, which anybody may have written: the literals of
+//! IMAP (RFC 3501 section 4.3) and the multi-line responses of POP3 (RFC 1939 section 3) are passed
+//! over, or a message could tell of troubles that there are not.
 
 use crate::proto::printable;
 use crate::provider::Protocol;
@@ -24,6 +28,10 @@ pub(super) struct FirstLines {
     left: usize,
     /// The line that is being read, as far as it is kept.
     line: Vec<u8>,
+    /// How much of a literal is still to come, in bytes.
+    literal: usize,
+    /// Whether a response of several lines has begun and not ended.
+    in_lines: bool,
     /// The end of all that was said.
     end: Vec<u8>,
 }
@@ -31,7 +39,8 @@ pub(super) struct FirstLines {
 impl FirstLines {
     /// A reader for a session of `protocol`.
     pub(super) fn new(protocol: Protocol) -> Self {
-        Self { protocol, left: FIRST_LEN, line: Vec::new(), end: Vec::new() }
+        let (line, literal, in_lines, end) = Default::default();
+        Self { protocol, left: FIRST_LEN, line, literal, in_lines, end }
     }
 
     /// Reads on; gives the lines that ended and tell of trouble.
@@ -42,16 +51,45 @@ impl FirstLines {
         }
         let first = bytes.get(..self.left).unwrap_or(bytes);
         self.left -= first.len();
-        let mut lines = Vec::new();
-        for piece in first.split_inclusive(|&byte| byte == b'\n') {
-            let room = LINE_LEN_MAX.saturating_sub(self.line.len());
-            self.line.extend_from_slice(piece.get(..room).unwrap_or(piece));
+        let (mut rest, mut lines) = (first, Vec::new());
+        while !rest.is_empty() {
+            if self.literal > 0 {
+                let len = self.literal.min(rest.len());
+                self.literal -= len;
+                rest = rest.get(len..).unwrap_or_default();
+                continue;
+            }
+            let len = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
+            let (piece, behind) = rest.split_at(len);
+            rest = behind;
+            // All of it is kept until it ends: what is looked at at all is not much.
+            self.line.extend_from_slice(piece);
             if piece.ends_with(b"\n") {
                 let line = std::mem::take(&mut self.line);
-                lines.extend(self.trouble(&line));
+                if !self.is_content(&line) {
+                    lines.extend(self.trouble(&line));
+                }
             }
         }
         lines
+    }
+
+    /// Whether a line is part of what somebody may have written; notes whether more of that follows.
+    fn is_content(&mut self, line: &[u8]) -> bool {
+        match self.protocol {
+            Protocol::Imap => {
+                self.literal = literal_behind(line).unwrap_or_default();
+                // What stands around a literal is no status response (RFC 3501 section 7.1).
+                self.literal > 0
+            }
+            Protocol::Pop3 => {
+                let is_status = line.starts_with(b"+OK") || line.starts_with(b"-ERR");
+                let is_content = self.in_lines || !is_status;
+                self.in_lines = is_content && line.trim_ascii_end() != b".";
+                is_content
+            }
+            Protocol::Submission => false,
+        }
     }
 
     /// The last line that was said, where it is one that ends a session and not content.
@@ -90,6 +128,13 @@ impl FirstLines {
     }
 }
 
+/// The length of the literal that follows `line` (RFC 3501 section 4.3, RFC 3516 section 4.4).
+fn literal_behind(line: &[u8]) -> Option<usize> {
+    let line = line.strip_suffix(b"\r\n")?.strip_suffix(b"}")?;
+    let at = memchr::memrchr(b'{', line)?;
+    std::str::from_utf8(line.get(at + 1..)?).ok()?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,6 +168,37 @@ mod tests {
     }
 
     #[test]
+    fn what_a_message_says_is_no_word_of_the_provider() {
+        let bad = "1 BAD User is authenticated but not connected.\r\n";
+        let text = format!("Subject: x\r\n\r\n{bad}");
+        let literal = format!(
+            "* 1 FETCH (BODY[] {{{len}}}\r\n{text} BODY[TEXT] {{{len}}}\r\n{text})\r\n{bad}",
+            len = text.len()
+        );
+        let err = "-ERR [SYS/TEMP] no\r\n";
+        let lines = format!("+OK 2 octets\r\nSubject: x\r\n\r\n{err}..\r\n+OK\r\n{err}.\r\n{err}");
+        for (protocol, said, told) in [(Protocol::Imap, literal, bad), (Protocol::Pop3, lines, err)]
+        {
+            let told = vec![told.trim_end().to_owned()];
+            for at in 0..=said.len() {
+                let (left, right) = said.as_bytes().split_at(at);
+                assert_eq!(read(protocol, &[left, right]).0, told, "{protocol:?} at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn braces_that_announce_no_literal_hide_nothing() {
+        for braces in ["{}", "{x}", "{-1}", "{3} ", "3}", "{99999999999999999999999}", "{0}"] {
+            let said = format!("* OK {braces}\r\n1 NO x\r\n");
+            let told = read(Protocol::Imap, &[said.as_bytes()]).0;
+            assert_eq!(told, ["1 NO x"], "{braces}");
+        }
+        let endless = format!("* OK {{{}}}\r\n1 NO x\r\n", usize::MAX);
+        assert!(read(Protocol::Imap, &[endless.as_bytes()]).0.is_empty());
+    }
+
+    #[test]
     fn content_is_neither_looked_at_nor_kept() {
         let mut first = FirstLines::new(Protocol::Imap);
         assert!(first.read(&b"x".repeat(FIRST_LEN)).is_empty());
@@ -131,7 +207,7 @@ mod tests {
         for _ in 0..100 {
             assert!(first.read(&b"x".repeat(65_536)).is_empty());
         }
-        assert!(first.line.len() <= LINE_LEN_MAX && first.end.len() <= LINE_LEN_MAX + 1);
+        assert!(first.line.len() <= FIRST_LEN && first.end.len() <= LINE_LEN_MAX + 1);
         assert_eq!(first.last_words(), None, "only what ends a session is told");
     }
 

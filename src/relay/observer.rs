@@ -1,9 +1,12 @@
 //! The observer of a session that has signed in: what its provider says is logged, explained and
 //! acted upon.
 //!
-//! Out: a log line for each message, with the provider's final reply and so its queue id; what went
-//!      wrong, with cause and fix; a closed gate after 432; and when a message may begin.
+//! Out:    a log line for each message, with the provider's final reply and so its queue id; what
+//!         went wrong, with cause and fix; a closed gate after 432; and when a message may begin.
+//! Limits: a session leaves [`REFUSALS_LOGGED_MAX`] lines of refusals and [`ACCEPTED_LOGGED_MAX`] of
+//!         messages, whatever its provider says; those beyond are counted in its closing line.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use tracing::{info, warn};
@@ -21,8 +24,17 @@ use crate::provider::Protocol;
 /// The reply that asks for a message (RFC 5321 section 4.2.3).
 const SEND_MESSAGE: u16 = 354;
 
-/// The first code that tells of a failure (RFC 5321 section 4.2.1).
-const FAILURE: u16 = 400;
+/// The codes of what was done, and of what was not, for now or for good (RFC 5321 section 4.2.1).
+const DONE: RangeInclusive<u16> = 200..=299;
+const FAILED: RangeInclusive<u16> = 400..=599;
+
+/// Most refusals of a session that leave a line each. Who reads a hundred has read enough, and what
+/// is no provider's server might say nothing else.
+const REFUSALS_LOGGED_MAX: u64 = 100;
+
+/// Most accepted messages of a session that leave a line each: as many as Exchange Online takes from
+/// a mailbox in a day, which is 10,000 recipients.
+const ACCEPTED_LOGGED_MAX: u64 = 10_000;
 
 /// What becomes of a reply.
 pub(super) enum Next {
@@ -37,12 +49,15 @@ pub(super) enum Next {
 /// What is known of a session when it is over.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Report {
-    /// What the provider said last, with its queue id if that was of a message.
+    /// What the provider said last of a message, with its queue id, or of what it did not do; where
+    /// it said neither, what it said last.
     pub(super) last_reply: Option<String>,
-    /// What went wrong last, if that is known.
+    /// What that means, if it is a failure that is known.
     pub(super) trouble: Option<&'static Diagnosis>,
     /// Messages that the provider has taken.
     pub(super) messages: u64,
+    /// What was refused, and messages taken, beyond those that have a line of their own.
+    pub(super) unlogged: u64,
 }
 
 /// Watches one session.
@@ -56,6 +71,10 @@ pub(super) struct Observer {
     pace: Option<Pace>,
     /// Whether the next reply is the answer to a message.
     in_message: bool,
+    /// Whether the last reply of the report is of a message or of a failure.
+    is_telling: bool,
+    /// Lines about refusals so far.
+    refusals: u64,
     report: Report,
 }
 
@@ -69,14 +88,15 @@ impl Observer {
         pace: Option<Pace>,
     ) -> Self {
         let report = Report::default();
-        Self { listener, protocol, account, permit, pace, in_message: false, report }
+        let (in_message, is_telling, refusals) = Default::default();
+        Self { listener, protocol, account, permit, pace, in_message, is_telling, refusals, report }
     }
 
     /// Hears a reply of SMTP.
     pub(super) fn hear_reply(&mut self, reply: &PassedReply) -> Next {
-        self.report.last_reply = Some(reply.text.clone());
         if reply.code == SEND_MESSAGE {
             self.in_message = true;
+            self.pass(&reply.text);
             return match self.pace.as_ref().map(Pace::take_turn) {
                 None => Next::Pass,
                 Some(Some(turn)) => Next::Await(turn),
@@ -89,50 +109,45 @@ impl Observer {
                 }
             };
         }
-        let is_message = std::mem::take(&mut self.in_message);
-        if reply.code < FAILURE {
+        if FAILED.contains(&reply.code) {
+            let is_message = std::mem::take(&mut self.in_message);
+            let diagnosis = Diagnosis::in_session(self.protocol, &reply.text);
             if is_message {
-                self.report.messages += 1;
-                info!(reply = reply.text, "message accepted");
-                self.listener.relay().troubles().clear(&self.account, self.protocol);
+                self.log_refusal("message refused", &reply.text, diagnosis);
+            } else if diagnosis.is_some() {
+                self.log_refusal(REFUSED, &reply.text, diagnosis);
             }
-            return Next::Pass;
+            self.fail(diagnosis, &reply.text);
+        } else if DONE.contains(&reply.code) && std::mem::take(&mut self.in_message) {
+            self.accept(&reply.text);
+        } else {
+            self.pass(&reply.text);
         }
-        let diagnosis = Diagnosis::in_session(self.protocol, &reply.text);
-        let (cause, fix) = told(diagnosis);
-        if is_message {
-            warn!(reply = reply.text, cause, fix, "message refused");
-        } else if diagnosis.is_some() {
-            warn!(reply = reply.text, cause, fix, "refused by the provider");
-        }
-        self.note(diagnosis, &reply.text);
         Next::Pass
     }
 
     /// Hears what a client is told in place of a reply of its provider.
     pub(super) fn refuse(&mut self, reply: &str) {
-        warn!(reply, "message refused here");
-        self.report.last_reply = Some(reply.to_owned());
         self.in_message = false;
+        self.log_refusal("message refused here", reply, None);
+        self.report.trouble = None;
+        self.tell(reply);
     }
 
     /// Hears a line of IMAP or POP3 that tells of a failure.
     pub(super) fn hear_line(&mut self, line: &str) {
-        let diagnosis = Diagnosis::in_session(self.protocol, line);
-        if let Some(Diagnosis { gravity: Gravity::Trouble, .. }) = diagnosis {
-            let (cause, fix) = told(diagnosis);
-            warn!(reply = line, cause, fix, "refused by the provider");
-            self.report.last_reply = Some(line.to_owned());
-        }
-        self.note(diagnosis, line);
+        // What is not known may be the ordinary answer to what a client tries.
+        let Some(diagnosis) = Diagnosis::in_session(self.protocol, line) else { return };
+        self.log_refusal(REFUSED, line, Some(diagnosis));
+        self.fail(Some(diagnosis), line);
     }
 
-    /// Hears what the provider of an IMAP or POP3 session said last.
-    pub(super) fn hear_last_words(&mut self, line: String) {
-        if self.report.trouble.is_none() {
-            self.note(Diagnosis::in_session(self.protocol, &line), &line);
+    /// Hears what the provider of an IMAP or POP3 session said last, which the closing line tells.
+    pub(super) fn hear_last_words(&mut self, line: &str) {
+        // It may have been heard already, as one of the first.
+        if self.report.last_reply.as_deref() != Some(line) {
+            self.fail(Diagnosis::in_session(self.protocol, line), line);
         }
-        self.report.last_reply = Some(line);
     }
 
     /// What was seen. The place at the gate is free with this.
@@ -140,12 +155,33 @@ impl Observer {
         self.report
     }
 
-    fn note(&mut self, diagnosis: Option<&'static Diagnosis>, reply: &str) {
-        let Some(diagnosis) = diagnosis else { return };
+    /// The provider has taken a message: what went wrong before it is over.
+    fn accept(&mut self, reply: &str) {
+        self.report.messages += 1;
+        if self.report.messages <= ACCEPTED_LOGGED_MAX {
+            info!(reply, "message accepted");
+        } else {
+            self.report.unlogged += 1;
+        }
+        self.report.trouble = None;
+        self.tell(reply);
+        self.listener.relay().troubles().clear(&self.account, self.protocol);
+    }
+
+    /// The provider has not done something.
+    fn fail(&mut self, diagnosis: Option<&'static Diagnosis>, reply: &str) {
+        let Some(diagnosis) = diagnosis else {
+            // As the 503 that a client brings upon itself which goes on after a refusal.
+            if self.report.trouble.is_none() {
+                self.tell(reply);
+            }
+            return;
+        };
         if diagnosis.is_throttle() {
             self.permit.close_gate();
         }
         self.report.trouble = Some(diagnosis);
+        self.tell(reply);
         if diagnosis.gravity == Gravity::Trouble {
             let trouble = Trouble {
                 at: unix_time(),
@@ -157,8 +193,33 @@ impl Observer {
             self.listener.relay().troubles().note(&self.account, trouble);
         }
     }
+
+    /// The closing line tells `reply`, unless a later one has more to say.
+    fn tell(&mut self, reply: &str) {
+        self.is_telling = true;
+        self.report.last_reply = Some(reply.to_owned());
+    }
+
+    /// The provider goes on: that is told of a session alone of which there is nothing else.
+    fn pass(&mut self, reply: &str) {
+        if !self.is_telling {
+            self.report.last_reply = Some(reply.to_owned());
+        }
+    }
+
+    fn log_refusal(&mut self, what: &str, reply: &str, diagnosis: Option<&'static Diagnosis>) {
+        if self.refusals >= REFUSALS_LOGGED_MAX {
+            self.report.unlogged += 1;
+            return;
+        }
+        self.refusals += 1;
+        let (cause, fix) = (diagnosis.map(|it| it.cause), diagnosis.map(|it| it.fix));
+        match diagnosis.map(|it| it.gravity) {
+            Some(Gravity::Normal) => info!(reply, cause, fix, "{what}"),
+            Some(Gravity::Trouble) | None => warn!(reply, cause, fix, "{what}"),
+        }
+    }
 }
 
-fn told(diagnosis: Option<&'static Diagnosis>) -> (Option<&'static str>, Option<&'static str>) {
-    (diagnosis.map(|it| it.cause), diagnosis.map(|it| it.fix))
-}
+/// What is said of a refusal that is none of a message.
+const REFUSED: &str = "refused by the provider";

@@ -137,12 +137,14 @@ pub(crate) struct Outcome {
     error: Option<String>,
     /// What whoever runs the relay can do about it.
     hint: Option<String>,
-    /// What the provider's last refusal most likely means.
-    cause: Option<&'static str>,
-    /// What the provider said last, with the queue id of the last message.
+    /// What the provider said last that tells how it went, with the queue id of a message.
     last_reply: Option<String>,
+    /// What that most likely means, if it is a failure that is known.
+    cause: Option<&'static str>,
     /// Messages that the provider has taken.
     messages: Option<u64>,
+    /// Refusals and messages of the session that have no line of their own, for their number.
+    unlogged: Option<u64>,
     /// Bytes streamed from client to provider after the sign-in.
     up_bytes: u64,
     /// Bytes streamed from provider to client after the sign-in.
@@ -185,9 +187,10 @@ impl Outcome {
             side,
             error,
             hint,
-            cause: None,
             last_reply: None,
+            cause: None,
             messages: None,
+            unlogged: None,
             up_bytes: 0,
             down_bytes: 0,
         }
@@ -205,6 +208,7 @@ impl Outcome {
                     messages = self.messages,
                     last_reply = self.last_reply,
                     cause = self.cause,
+                    unlogged = self.unlogged,
                     up_bytes = self.up_bytes,
                     down_bytes = self.down_bytes,
                     lasted_s = lasted.as_secs(),
@@ -223,26 +227,26 @@ impl Outcome {
 
 impl Outcome {
     /// A session that was signed in, and what was seen of it.
-    pub(crate) fn of_session(spliced: Spliced, report: Report) -> Self {
-        let Spliced { end, up_bytes, down_bytes } = spliced;
-        let (reason, side, error) = match end {
+    pub(crate) fn of_session(spliced: &Spliced, report: Report) -> Self {
+        let (reason, side, error) = match spliced.end {
             End::Closed(side) => (Reason::Closed, side, None),
             End::Broke(side, kind) => (Reason::Broke, side, Some(kind)),
             End::Idle => (Reason::Idle, Side::Relay, None),
             End::Cut(reason) => (reason, Side::Relay, None),
         };
-        let Report { last_reply, trouble, messages } = report;
+        let Report { last_reply, trouble, messages, unlogged } = report;
         let alarm = trouble.filter(|trouble| trouble.gravity == Gravity::Trouble);
         Self {
             reason,
             side,
             error: error.map(|kind| kind.to_string()),
             hint: alarm.map(|trouble| trouble.fix.to_owned()),
-            cause: trouble.map(|trouble| trouble.cause),
             last_reply,
+            cause: trouble.map(|trouble| trouble.cause),
             messages: (messages > 0).then_some(messages),
-            up_bytes,
-            down_bytes,
+            unlogged: (unlogged > 0).then_some(unlogged),
+            up_bytes: spliced.up_bytes,
+            down_bytes: spliced.down_bytes,
         }
     }
 }

@@ -68,7 +68,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             tokio::join!(close(&mut client), close(upstream.upstream()));
         }
         // The place at the gate is free with this: the provider has seen the session end.
-        Outcome::of_session(spliced, upstream.into_report())
+        Outcome::of_session(&spliced, upstream.into_report())
     }
 }
 

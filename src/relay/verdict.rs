@@ -17,6 +17,7 @@ use super::gate::{Full, Mailbox, Permit};
 use super::judge;
 use super::listener::Listener;
 use super::protocol::{MailProtocol, Welcome};
+use super::troubles::Trouble;
 use super::upstream::{self, Destination, SignInError};
 use crate::account::directory::Account;
 use crate::account::password::SignedIn;
@@ -72,7 +73,13 @@ pub(crate) async fn verdict<P: MailProtocol>(
     let until = received + listener.service().limits().wait_for_slot;
     let (permit, signed_in) = match at_gate::<P>(relay, account, &destination, until).await {
         Ok(outcome) => outcome,
-        Err(throttled) => return Err(busy::<P>(relay, account, throttled.as_ref())),
+        Err(said) => {
+            let trouble = said.as_ref().and_then(|error| error.trouble(P::PROTOCOL));
+            if let Some(trouble) = &trouble {
+                relay.troubles().refused(account.name(), trouble.clone());
+            }
+            return Err(busy(account, trouble));
+        }
     };
     match signed_in {
         Ok(upstream) => {
@@ -119,7 +126,7 @@ pub(crate) async fn verdict<P: MailProtocol>(
 /// that there was none is believed: the gate is closed for a while, and the place waited for again.
 ///
 /// # Errors
-/// When there was no place `until` then: what the provider said of that, if it was asked.
+/// When there was no place `until` then: what the provider said of it, if it was asked.
 async fn at_gate<P: MailProtocol>(
     relay: &Relay,
     account: &Account,
@@ -129,7 +136,8 @@ async fn at_gate<P: MailProtocol>(
     let provider = &account.settings().provider;
     let mailbox = Mailbox::new(&provider.name, destination.mailbox, P::PROTOCOL);
     let places = *provider.concurrent_sessions.get(P::PROTOCOL);
-    let mut permit = relay.gates().enter(mailbox, places, until).await.map_err(|Full| None)?;
+    let entered = relay.gates().enter(mailbox, places, until).await;
+    let mut permit = entered.map_err(|Full| None)?;
     loop {
         let deadline = Instant::now() + VERDICT_TIMEOUT;
         match sign_in::<P>(relay.tokens(), account, destination, deadline).await {
@@ -144,20 +152,17 @@ async fn at_gate<P: MailProtocol>(
     }
 }
 
-/// What a client hears whose mailbox's gate stayed full, maybe because the provider said so.
-fn busy<P: MailProtocol>(
-    relay: &Relay,
-    account: &Account,
-    throttled: Option<&SignInError>,
-) -> Refusal {
+/// What a client hears whose mailbox's gate stayed full; `trouble` is what the provider said of it.
+fn busy(account: &Account, trouble: Option<Trouble>) -> Refusal {
     let refusal = Refusal::MailboxBusy;
-    if let Some(trouble) = throttled.and_then(|error| error.trouble(P::PROTOCOL)) {
-        relay.troubles().refused(account.name(), trouble);
+    if let Some(Trouble { reply, cause, fix, .. }) = trouble {
+        let account = account.name().as_str();
+        warn!(account, refusal = refusal.kind(), reply, cause, fix, "refused");
+        return refusal;
     }
-    let cause = throttled.map(ToString::to_string);
     let hint = "see `concurrent_sessions` of the provider and `limits.wait_for_slot`; let clients of \
                 this mailbox open fewer connections, or give some of them another mailbox";
-    warn!(account = account.name().as_str(), refusal = refusal.kind(), cause, hint, "refused");
+    warn!(account = account.name().as_str(), refusal = refusal.kind(), hint, "refused");
     refusal
 }
 

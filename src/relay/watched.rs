@@ -92,7 +92,7 @@ impl<U> Watched<U> {
         if let Course::Lines(lines) = &self.course
             && let Some(reply) = lines.last_words()
         {
-            self.observer.hear_last_words(reply);
+            self.observer.hear_last_words(&reply);
         }
         self.observer.into_report()
     }

@@ -14,6 +14,7 @@ use crate::net::props::Log;
 use crate::proto::smtp::{Rewrite, Rules, Stamp, Surroundings};
 use crate::provider::Protocol;
 use crate::relay::Shutdown;
+use crate::relay::diagnosis::Gravity;
 use crate::relay::gate::Mailbox;
 use crate::relay::listener::Listener;
 use crate::relay::session::{listener_of, settings};
@@ -186,6 +187,51 @@ async fn a_session_of_imap_passes_unchanged_and_its_trouble_is_told() {
     let report = watched.into_report();
     assert_eq!(report.last_reply.as_deref(), Some("* BYE Connection closed. 14"));
     assert!(report.trouble.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_session_ends_with_counts_for_more_than_how_it_began() {
+    let listener = listener(Protocol::Imap);
+    for (last, gravity) in [
+        ("* BYE Session invalidated - AccessTokenExpired", Gravity::Normal),
+        ("* BYE Connection closed. 14", Gravity::Trouble),
+    ] {
+        let course = Course::Lines(FirstLines::new(Protocol::Imap));
+        let (mut watched, mut provider) = session(&listener, Protocol::Imap, course, None).await;
+        let content = format!("* 1 FETCH (FLAGS ())\r\n{}\r\n", "x".repeat(10_000));
+        let said =
+            format!("1 NO [ALERT] Too many simultaneous connections.\r\n{content}{last}\r\n");
+        assert_eq!(hear(&mut watched, &mut provider, &said).await.0, said);
+        let report = watched.into_report();
+        assert_eq!(report.last_reply.as_deref(), Some(last));
+        assert_eq!(report.trouble.unwrap().gravity, gravity, "{last}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_follows_a_known_refusal_does_not_hide_it_and_an_accepted_message_does() {
+    let listener = listener(Protocol::Submission);
+    let denied = "550 5.7.60 SMTP; Client does not have permissions to send as this sender";
+    let (mut watched, mut provider) = submission(&listener, None).await;
+    for said in [denied, "503 5.5.1 Bad sequence of commands", "250 2.0.0 Reset", "221 Bye"] {
+        hear(&mut watched, &mut provider, &format!("{said}\r\n")).await;
+    }
+    let report = watched.into_report();
+    assert_eq!(report.last_reply.as_deref(), Some(denied));
+    assert!(report.trouble.is_some());
+
+    let (mut watched, mut provider) = submission(&listener, None).await;
+    for said in [&format!("{denied}\r\n"), "354 go\r\n", TAKEN, "221 Bye\r\n"] {
+        hear(&mut watched, &mut provider, said).await;
+    }
+    let report = watched.into_report();
+    assert_eq!((report.last_reply.as_deref(), report.trouble), (Some(TAKEN.trim_end()), None));
+
+    let (mut watched, mut provider) = submission(&listener, None).await;
+    for said in ["250 OK\r\n", "221 Bye\r\n"] {
+        hear(&mut watched, &mut provider, said).await;
+    }
+    assert_eq!(watched.into_report().last_reply.as_deref(), Some("221 Bye"));
 }
 
 #[tokio::test(start_paused = true)]
