@@ -65,6 +65,8 @@ pub(super) struct Watched<U> {
     reader: Option<Waker>,
     /// Whether both sides are to be closed once the client has heard what is due.
     is_over: bool,
+    /// Whether the provider has closed, or broke off.
+    has_ended: bool,
 }
 
 struct Held {
@@ -89,6 +91,7 @@ impl<U> Watched<U> {
             writer: None,
             reader: None,
             is_over: false,
+            has_ended: false,
         }
     }
 
@@ -98,13 +101,17 @@ impl<U> Watched<U> {
     }
 
     /// Ends the session: frees its place at the gate, and tells what was seen.
-    pub(super) fn into_report(mut self) -> Report {
-        if let Course::Lines(lines) = &self.course
+    pub(super) fn into_report(self) -> Report {
+        let Self { upstream, course, mut observer, has_ended, .. } = self;
+        if let Course::Lines(lines) = &course
+            && has_ended
             && let Some(reply) = lines.last_words()
         {
-            self.observer.hear_last_words(&reply);
+            observer.hear_last_words(&reply);
         }
-        self.observer.into_report()
+        // The provider counts the connection until it is closed.
+        drop(upstream);
+        observer.into_report()
     }
 
     /// Looks at what was read, up to the first reply that has to wait.
@@ -257,8 +264,10 @@ impl<U: AsyncRead + Unpin> AsyncRead for Watched<U> {
             if let Course::Filter(_) = this.course {
                 this.reader = Some(cx.waker().clone());
             }
-            ready!(Pin::new(&mut this.upstream).poll_read(cx, buf))?;
+            let outcome = ready!(Pin::new(&mut this.upstream).poll_read(cx, buf));
             let read = buf.filled().get(before..).unwrap_or_default();
+            this.has_ended = outcome.is_err() || read.is_empty();
+            outcome?;
             if read.is_empty() {
                 // What never ends passes as it is.
                 if this.begun.is_empty() {

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::account::LocalPassword;
-use crate::names::{Address, Username};
+use crate::names::{AccountPattern, Address, Username};
 use crate::net::props::Log;
 use crate::proto::smtp::{Rewrite, Rules, Stamp, Surroundings};
 use crate::provider::Protocol;
@@ -304,9 +304,38 @@ async fn a_session_of_imap_passes_unchanged_and_its_trouble_is_told() {
     let said = "* OK\r\n1 BAD User is authenticated but not connected.\r\n\
                 * BYE Connection closed. 14\r\n";
     assert_eq!(hear(&mut watched, &mut provider, said).await.0, said);
+    end(&mut watched, provider).await;
     let report = watched.into_report();
     assert_eq!(report.last_reply.as_deref(), Some("* BYE Connection closed. 14"));
     assert!(report.trouble.is_some());
+}
+
+/// Has the provider close.
+async fn end(watched: &mut Watched<DuplexStream>, provider: DuplexStream) {
+    drop(provider);
+    assert_eq!(watched.read(&mut [0]).await.unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_breaks_off_is_no_last_word_of_the_provider() {
+    for (protocol, line) in [
+        (Protocol::Imap, "* BYE Connection closed. 14\r\n"),
+        (Protocol::Pop3, "-ERR [SYS/TEMP] busy\r\n"),
+    ] {
+        let listener = listener(protocol);
+        let course = Course::Lines(FirstLines::new(protocol));
+        let (mut watched, mut provider) = session(&listener, protocol, course, None).await;
+        // The client leaves in the middle of what somebody wrote to it.
+        let content = line.repeat(1_000);
+        let said = match protocol {
+            Protocol::Imap => format!("* 1 FETCH (BODY[] {{99999}}\r\n{content}"),
+            _ => format!("+OK 99999 octets\r\nSubject: x\r\n\r\n{content}"),
+        };
+        assert_eq!(hear(&mut watched, &mut provider, &said).await.0, said);
+        assert_eq!(watched.into_report(), Report::default(), "{protocol:?}");
+        let alice = AccountPattern::Exact(alice());
+        assert_eq!(listener.relay().troubles().of(&alice), None, "{protocol:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -322,6 +351,7 @@ async fn what_a_session_ends_with_counts_for_more_than_how_it_began() {
         let said =
             format!("1 NO [ALERT] Too many simultaneous connections.\r\n{content}{last}\r\n");
         assert_eq!(hear(&mut watched, &mut provider, &said).await.0, said);
+        end(&mut watched, provider).await;
         let report = watched.into_report();
         assert_eq!(report.last_reply.as_deref(), Some(last));
         assert_eq!(report.trouble.unwrap().gravity, gravity, "{last}");
