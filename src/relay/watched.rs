@@ -102,7 +102,7 @@ impl<U> Watched<U> {
 
     /// Ends the session: frees its place at the gate, and tells what was seen.
     pub(super) fn into_report(self) -> Report {
-        let Self { upstream, course, mut observer, has_ended, .. } = self;
+        let Self { upstream, course, mut observer, is_over, has_ended, .. } = self;
         if let Course::Lines(lines) = &course
             && has_ended
             && let Some(reply) = lines.last_words()
@@ -111,7 +111,7 @@ impl<U> Watched<U> {
         }
         // The provider counts the connection until it is closed.
         drop(upstream);
-        observer.into_report()
+        Report { is_ended_here: is_over, ..observer.into_report() }
     }
 
     /// Looks at what was read, up to the first reply that has to wait.

@@ -225,6 +225,8 @@ async fn a_client_that_is_put_off_sends_nothing_more_whatever_it_says() {
         let mut got = String::new();
         provider.read_to_string(&mut got).await.unwrap();
         assert_eq!(got, "", "filtered: {is_filtered}");
+        let watched = hear.unsplit(say);
+        assert!(watched.into_report().is_ended_here, "neither side closed");
     }
 }
 
