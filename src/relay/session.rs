@@ -115,7 +115,7 @@ where
         };
         // Boxed, so that a session holds what only the verdict needs while it awaits it alone:
         // neither a stranger that waits nor the long part afterwards.
-        match client.hold(Box::pin(verdict::<P>(listener, from, &claim))).await {
+        match client.hold(&claim, Box::pin(verdict::<P>(listener, from, &claim))).await {
             Ok(Ok(accepted)) => {
                 awaiting.accept(&accepted.upstream.welcome, client.output());
                 return Ok(session::<P, S>(client, accepted, listener));

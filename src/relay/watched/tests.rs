@@ -331,7 +331,9 @@ async fn a_message_that_breaks_off_is_no_last_word_of_the_provider() {
         let content = line.repeat(1_000);
         let said = match protocol {
             Protocol::Imap => format!("* 1 FETCH (BODY[] {{99999}}\r\n{content}"),
-            _ => format!("+OK 99999 octets\r\nSubject: x\r\n\r\n{content}"),
+            Protocol::Submission | Protocol::Pop3 => {
+                format!("+OK 99999 octets\r\nSubject: x\r\n\r\n{content}")
+            }
         };
         assert_eq!(hear(&mut watched, &mut provider, &said).await.0, said);
         assert_eq!(watched.into_report(), Report::default(), "{protocol:?}");
