@@ -65,7 +65,7 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Quit => "quit",
             Self::GaveUp => "gave-up",
