@@ -114,10 +114,16 @@ pub(super) fn device<P: MailProtocol>(
             Err(error) => (Refusal::Unavailable(Unavailable::Addresses), Some(error.to_string())),
         },
         None => {
-            let hint = format!(
-                "add \"{client}\" to the `networks` of a [devices.NAME] that may send without \
-                 signing in, or let it sign in"
-            );
+            let hint = match directory.device_at(client) {
+                Some(device) => format!(
+                    "this is [devices.{}], and its account is not among the `accounts` of the listener",
+                    device.name
+                ),
+                None => format!(
+                    "add \"{client}\" to the `networks` of a [devices.NAME] that may send without \
+                     signing in, or let it sign in"
+                ),
+            };
             (Refusal::NoDevice, Some(hint))
         }
     };
