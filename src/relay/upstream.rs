@@ -426,8 +426,20 @@ impl Connection<'_, UpstreamStream> {
             return Ok(SignedIn { stream: self.stream, welcome, input: self.input });
         }
         let mut error = self.unexpected(step);
-        if let SignInError::Refused { claims, .. } = &mut error {
-            *claims = Claims::of(token).map(Box::new);
+        match &mut error {
+            SignInError::Refused { refusal, claims, .. } => {
+                refusal.reply = credentials.hidden_in(&refusal.reply);
+                *claims = Claims::of(token).map(Box::new);
+            }
+            SignInError::Fault { fault: UpstreamFault::TurnedAway { reply }, .. } => {
+                *reply = credentials.hidden_in(reply);
+            }
+            SignInError::Fault { .. }
+            | SignInError::Token(_)
+            | SignInError::Connect(_)
+            | SignInError::Tls(_)
+            | SignInError::Broke { .. }
+            | SignInError::TimedOut { .. } => {}
         }
         Err(error)
     }
