@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use mailbearer::names::Username;
+use mailbearer::names::{Address, Username};
 use mailbearer::provider::{PerProtocol, Protocol};
-use mailbearer::sandbox::{Throttle, TurnsAway};
+use mailbearer::relay::online::Outcome;
+use mailbearer::sandbox::{Action, Step, Throttle, Times, TurnsAway};
 use mailbearer::secret::ExposeSecret as _;
 use support::log::Log;
 use support::{ALICE, AUTH_PLAIN, Client, PASSWORD, Rig, RigSettings};
@@ -47,6 +48,18 @@ const ALL_AND_NO_WAIT: &str = r#"
 
     [limits]
     wait_for_slot = "0s"
+"#;
+
+/// One place, and a listener for a scanner.
+const DEVICES: &str = r#"
+    [listeners.devices]
+    protocol = "submission"
+    address = "127.0.0.1:0"
+    devices = true
+
+    [devices.scanner]
+    account = "alice@example.com"
+    networks = ["127.0.0.1"]
 "#;
 
 fn alice() -> Username {
@@ -186,6 +199,45 @@ async fn a_client_that_gives_up_while_it_waits_leaves_the_queue_at_once() {
 }
 
 #[tokio::test]
+async fn a_device_that_gives_up_behind_its_mail_leaves_the_queue_and_one_that_said_more_is_served()
+{
+    let log = Log::keep();
+    let rig = rig("concurrent_sessions = { submission = 1 }", DEVICES).await;
+    let inside = rig.signed_in().await;
+    let mail = format!("MAIL FROM:<{ALICE}>");
+    let mut gone = queued(&rig, "devices", &mail).await;
+    gone.close().await;
+    gone.expect_end().await;
+    log.take_until("closed reason=\"gave-up\" side=downstream").await;
+    let rest = format!("RCPT TO:<{ALICE}>\r\nDATA\r\nSubject: late\r\n\r\n.\r\nQUIT");
+    let mut patient = queued(&rig, "devices", &format!("{mail}\r\n{rest}")).await;
+    patient.close().await;
+    leave(inside).await;
+    patient.expect_after("221 ").await;
+    assert_eq!(rig.messages().len(), 1);
+    assert_eq!(rig.provider.smtp_connections(), 2, "nobody dials for who has gone");
+}
+
+#[tokio::test]
+async fn who_may_not_sign_in_any_more_leaves_the_queue_at_once_and_hears_so() {
+    let log = Log::keep();
+    let rig = rig("concurrent_sessions = { submission = 1 }", DEVICES).await;
+    let _inside = rig.signed_in().await;
+    let mut revoked = queued(&rig, "submission", &sign_in(&rig).await).await;
+    rig.operator.revoke_password(&alice(), None).await.unwrap();
+    revoked.expect("535 5.7.8 ").await;
+    let told = log.take_until("refusal=\"wrong-password\"").await;
+    assert!(told.contains("reason=\"revoked\""), "{told}");
+    let mut removed = queued(&rig, "devices", &format!("MAIL FROM:<{ALICE}>")).await;
+    let (_, device) = DEVICES.split_once("[devices.scanner]").unwrap();
+    rig.reload(|text| text.replace(&format!("[devices.scanner]{device}"), "")).await.unwrap();
+    removed.expect("530 5.7.0 ").await;
+    let told = log.take_until("refusal=\"no-device\"").await;
+    assert!(told.contains("reason=\"device-removed\""), "{told}");
+    assert_eq!(rig.provider.smtp_connections(), 1);
+}
+
+#[tokio::test]
 async fn a_client_that_closes_behind_its_commands_is_served_when_its_turn_comes() {
     let rig = rig("concurrent_sessions = { submission = 1 }", "").await;
     let sign_in = sign_in(&rig).await;
@@ -300,6 +352,52 @@ async fn a_432_at_mail_reaches_the_client_and_closes_the_gate() {
     second.ask(&format!("MAIL FROM:<{ALICE}>"), "250 ").await;
     pass(CLOSED_FOR).await;
     third.ask(AUTH_PLAIN, "235 ").await;
+}
+
+#[tokio::test]
+async fn a_432_in_place_of_a_greeting_closes_the_gate_and_is_explained() {
+    let log = Log::keep();
+    let rig = rig("", NO_WAIT).await;
+    let throttled = "432 4.3.2 Concurrent connections limit exceeded.";
+    let reply = Action::ReplyThenClose(format!("{throttled}\r\n").into());
+    rig.provider.script().on(Protocol::Submission, Step::Greeting, Times::Next(1), reply);
+    for _ in 0..2 {
+        let mut client = rig.greeted("submission").await;
+        client.ask(AUTH_PLAIN, "454 4.3.2 ").await;
+    }
+    let told = log.take_until(BUSY).await;
+    for part in [&*format!("reply=\"{throttled}\""), "cause=", "fix="] {
+        assert!(told.lines().last().unwrap().contains(part), "{part}: {told}");
+    }
+    assert_eq!(rig.provider.smtp_connections(), 1);
+    let accounts = rig.operator.accounts().await.unwrap();
+    assert_eq!(accounts[0].mail_error.as_ref().unwrap().reply, throttled);
+}
+
+#[tokio::test]
+async fn a_432_that_a_command_hears_closes_the_gate() {
+    let rig = rig("", NO_WAIT).await;
+    let bob = || Address::parse("bob@example.com").unwrap();
+    for turns_away in [TurnsAway::AtSignIn, TurnsAway::AtMail] {
+        for is_walk in [true, false] {
+            rig.provider.set_throttle(takes(0, turns_away));
+            let stopped = if is_walk {
+                let walked = rig.operator.walk(&alice(), Protocol::Submission).await.unwrap().it;
+                matches!(walked.steps.last().unwrap().outcome, Outcome::Failed(_))
+            } else {
+                rig.operator.send_test(&alice(), bob(), |_| ()).await.is_err()
+            };
+            // A walk says no MAIL.
+            assert_eq!(stopped, !is_walk || turns_away == TurnsAway::AtSignIn);
+            if stopped {
+                let mut client = rig.greeted("submission").await;
+                client.ask(AUTH_PLAIN, "454 4.3.2 ").await;
+                pass(CLOSED_FOR).await;
+            }
+            rig.provider.set_throttle(Throttle::default());
+            leave(rig.signed_in().await).await;
+        }
+    }
 }
 
 #[tokio::test]

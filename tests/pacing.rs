@@ -49,6 +49,7 @@ async fn a_message_that_is_one_too_many_waits_and_one_beyond_that_is_put_off() {
     };
     let told = log.take_until("message put off: `messages_per_minute`").await;
     assert!(told.contains("account=\"alice@example.com\""), "{told}");
+    log.take_until("closed reason=\"closed\" side=relay").await;
     // Nothing else waits.
     first.ask("NOOP", "250 ").await;
     first.ask("QUIT", "221 ").await;

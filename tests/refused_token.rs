@@ -8,7 +8,7 @@ mod support;
 use std::time::Duration;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use mailbearer::provider::Protocol;
 use mailbearer::sandbox::{Action, DEFAULT_SCOPE, Fault, Step, Times};
 use mailbearer::web::accounts::MailError;
@@ -217,6 +217,50 @@ async fn token_for_another_service_or_user_is_told_and_never_shown() {
     assert!(told.contains(differs), "{told}");
     for part in token.split('.') {
         assert!(!told.contains(part), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn token_that_the_provider_says_back_is_told_to_nobody() {
+    const TOKEN: &str = "ya29.a0AfB_byC-planted-0123456789-abcdefghijklmnopqrstuvwxyz-planted";
+    const EXTRA: &str = "[accounts.\"carol@example.com\"]\nprovider = \"sandbox\"\n\
+                         grant = \"command\"\n\
+                         command = [\"echo\", \"ya29.a0AfB_byC-planted-0123456789-\
+                         abcdefghijklmnopqrstuvwxyz-planted\"]\n\
+                         local_password = { file = \"password\" }\n";
+    let log = Log::keep();
+    let rig = Rig::with(RigSettings { extra: EXTRA, ..RigSettings::default() }).await;
+    let shown = format!("user=carol@example.com\u{1}auth=Bearer {TOKEN}\u{1}\u{1}");
+    let shown = STANDARD.encode(shown);
+    for (protocol, said) in [
+        (Protocol::Submission, format!("500 5.3.3 Unrecognized command '{shown}'\r\n")),
+        (Protocol::Submission, format!("454 4.7.0 what is {TOKEN}?\r\n")),
+        (Protocol::Imap, format!("{{tag}} NO not {TOKEN}\r\n")),
+        (Protocol::Imap, format!("* BYE not {shown}\r\n")),
+    ] {
+        let action = Action::ReplyThenClose(said.into());
+        rig.provider.script().on(protocol, Step::Token, Times::Always, action);
+        let heard = if protocol == Protocol::Imap {
+            let mut client = Client::connect(rig.imap).await;
+            client.expect("* OK").await;
+            client.ask(&format!("a LOGIN carol@example.com {PASSWORD}"), "a NO ").await
+        } else {
+            let mut client = Client::connect(rig.submission).await;
+            client.expect("220 ").await;
+            client.send("AUTH PLAIN AGNhcm9sQGV4YW1wbGUuY29tAGxvY2FsLXBhc3N3b3Jk").await;
+            client.line().await
+        };
+        let told = log.take_until("refused account=").await;
+        let rows = rig.operator.accounts().await.unwrap();
+        let error = rows.into_iter().find(|row| row.account.starts_with("carol"));
+        let error = error.unwrap().mail_error.map(|error| error.reply);
+        for text in [&heard, &told, &format!("{error:?}")] {
+            for part in [&TOKEN[20..40], &shown[40..60]] {
+                assert!(!text.contains(part), "{text}");
+            }
+        }
+        assert!(told.contains("[hidden]"), "{told}");
+        rig.provider.script().clear();
     }
 }
 

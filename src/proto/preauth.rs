@@ -137,6 +137,12 @@ impl Input {
         Some(line.strip_suffix(b"\r").unwrap_or(line)).filter(|line| line.len() <= len_max)
     }
 
+    /// How many bytes wait behind the first line that does, if one is whole; else how many wait.
+    pub fn len_behind_line(&self) -> usize {
+        let behind = memchr::memchr(b'\n', &self.bytes).map_or(0, |end| end + 1);
+        self.bytes.len().saturating_sub(behind)
+    }
+
     /// The first bytes that wait, at most `len_max`. Behind [`Line::TooLong`] these are the first of
     /// that line.
     pub fn peek(&self, len_max: usize) -> &[u8] {
@@ -251,6 +257,22 @@ mod tests {
             }
         }
         lines
+    }
+
+    #[test]
+    fn what_waits_behind_a_line_is_told_without_taking_it() {
+        for (sent, behind) in [
+            ("", 0),
+            ("MAIL", 4),
+            ("MAIL\n", 0),
+            ("MAIL\r\n", 0),
+            ("MAIL\r\nR", 1),
+            ("MAIL\r\n\r\nx", 3),
+        ] {
+            let mut input = Input::default();
+            input.extend(sent.as_bytes());
+            assert_eq!((input.len_behind_line(), input.len()), (behind, sent.len()), "{sent:?}");
+        }
     }
 
     #[test]

@@ -149,11 +149,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         }
     }
 
-    /// Waits for `verdict` while the client is listened to, so that one who gives up is noticed.
+    /// Waits for the `verdict` on `claim` while the client is listened to, so that one who gives up is
+    /// noticed.
     ///
-    /// A client that has sent something behind its sign-in and closed is still served.
-    pub(crate) async fn hold<T>(&mut self, verdict: impl Future<Output = T>) -> Result<T, Ended> {
+    /// A client that has sent something behind its claim and closed is still served.
+    pub(crate) async fn hold<T>(
+        &mut self,
+        claim: &Claim,
+        verdict: impl Future<Output = T>,
+    ) -> Result<T, Ended> {
         let mut verdict = std::pin::pin!(verdict);
+        let behind = |input: &Input| match claim {
+            Claim::Password(_) => input.len(),
+            // Its MAIL still stands there, and comes to nothing by itself.
+            Claim::Device => input.len_behind_line(),
+        };
         loop {
             let room = HELD_MAX.saturating_sub(self.input.len());
             let input = &mut self.input;
@@ -163,7 +173,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                 verdict = &mut verdict => return Ok(verdict),
                 read = read_piece(&mut self.stream, room, |bytes| input.extend(bytes)),
                     if room > 0 && !self.closed => match read {
-                        Ok(0) if self.input.is_empty() => return Err(Ended::Over(Reason::GaveUp)),
+                        Ok(0) if behind(&self.input) == 0 => return Err(Ended::Over(Reason::GaveUp)),
                         Ok(0) => self.closed = true,
                         Ok(_) => {}
                         Err(_) => return Err(Ended::Over(Reason::GaveUp)),

@@ -30,6 +30,8 @@ pub(super) struct FirstLines {
     line: Vec<u8>,
     /// How much of a literal is still to come, in bytes.
     literal: usize,
+    /// Whether the next line goes on with a response that a literal stands in.
+    is_behind_literal: bool,
     /// Whether a response of several lines has begun and not ended.
     in_lines: bool,
     /// The end of all that was said.
@@ -39,8 +41,8 @@ pub(super) struct FirstLines {
 impl FirstLines {
     /// A reader for a session of `protocol`.
     pub(super) fn new(protocol: Protocol) -> Self {
-        let (line, literal, in_lines, end) = Default::default();
-        Self { protocol, left: FIRST_LEN, line, literal, in_lines, end }
+        let (line, literal, is_behind_literal, in_lines, end) = Default::default();
+        Self { protocol, left: FIRST_LEN, line, literal, is_behind_literal, in_lines, end }
     }
 
     /// Reads on; gives the lines that ended and tell of trouble.
@@ -71,6 +73,10 @@ impl FirstLines {
                 }
             }
         }
+        if self.left == 0 {
+            // A session of an hour has no use for the room.
+            self.line = Vec::new();
+        }
         lines
     }
 
@@ -80,7 +86,8 @@ impl FirstLines {
             Protocol::Imap => {
                 self.literal = literal_behind(line).unwrap_or_default();
                 // What stands around a literal is no status response (RFC 3501 section 7.1).
-                self.literal > 0
+                let is_before = self.literal > 0;
+                std::mem::replace(&mut self.is_behind_literal, is_before) || is_before
             }
             Protocol::Pop3 => {
                 let is_status = line.starts_with(b"+OK") || line.starts_with(b"-ERR");
@@ -92,9 +99,10 @@ impl FirstLines {
         }
     }
 
-    /// The last line that was said, where it is one that ends a session and not content.
+    /// The last line that was said, where it is one that ends a session. To be asked when the provider
+    /// has closed: before that it may be a line of a message which is on its way.
     pub(super) fn last_words(&self) -> Option<String> {
-        let end = self.end.strip_suffix(b"\n").unwrap_or(&self.end);
+        let end = self.end.strip_suffix(b"\n")?;
         let line = end.rsplit(|&byte| byte == b'\n').next()?;
         let prefix = match self.protocol {
             Protocol::Imap => "* BYE ",
@@ -171,8 +179,9 @@ mod tests {
     fn what_a_message_says_is_no_word_of_the_provider() {
         let bad = "1 BAD User is authenticated but not connected.\r\n";
         let text = format!("Subject: x\r\n\r\n{bad}");
+        // Behind the second literal the response goes on with what would be a refusal elsewhere.
         let literal = format!(
-            "* 1 FETCH (BODY[] {{{len}}}\r\n{text} BODY[TEXT] {{{len}}}\r\n{text})\r\n{bad}",
+            "* 1 FETCH (BODY[] {{{len}}}\r\n{text} BODY[TEXT] {{{len}}}\r\n{text} {bad}{bad}",
             len = text.len()
         );
         let err = "-ERR [SYS/TEMP] no\r\n";
@@ -204,11 +213,19 @@ mod tests {
         assert!(first.read(&b"x".repeat(FIRST_LEN)).is_empty());
         assert!(first.read(b"\r\n1 BAD User is authenticated but not connected.\r\n").is_empty());
         assert_eq!(first.last_words(), None);
+        assert_eq!(first.line.capacity(), 0, "nothing is kept for a line that nobody reads");
         for _ in 0..100 {
             assert!(first.read(&b"x".repeat(65_536)).is_empty());
         }
         assert!(first.line.len() <= FIRST_LEN && first.end.len() <= LINE_LEN_MAX + 1);
         assert_eq!(first.last_words(), None, "only what ends a session is told");
+    }
+
+    #[test]
+    fn last_words_are_a_whole_line() {
+        let last = |said: &str| read(Protocol::Imap, &[said.as_bytes()]).1;
+        assert_eq!(last("* BYE a\r\n").as_deref(), Some("* BYE a"));
+        assert_eq!(last("* OK\r\n* BYE a"), None);
     }
 
     #[test]

@@ -8,11 +8,12 @@ use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
 use super::listener::Listener;
+use super::outcome::Reason;
 use super::protocol::MailProtocol;
 use crate::account::device::DeviceSettings;
-use crate::account::password::{Admitted, LocalRefusal, Origin, SignedIn};
+use crate::account::password::{AccessEnd, Admitted, LocalRefusal, Origin, SignedIn};
 use crate::net::own_addresses::{Own, OwnAddressesError};
-use crate::proto::LocalCredentials;
+use crate::proto::{Claim, LocalCredentials};
 use crate::refusal::{Refusal, Unavailable};
 
 /// What to look at when a client is refused for its name or its password. Which of the two it was,
@@ -53,6 +54,42 @@ pub(super) async fn password<P: MailProtocol>(
     Err(refusal)
 }
 
+/// Waits until a client that was let in may no longer use its account; gives why.
+pub(super) async fn until_shut_out(listener: &Listener, access: &SignedIn) -> AccessEnd {
+    let mut service = listener.relay().service();
+    loop {
+        // First as things are: they may have changed since it was let in.
+        if let Some(end) = listener.access_end(access, &service.borrow_and_update()) {
+            return end;
+        }
+        tokio::select! {
+            biased;
+            () = access.revoked() => return AccessEnd::Revoked,
+            // Its sender lives as long as the relay, so this is no error.
+            _ = service.changed() => {}
+        }
+    }
+}
+
+/// What a client hears that was shut out while it waited: what it would hear now, and when.
+pub(super) async fn shut_out(
+    end: AccessEnd,
+    access: &SignedIn,
+    claim: &Claim,
+    received: Instant,
+) -> Refusal {
+    let refusal = match claim {
+        Claim::Password(_) => Refusal::WrongPassword,
+        Claim::Device => Refusal::NoDevice,
+    };
+    let (account, reason) = (access.account().name().as_str(), Reason::from(end).name());
+    warn!(account, refusal = refusal.kind(), reason, "refused");
+    if refusal == Refusal::WrongPassword {
+        sleep_until(received + REFUSAL_DELAY).await;
+    }
+    refusal
+}
+
 /// Which device a client is by its address.
 ///
 /// The default gateway and this machine are none, even within a listed network, unless they are
@@ -77,10 +114,16 @@ pub(super) fn device<P: MailProtocol>(
             Err(error) => (Refusal::Unavailable(Unavailable::Addresses), Some(error.to_string())),
         },
         None => {
-            let hint = format!(
-                "add \"{client}\" to the `networks` of a [devices.NAME] that may send without \
-                 signing in, or let it sign in"
-            );
+            let hint = match directory.device_at(client) {
+                Some(device) => format!(
+                    "this is [devices.{}], and its account is not among the `accounts` of the listener",
+                    device.name
+                ),
+                None => format!(
+                    "add \"{client}\" to the `networks` of a [devices.NAME] that may send without \
+                     signing in, or let it sign in"
+                ),
+            };
             (Refusal::NoDevice, Some(hint))
         }
     };

@@ -58,6 +58,8 @@ pub(super) struct Report {
     pub(super) messages: u64,
     /// What was refused, and messages taken, beyond those that have a line of their own.
     pub(super) unlogged: u64,
+    /// Whether it was ended here, though neither side had closed: a message was put off or refused.
+    pub(super) is_ended_here: bool,
 }
 
 /// Watches one session.

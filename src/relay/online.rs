@@ -24,7 +24,7 @@ pub use self::walk::{Outcome, Step, StepName, Walk};
 use super::downstream::close;
 use super::gate::{Gates, Mailbox, Permit};
 use super::protocol::MailProtocol;
-use super::upstream::{Destination, UpstreamStream};
+use super::upstream::{Destination, SignInError, UpstreamStream};
 use super::verdict::told_user;
 use super::{Relay, Service};
 use crate::account::directory::Account;
@@ -59,7 +59,7 @@ struct Way<'a> {
     /// The user name that the provider told, where that is the one to sign in as.
     told: Option<Username>,
     /// A place among the sessions of the mailbox.
-    _permit: Permit,
+    permit: Permit,
 }
 
 impl Relay {
@@ -92,8 +92,8 @@ impl Online {
         let mailbox = Mailbox::new(&provider.name, user, P::PROTOCOL);
         let places = *provider.concurrent_sessions.get(P::PROTOCOL);
         let permit = self.gates.enter(mailbox, places, Instant::now() + GATE_TIMEOUT).await;
-        let _permit = permit.map_err(|full| Obstacle::busy(full, user))?;
-        Ok(Way { account, host, tls, told, _permit })
+        let permit = permit.map_err(|full| Obstacle::busy(full, user))?;
+        Ok(Way { account, host, tls, told, permit })
     }
 
     /// TLS towards `provider`: the relay's own, or the same made anew.
@@ -118,6 +118,15 @@ impl Way<'_> {
             mailbox: self.told.as_ref().unwrap_or_else(|| self.account.mailbox(P::PROTOCOL)),
             mechanism: self.account.settings().provider.mechanism,
         }
+    }
+
+    /// What `error` on this way means. Where the mailbox has too many sessions its gate is closed, as
+    /// by a session that hears so.
+    fn obstacle(&self, error: &SignInError) -> Obstacle {
+        if error.is_throttle() {
+            self.permit.close_gate();
+        }
+        Obstacle::of(error, self.host.tls)
     }
 }
 

@@ -65,7 +65,7 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Quit => "quit",
             Self::GaveUp => "gave-up",
@@ -229,12 +229,13 @@ impl Outcome {
     /// A session that was signed in, and what was seen of it.
     pub(crate) fn of_session(spliced: &Spliced, report: Report) -> Self {
         let (reason, side, error) = match spliced.end {
+            End::Closed(_) if report.is_ended_here => (Reason::Closed, Side::Relay, None),
             End::Closed(side) => (Reason::Closed, side, None),
             End::Broke(side, kind) => (Reason::Broke, side, Some(kind)),
             End::Idle => (Reason::Idle, Side::Relay, None),
             End::Cut(reason) => (reason, Side::Relay, None),
         };
-        let Report { last_reply, trouble, messages, unlogged } = report;
+        let Report { last_reply, trouble, messages, unlogged, is_ended_here: _ } = report;
         let alarm = trouble.filter(|trouble| trouble.gravity == Gravity::Trouble);
         Self {
             reason,

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::downstream::{Client, Ended, close};
 use super::first_lines::FirstLines;
+use super::judge::until_shut_out;
 use super::limits::Place;
 use super::listener::Listener;
 use super::observer::Observer;
@@ -74,20 +75,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
 /// Waits until the session has to end, whatever its two sides do; gives why.
 async fn until_cut(listener: &Listener, access: &SignedIn) -> Reason {
-    let relay = listener.relay();
-    let mut service = relay.service();
-    loop {
-        // First as things are: they may have changed while the provider was signed in to.
-        if let Some(end) = listener.access_end(access, &service.borrow_and_update()) {
-            return end.into();
-        }
-        tokio::select! {
-            biased;
-            () = relay.cut().cancelled() => return Reason::Draining,
-            () = access.revoked() => return Reason::Revoked,
-            // Its sender lives as long as the relay, so this is no error.
-            _ = service.changed() => {}
-        }
+    tokio::select! {
+        biased;
+        end = until_shut_out(listener, access) => end.into(),
+        () = listener.relay().cut().cancelled() => Reason::Draining,
     }
 }
 
@@ -115,7 +106,7 @@ where
         };
         // Boxed, so that a session holds what only the verdict needs while it awaits it alone:
         // neither a stranger that waits nor the long part afterwards.
-        match client.hold(Box::pin(verdict::<P>(listener, from, &claim))).await {
+        match client.hold(&claim, Box::pin(verdict::<P>(listener, from, &claim))).await {
             Ok(Ok(accepted)) => {
                 awaiting.accept(&accepted.upstream.welcome, client.output());
                 return Ok(session::<P, S>(client, accepted, listener));

@@ -92,7 +92,7 @@ pub(crate) enum SignInError {
     #[error("{host} broke off the connection ({source})")]
     Broke { host: String, source: std::io::Error },
     /// The server cannot be spoken to.
-    #[error("{host} cannot be used: {fault}")]
+    #[error("{host} cannot be used: {}", explained(.fault))]
     Fault { host: String, fault: UpstreamFault },
     /// No answer in time.
     #[error("{host} did not finish the sign-in in time")]
@@ -126,13 +126,30 @@ fn told(refusal: &UpstreamRefusal) -> String {
     told
 }
 
+/// The fault, with what is known about it.
+fn explained(fault: &UpstreamFault) -> String {
+    match turned_away(fault) {
+        Some((_, diagnosis)) => format!("{fault}; {}", diagnosis.cause),
+        None => fault.to_string(),
+    }
+}
+
+/// What is said in place of a greeting or an answer, if it is known and passes.
+fn turned_away(fault: &UpstreamFault) -> Option<(&str, &'static Diagnosis)> {
+    let UpstreamFault::TurnedAway { reply } = fault else { return None };
+    Some((reply, passing(reply)?))
+}
+
+/// What a reply means that comes at the sign-in, if it is known and passes.
+fn passing(reply: &str) -> Option<&'static Diagnosis> {
+    Diagnosis::at_sign_in(reply).filter(|it| it.remedy == Remedy::Time)
+}
+
 /// What a refusal means: something, if it is final, and else what is known of it and passes.
 fn diagnosis(refusal: &UpstreamRefusal) -> Option<&'static Diagnosis> {
     match refusal.lasting {
         Lasting::Permanent => Some(Diagnosis::of(&refusal.reply)),
-        Lasting::Temporary => {
-            Diagnosis::at_sign_in(&refusal.reply).filter(|it| it.remedy == Remedy::Time)
-        }
+        Lasting::Temporary => passing(&refusal.reply),
     }
 }
 
@@ -185,14 +202,23 @@ impl SignInError {
         }
     }
 
-    /// The trouble that a refusal is, for `accounts`; `None` of what the server did not say.
+    /// The trouble that a refusal is, for `accounts`; `None` of what the server did not say, and of a
+    /// connection that it turned away for a reason which is not known.
     pub(crate) fn trouble(&self, protocol: Protocol) -> Option<Trouble> {
-        let Self::Refused { refusal, .. } = self else { return None };
-        let (cause, fix) = diagnosis(refusal).map_or(PASSING, |it| (it.cause, it.fix));
+        let (reply, diagnosis) = match self {
+            Self::Refused { refusal, .. } => (refusal.reply.as_str(), diagnosis(refusal)),
+            Self::Fault { fault, .. } => turned_away(fault).map(|(it, why)| (it, Some(why)))?,
+            Self::Token(_)
+            | Self::Connect(_)
+            | Self::Tls(_)
+            | Self::Broke { .. }
+            | Self::TimedOut { .. } => return None,
+        };
+        let (cause, fix) = diagnosis.map_or(PASSING, |it| (it.cause, it.fix));
         Some(Trouble {
             at: clock::unix_time(),
             protocol,
-            reply: refusal.reply.clone(),
+            reply: reply.to_owned(),
             cause: cause.to_owned(),
             fix: fix.to_owned(),
         })
@@ -200,28 +226,18 @@ impl SignInError {
 
     /// Whether the provider says that the mailbox has too many sessions at once.
     pub(crate) fn is_throttle(&self) -> bool {
-        let reply = match self {
-            Self::Refused { refusal, .. } => &refusal.reply,
-            Self::Fault { fault: UpstreamFault::TurnedAway { reply }, .. } => reply,
-            Self::Token(_)
-            | Self::Connect(_)
-            | Self::Tls(_)
-            | Self::Broke { .. }
-            | Self::Fault { .. }
-            | Self::TimedOut { .. } => return false,
-        };
-        Diagnosis::at_sign_in(reply).is_some_and(Diagnosis::is_throttle)
+        self.diagnosis().is_some_and(Diagnosis::is_throttle)
     }
 
     /// What a refusal means, if it is final or known; `None` of everything else.
     pub(crate) fn diagnosis(&self) -> Option<&'static Diagnosis> {
         match self {
             Self::Refused { refusal, .. } => diagnosis(refusal),
+            Self::Fault { fault, .. } => turned_away(fault).map(|(_, diagnosis)| diagnosis),
             Self::Token(_)
             | Self::Connect(_)
             | Self::Tls(_)
             | Self::Broke { .. }
-            | Self::Fault { .. }
             | Self::TimedOut { .. } => None,
         }
     }
@@ -410,8 +426,20 @@ impl Connection<'_, UpstreamStream> {
             return Ok(SignedIn { stream: self.stream, welcome, input: self.input });
         }
         let mut error = self.unexpected(step);
-        if let SignInError::Refused { claims, .. } = &mut error {
-            *claims = Claims::of(token).map(Box::new);
+        match &mut error {
+            SignInError::Refused { refusal, claims, .. } => {
+                refusal.reply = credentials.hidden_in(&refusal.reply);
+                *claims = Claims::of(token).map(Box::new);
+            }
+            SignInError::Fault { fault: UpstreamFault::TurnedAway { reply }, .. } => {
+                *reply = credentials.hidden_in(reply);
+            }
+            SignInError::Fault { .. }
+            | SignInError::Token(_)
+            | SignInError::Connect(_)
+            | SignInError::Tls(_)
+            | SignInError::Broke { .. }
+            | SignInError::TimedOut { .. } => {}
         }
         Err(error)
     }

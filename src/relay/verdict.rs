@@ -71,7 +71,15 @@ pub(crate) async fn verdict<P: MailProtocol>(
         mechanism: provider.mechanism,
     };
     let until = received + listener.service().limits().wait_for_slot;
-    let (permit, signed_in) = match at_gate::<P>(relay, account, &destination, until).await {
+    let outcome = tokio::select! {
+        biased;
+        // It may wait for long, and nobody is signed in for who may not be here any more.
+        end = judge::until_shut_out(listener, &access) => {
+            return Err(judge::shut_out(end, &access, claim, received).await);
+        }
+        outcome = at_gate::<P>(relay, account, &destination, until) => outcome,
+    };
+    let (permit, signed_in) = match outcome {
         Ok(outcome) => outcome,
         Err(said) => {
             let trouble = said.as_ref().and_then(|error| error.trouble(P::PROTOCOL));

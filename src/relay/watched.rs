@@ -28,6 +28,10 @@ use crate::proto::smtp::{PassedReply, Replies};
 const TOO_LONG_A_WAIT: &[u8] =
     b"421 4.3.2 this mailbox sends as many messages a minute as it may, try again later\r\n";
 
+/// How much is kept back of a reply that has not ended and may have to wait, in bytes. The longest
+/// line of a reply has 512 (RFC 5321 section 4.5.3.1.5).
+const BEGUN_LEN_MAX: usize = 1_024;
+
 /// How a session is watched.
 pub(super) enum Course {
     /// IMAP and POP3.
@@ -47,16 +51,22 @@ pub(super) struct Watched<U> {
     unread: Bytes,
     /// What goes to the client before anything else.
     due: BytesMut,
+    /// A reply that has not ended and may be one that has to wait.
+    begun: BytesMut,
+    /// Whether the client has a part of a reply that has not ended.
+    is_within_reply: bool,
     /// A 354 that waits for its turn.
     held: Option<Held>,
     /// What the filter has made of the client's bytes, and the provider has not taken so far.
     unsent: BytesMut,
-    /// Woken when a reply was heard: the filter may wait for one before it takes more.
+    /// Woken when a reply was heard, or a turn has come: the client's bytes may wait for either.
     writer: Option<Waker>,
-    /// Woken when there are last words for the client, which no reply of the provider brings.
+    /// Woken when there is something for the client that neither the provider nor a turn brings.
     reader: Option<Waker>,
     /// Whether both sides are to be closed once the client has heard what is due.
     is_over: bool,
+    /// Whether the provider has closed, or broke off.
+    has_ended: bool,
 }
 
 struct Held {
@@ -74,11 +84,14 @@ impl<U> Watched<U> {
             observer,
             unread,
             due: BytesMut::new(),
+            begun: BytesMut::new(),
+            is_within_reply: false,
             held: None,
             unsent: BytesMut::new(),
             writer: None,
             reader: None,
             is_over: false,
+            has_ended: false,
         }
     }
 
@@ -88,13 +101,17 @@ impl<U> Watched<U> {
     }
 
     /// Ends the session: frees its place at the gate, and tells what was seen.
-    pub(super) fn into_report(mut self) -> Report {
-        if let Course::Lines(lines) = &self.course
+    pub(super) fn into_report(self) -> Report {
+        let Self { upstream, course, mut observer, is_over, has_ended, .. } = self;
+        if let Course::Lines(lines) = &course
+            && has_ended
             && let Some(reply) = lines.last_words()
         {
-            self.observer.hear_last_words(&reply);
+            observer.hear_last_words(&reply);
         }
-        self.observer.into_report()
+        // The provider counts the connection until it is closed.
+        drop(upstream);
+        Report { is_ended_here: is_over, ..observer.into_report() }
     }
 
     /// Looks at what was read, up to the first reply that has to wait.
@@ -109,27 +126,25 @@ impl<U> Watched<U> {
                 }
                 Course::Replies(replies) => {
                     let Some((len, reply)) = replies.read(&self.unread) else {
-                        self.due.extend_from_slice(&std::mem::take(&mut self.unread));
-                        return;
+                        let part = std::mem::take(&mut self.unread);
+                        return self.pass_part(&part);
                     };
                     let bytes = self.unread.split_to(len.min(self.unread.len()));
-                    self.pass(bytes, &reply);
+                    self.pass(&bytes, &reply);
                 }
                 Course::Filter(filter) => {
                     let mut output = Output::default();
                     let passed = filter.take_from_upstream(&self.unread, &mut output);
                     self.unread.advance(passed.taken.min(self.unread.len()));
-                    if let Some(writer) = self.writer.take() {
-                        writer.wake();
-                    }
+                    wake(&mut self.writer);
                     let bytes = output.take();
                     match (passed.reply, passed.instead) {
-                        (Some(reply), None) => self.pass(bytes.freeze(), &reply),
+                        (Some(reply), None) => self.pass(&bytes, &reply),
                         (Some(_), Some(instead)) => {
                             self.observer.refuse(instead);
                             self.due.extend_from_slice(&bytes);
                         }
-                        (None, _) => self.due.extend_from_slice(&bytes),
+                        (None, _) => self.pass_part(&bytes),
                     }
                     self.end_if_over();
                 }
@@ -151,18 +166,30 @@ impl<U> Watched<U> {
             self.due.extend_from_slice(last_words.as_bytes());
             self.due.extend_from_slice(b"\r\n");
         }
-        if let Some(reader) = self.reader.take() {
-            reader.wake();
+        wake(&mut self.reader);
+    }
+
+    /// Passes a part of a reply whose end has not come. Of one that may be a 354 nothing passes, for
+    /// the client may have to hear something else in its place.
+    fn pass_part(&mut self, part: &[u8]) {
+        self.begun.extend_from_slice(part);
+        let may_wait = self.begun.starts_with(b"3") && self.begun.len() <= BEGUN_LEN_MAX;
+        if !self.begun.is_empty() && (self.is_within_reply || !may_wait) {
+            self.is_within_reply = true;
+            self.due.extend_from_slice(&self.begun.split());
         }
     }
 
-    /// Passes `reply`, which the client hears as `bytes`, when its turn comes.
-    fn pass(&mut self, bytes: Bytes, reply: &PassedReply) {
+    /// Passes `reply`, whose last part the client hears as `bytes`, when its turn comes.
+    fn pass(&mut self, bytes: &[u8], reply: &PassedReply) {
+        self.is_within_reply = false;
+        self.begun.extend_from_slice(bytes);
+        let bytes = self.begun.split();
         match self.observer.hear_reply(reply) {
             Next::Pass => self.due.extend_from_slice(&bytes),
             Next::Await(turn) => {
                 let until = Box::pin(sleep_until(turn.at()));
-                self.held = Some(Held { reply: bytes, turn, until });
+                self.held = Some(Held { reply: bytes.freeze(), turn, until });
             }
             Next::TurnAway => {
                 self.due.extend_from_slice(TOO_LONG_A_WAIT);
@@ -180,8 +207,18 @@ impl<U> Watched<U> {
         if let Some(Held { reply, turn, .. }) = self.held.take() {
             turn.used();
             self.due.extend_from_slice(&reply);
+            wake(&mut self.writer);
         }
         Poll::Ready(())
+    }
+
+    /// Waits for no turn any more: the client has closed, so no message can begin, and another
+    /// session may have the turn.
+    fn give_turn_back(&mut self) {
+        if let Some(Held { reply, .. }) = self.held.take() {
+            self.due.extend_from_slice(&reply);
+            wake(&mut self.reader);
+        }
     }
 }
 
@@ -207,6 +244,9 @@ impl<U: AsyncRead + Unpin> AsyncRead for Watched<U> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         loop {
+            if this.held.is_some() {
+                this.reader = Some(cx.waker().clone());
+            }
             ready!(this.poll_turn(cx));
             this.look();
             if !this.due.is_empty() {
@@ -224,10 +264,17 @@ impl<U: AsyncRead + Unpin> AsyncRead for Watched<U> {
             if let Course::Filter(_) = this.course {
                 this.reader = Some(cx.waker().clone());
             }
-            ready!(Pin::new(&mut this.upstream).poll_read(cx, buf))?;
+            let outcome = ready!(Pin::new(&mut this.upstream).poll_read(cx, buf));
             let read = buf.filled().get(before..).unwrap_or_default();
+            this.has_ended = outcome.is_err() || read.is_empty();
+            outcome?;
             if read.is_empty() {
-                return Poll::Ready(Ok(()));
+                // What never ends passes as it is.
+                if this.begun.is_empty() {
+                    return Poll::Ready(Ok(()));
+                }
+                this.due = this.begun.split();
+                continue;
             }
             if let Course::Lines(lines) = &mut this.course {
                 for line in lines.read(read) {
@@ -248,15 +295,19 @@ impl<U: AsyncWrite + Unpin> AsyncWrite for Watched<U> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let Course::Filter(_) = this.course else {
-            return Pin::new(&mut this.upstream).poll_write(cx, bytes);
-        };
         loop {
             ready!(this.poll_unsent(cx))?;
             if this.is_over {
                 return Poll::Ready(Ok(bytes.len()));
             }
-            let Course::Filter(filter) = &mut this.course else { return Poll::Pending };
+            if this.held.is_some() {
+                // A client that does not wait for the 354 would begin its message before its turn.
+                this.writer = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            let Course::Filter(filter) = &mut this.course else {
+                return Pin::new(&mut this.upstream).poll_write(cx, bytes);
+            };
             let mut output = Output::default();
             let taken = filter.take_from_client(bytes, &mut output);
             this.unsent = output.take();
@@ -283,8 +334,15 @@ impl<U: AsyncWrite + Unpin> AsyncWrite for Watched<U> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        this.give_turn_back();
         ready!(this.poll_unsent(cx))?;
         Pin::new(&mut this.upstream).poll_shutdown(cx)
+    }
+}
+
+fn wake(waker: &mut Option<Waker>) {
+    if let Some(waker) = waker.take() {
+        waker.wake();
     }
 }
 

@@ -67,3 +67,19 @@ async fn a_device_whose_fresh_token_is_refused_hears_it_for_good_with_the_cause(
     rig.provider.script().clear();
     deliver(&mut client, "scan@lan").await;
 }
+
+#[tokio::test]
+async fn a_device_whose_account_its_listener_does_not_serve_is_not_told_to_be_unknown() {
+    let log = Log::keep();
+    let rig = rig(with_devices!(
+        "accounts = [\"bob@example.com\"]\n",
+        device!(),
+        "[accounts.\"bob@example.com\"]\nprovider = \"sandbox\"\n"
+    ))
+    .await;
+    let mut client = scanner(&rig).await;
+    client.ask("MAIL FROM:<scan@lan>", "530 5.7.0 ").await;
+    let told = log.take_until("refusal=\"no-device\"").await;
+    assert!(told.contains("[devices.scanner]") && told.contains("`accounts`"), "{told}");
+    assert!(!told.contains("add "), "{told}");
+}

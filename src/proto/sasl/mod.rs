@@ -5,6 +5,7 @@
 //! In:  a mailbox and an access token. Out: the initial response for the provider.
 
 pub mod challenge;
+mod echo;
 pub mod exchange;
 pub mod login;
 pub mod oauthbearer;
@@ -18,7 +19,7 @@ use zeroize::Zeroizing;
 use super::LocalCredentials;
 use crate::names::Username;
 use crate::provider::{MailHost, Mechanism};
-use crate::secret::{AccessToken, SecretString};
+use crate::secret::{AccessToken, ExposeSecret as _, SecretString};
 
 /// Longest base64 line a client may send while it signs in, in bytes without CRLF.
 ///
@@ -73,6 +74,12 @@ impl Credentials<'_> {
                 oauthbearer::initial_response(self.mailbox, self.token, self.host)
             }
         }
+    }
+
+    /// A server's `reply` to them, which is printable ASCII, without what it repeats of them.
+    pub fn hidden_in(&self, reply: &str) -> String {
+        let token = SecretString::from(self.token.expose_secret());
+        echo::without(reply, [&token, &self.initial_response()])
     }
 }
 

@@ -15,7 +15,9 @@ use crate::net::buffer::{READ_LEN, read_piece};
 use crate::proto::smtp::{self, Heard, Meaning, SubmissionStep};
 use crate::proto::{Input, Output};
 use crate::provider::Protocol;
+use crate::relay::diagnosis::Diagnosis;
 use crate::relay::downstream::close;
+use crate::relay::gate::Permit;
 use crate::relay::protocol::{MailProtocol as _, Submission};
 use crate::relay::stamp::stamp;
 use crate::relay::upstream::UpstreamStream;
@@ -91,7 +93,7 @@ impl Online {
             .map_err(|error| Obstacle::no_sender(destination.mailbox.as_str(), error))?;
         let deadline = started + SIGN_IN_TIMEOUT;
         let signed_in = sign_in::<Submission>(&self.tokens, account, &destination, deadline).await;
-        let signed_in = signed_in.map_err(|error| Obstacle::of(&error, host.tls))?;
+        let signed_in = signed_in.map_err(|error| way.obstacle(&error))?;
         self.tokens.accepted(account.name(), Protocol::Submission);
         told(Said::SignedIn { host: host.to_string(), mailbox: destination.mailbox.to_string() });
         let message = message(&sender, &recipient, &stamp(sender.domain()));
@@ -99,6 +101,7 @@ impl Online {
         let machine = smtp::Submission::begin(sender, recipient, message.as_bytes(), &mut output);
         let dialogue = Dialogue {
             host: host.to_string(),
+            permit: &way.permit,
             stream: signed_in.stream,
             input: signed_in.input,
             output,
@@ -110,8 +113,10 @@ impl Online {
 }
 
 /// What is said about a message, after the sign-in.
-struct Dialogue {
+struct Dialogue<'a> {
     host: String,
+    /// The place at the gate of the mailbox.
+    permit: &'a Permit,
     stream: UpstreamStream,
     input: Input,
     output: Output,
@@ -121,7 +126,7 @@ struct Dialogue {
     is_message_out: bool,
 }
 
-impl Dialogue {
+impl Dialogue<'_> {
     async fn run(
         mut self,
         machine: smtp::Submission,
@@ -189,7 +194,13 @@ impl Dialogue {
         let decided = match meaning {
             Meaning::Continue | Meaning::Wanted | Meaning::Farewell => None,
             Meaning::Taken => Some(Ok(Sent { reply: reply.clone() })),
-            Meaning::Refused(lasting) => Some(Err(Obstacle::of_reply(&reply, lasting))),
+            Meaning::Refused(lasting) => {
+                let known = Diagnosis::in_session(Protocol::Submission, &reply);
+                if known.is_some_and(Diagnosis::is_throttle) {
+                    self.permit.close_gate();
+                }
+                Some(Err(Obstacle::of_reply(&reply, lasting)))
+            }
         };
         told(Said::Reply { to, reply });
         let decides = decided.is_some();

@@ -108,7 +108,7 @@ impl Online {
         let timed_out = || SignInError::TimedOut { host: host.to_string() };
         let (reached, mut problem) = match reached.unwrap_or_else(|_| Err(timed_out())) {
             Ok(reached) => (Some(reached), None),
-            Err(error) => (None, Some(Obstacle::of(&error, host.tls))),
+            Err(error) => (None, Some(way.obstacle(&error))),
         };
         let mut steps = steps_of(&progress, host.tls, &mut problem);
         steps.push(step(StepName::Token, told_of_token(&token, started)));
@@ -121,7 +121,7 @@ impl Online {
                         leave(stream, P::PROTOCOL).await;
                         Outcome::Done(format!("signed in as {}{which}", destination.mailbox))
                     }
-                    Err(error) => Outcome::Failed(Obstacle::of(&error, host.tls)),
+                    Err(error) => Outcome::Failed(way.obstacle(&error)),
                 }
             }
             (Err(_), Some(reached), _) => {

@@ -4,12 +4,14 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::io::{
+    AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, ReadHalf, WriteHalf, duplex, split,
+};
 use tokio::time::Instant;
 
 use super::*;
 use crate::account::LocalPassword;
-use crate::names::{Address, Username};
+use crate::names::{AccountPattern, Address, Username};
 use crate::net::props::Log;
 use crate::proto::smtp::{Rewrite, Rules, Stamp, Surroundings};
 use crate::provider::Protocol;
@@ -69,7 +71,9 @@ async fn hear(
 
 #[tokio::test(start_paused = true)]
 async fn a_provider_s_replies_pass_unchanged_in_any_pieces() {
-    let said = format!("250-one\r\n250 two\r\n354 go\r\n{TAKEN}garbage\n\r\n\r\n421-x\r\n");
+    let said = format!(
+        "250-one\r\n250 two\r\n354-ready\r\n354 go\r\n{TAKEN}garbage\n\r\n\r\n421-x\r\n421 x\r\n"
+    );
     let listener = listener(Protocol::Submission);
     for len in [1, 2, 3, 7, 64, 1_024] {
         let (mut watched, mut provider) = submission(&listener, Some(10_000)).await;
@@ -77,8 +81,12 @@ async fn a_provider_s_replies_pass_unchanged_in_any_pieces() {
         for piece in said.as_bytes().chunks(len) {
             provider.write_all(piece).await.unwrap();
         }
+        let endless = format!("3{}\r\n", "x".repeat(3_000));
+        provider.write_all(endless.as_bytes()).await.unwrap();
+        provider.write_all(b"3 never ends").await.unwrap();
         drop(provider);
         watched.read_to_end(&mut heard).await.unwrap();
+        let said = format!("{said}{endless}3 never ends");
         assert_eq!(String::from_utf8(heard).unwrap(), said, "in pieces of {len}");
         assert_eq!(watched.into_report().messages, 1);
     }
@@ -139,6 +147,120 @@ async fn a_session_that_ends_while_its_message_waits_gives_the_turn_back() {
     assert_eq!(hear(&mut last, &mut provider, "354 go\r\n").await.1, 30);
 }
 
+/// The dialogue up to a 354 that has its turn in a minute; gives the client's two ends.
+async fn waiting(
+    listener: &Arc<Listener>,
+    is_filtered: bool,
+) -> (ReadHalf<Watched<DuplexStream>>, WriteHalf<Watched<DuplexStream>>, DuplexStream) {
+    let (mut first, mut other) = submission(listener, Some(1)).await;
+    hear(&mut first, &mut other, "354 go\r\n").await;
+    let (watched, mut provider) = if is_filtered {
+        filtered(listener, Some(1)).await
+    } else {
+        submission(listener, Some(1)).await
+    };
+    let (mut hear, mut say) = split(watched);
+    say.write_all(b"MAIL FROM:<scan@contoso.com>\r\nDATA\r\n").await.unwrap();
+    say.flush().await.unwrap();
+    provider.read_exact(&mut [0; 36]).await.unwrap();
+    provider.write_all(b"250 ok\r\n354 go\r\n").await.unwrap();
+    hear.read_exact(&mut [0; 8]).await.unwrap();
+    let early = tokio::time::timeout(Duration::from_secs(1), hear.read_u8());
+    let early = early.await;
+    assert!(early.is_err(), "the 354 waits: {early:?}");
+    (hear, say, provider)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_wait_for_its_354_begins_no_message_before_its_turn() {
+    for is_filtered in [false, true] {
+        let listener = listener(Protocol::Submission);
+        let (mut hear, mut say, mut provider) = waiting(&listener, is_filtered).await;
+        let message = "From: scan@contoso.com\r\nDate: Mon\r\nMessage-ID: <2@x>\r\n\r\nhi\r\n.\r\n";
+        let client = tokio::spawn(async move {
+            say.write_all(message.as_bytes()).await.unwrap();
+            say.flush().await.unwrap();
+            say
+        });
+        let listening = tokio::spawn(async move {
+            hear.read_exact(&mut [0; 8]).await.unwrap();
+            hear
+        });
+        let mut got = vec![0; message.len()];
+        let early = tokio::time::timeout(Duration::from_secs(58), provider.read_exact(&mut got));
+        assert!(early.await.is_err(), "filtered: {is_filtered}");
+        provider.read_exact(&mut got).await.unwrap();
+        let got = String::from_utf8(got).unwrap();
+        assert!(got.starts_with("From: ") && got.ends_with("\r\nhi\r\n.\r\n"), "{got}");
+        drop((client.await.unwrap(), listening.await.unwrap()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_put_off_sends_nothing_more_whatever_it_says() {
+    for is_filtered in [false, true] {
+        let listener = listener(Protocol::Submission);
+        let (_hear, _say, _provider) = waiting(&listener, false).await;
+        let (watched, mut provider) = if is_filtered {
+            filtered(&listener, Some(1)).await
+        } else {
+            submission(&listener, Some(1)).await
+        };
+        let (mut hear, mut say) = split(watched);
+        say.write_all(b"MAIL FROM:<scan@contoso.com>\r\nDATA\r\n").await.unwrap();
+        say.flush().await.unwrap();
+        provider.read_exact(&mut [0; 36]).await.unwrap();
+        let mut heard = String::new();
+        let said = async {
+            for byte in b"250 ok\r\n354 go\r\n" {
+                provider.write_all(&[*byte]).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::join!(async { hear.read_to_string(&mut heard).await.unwrap() }, said);
+        assert!(heard.starts_with("250 ok\r\n421 4.3.2 "), "{heard}");
+        assert_eq!(heard.lines().count(), 2, "{heard}");
+        say.write_all(b"Subject: early\r\n\r\n.\r\n").await.unwrap();
+        say.shutdown().await.unwrap();
+        let mut got = String::new();
+        provider.read_to_string(&mut got).await.unwrap();
+        assert_eq!(got, "", "filtered: {is_filtered}");
+        let watched = hear.unsplit(say);
+        assert!(watched.into_report().is_ended_here, "neither side closed");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_closes_while_its_message_waits_gives_the_turn_back() {
+    for is_filtered in [false, true] {
+        let listener = listener(Protocol::Submission);
+        let (mut hear, mut say, mut provider) = waiting(&listener, is_filtered).await;
+        let started = Instant::now();
+        let listening = tokio::spawn(async move {
+            let mut heard = String::new();
+            hear.read_to_string(&mut heard).await.unwrap();
+            heard
+        });
+        tokio::task::yield_now().await;
+        say.shutdown().await.unwrap();
+        // Nothing of a message went up, and nothing can any more.
+        let mut got = String::new();
+        provider.read_to_string(&mut got).await.unwrap();
+        assert_eq!(got, "");
+        drop(provider);
+        assert_eq!(listening.await.unwrap(), "354 go\r\n");
+        assert_eq!(started.elapsed(), Duration::ZERO, "filtered: {is_filtered}");
+        let (mut next, mut provider) = submission(&listener, Some(1)).await;
+        let waited = hear_one(&mut next, &mut provider).await;
+        assert!(waited < 60, "the turn is another's: {waited}");
+    }
+}
+
+/// How long a 354 waits, in seconds.
+async fn hear_one(watched: &mut Watched<DuplexStream>, provider: &mut DuplexStream) -> u64 {
+    hear(watched, provider, "354 go\r\n").await.1
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_432_closes_the_mailbox_s_gate_for_ten_seconds() {
     let listener = listener(Protocol::Submission);
@@ -184,9 +306,40 @@ async fn a_session_of_imap_passes_unchanged_and_its_trouble_is_told() {
     let said = "* OK\r\n1 BAD User is authenticated but not connected.\r\n\
                 * BYE Connection closed. 14\r\n";
     assert_eq!(hear(&mut watched, &mut provider, said).await.0, said);
+    end(&mut watched, provider).await;
     let report = watched.into_report();
     assert_eq!(report.last_reply.as_deref(), Some("* BYE Connection closed. 14"));
     assert!(report.trouble.is_some());
+}
+
+/// Has the provider close.
+async fn end(watched: &mut Watched<DuplexStream>, provider: DuplexStream) {
+    drop(provider);
+    assert_eq!(watched.read(&mut [0]).await.unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_breaks_off_is_no_last_word_of_the_provider() {
+    for (protocol, line) in [
+        (Protocol::Imap, "* BYE Connection closed. 14\r\n"),
+        (Protocol::Pop3, "-ERR [SYS/TEMP] busy\r\n"),
+    ] {
+        let listener = listener(protocol);
+        let course = Course::Lines(FirstLines::new(protocol));
+        let (mut watched, mut provider) = session(&listener, protocol, course, None).await;
+        // The client leaves in the middle of what somebody wrote to it.
+        let content = line.repeat(1_000);
+        let said = match protocol {
+            Protocol::Imap => format!("* 1 FETCH (BODY[] {{99999}}\r\n{content}"),
+            Protocol::Submission | Protocol::Pop3 => {
+                format!("+OK 99999 octets\r\nSubject: x\r\n\r\n{content}")
+            }
+        };
+        assert_eq!(hear(&mut watched, &mut provider, &said).await.0, said);
+        assert_eq!(watched.into_report(), Report::default(), "{protocol:?}");
+        let alice = AccountPattern::Exact(alice());
+        assert_eq!(listener.relay().troubles().of(&alice), None, "{protocol:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -202,6 +355,7 @@ async fn what_a_session_ends_with_counts_for_more_than_how_it_began() {
         let said =
             format!("1 NO [ALERT] Too many simultaneous connections.\r\n{content}{last}\r\n");
         assert_eq!(hear(&mut watched, &mut provider, &said).await.0, said);
+        end(&mut watched, provider).await;
         let report = watched.into_report();
         assert_eq!(report.last_reply.as_deref(), Some(last));
         assert_eq!(report.trouble.unwrap().gravity, gravity, "{last}");
@@ -331,7 +485,7 @@ async fn a_message_that_the_filter_refuses_ends_both_sides_and_has_no_end_upstre
     let (log, _collecting) = Log::collect();
     let listener = listener(Protocol::Submission);
     let (watched, mut provider) = filtered(&listener, None).await;
-    let (mut hear, mut say) = tokio::io::split(watched);
+    let (mut hear, mut say) = split(watched);
     let client = async {
         say.write_all(b"MAIL FROM:<x@y>\r\nRCPT TO:<a@b>\r\nDATA\r\n").await.unwrap();
         say.flush().await.unwrap();
