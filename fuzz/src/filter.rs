@@ -171,6 +171,7 @@ impl Server {
     fn reply(&mut self, line: &[u8], rule: u8) -> &'static [u8] {
         let upper = line.trim_ascii().to_ascii_uppercase();
         let verb = upper.split(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
+        assert!(!verb.is_empty() && verb.is_ascii(), "{line:?} went up");
         match verb {
             b"EHLO" => {
                 self.in_transaction = false;

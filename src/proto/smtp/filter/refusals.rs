@@ -14,6 +14,7 @@ pub(super) const NO_CHUNKS: &str = "502 5.5.1 not served here, send the message 
 pub(super) const ONLY_MAIL: &str = "502 5.5.1 not served here, begin with MAIL";
 pub(super) const NO_STARTTLS: &str = "503 5.5.1 it is too late for STARTTLS";
 pub(super) const BAD_LINE_END: &str = "500 5.5.2 end each line with CR LF";
+pub(super) const EMPTY_LINE: &str = "500 5.5.2 an empty line is no command";
 pub(super) const BAD_BYTE: &str = "500 5.5.2 a command holds no control characters";
 
 // Last words: the session ends behind them, and the message was not sent.

@@ -256,6 +256,27 @@ fn lines_that_servers_read_in_different_ways_go_up_as_noop() {
 }
 
 #[test]
+fn an_empty_line_has_its_reply_from_any_server() {
+    // Such as scanners send behind their message. One that ignores them would be a reply behind.
+    play(
+        &of_contoso(),
+        "C:
+         C: MAIL FROM:<x@fabrikam.com>
+         C:  ¬
+         C:
+         U: NOOP
+         U: NOOP
+         U: NOOP
+         S: 250 1
+         S: 250 2
+         S: 250 3
+         D: 500 5.5.2 an empty line is no command
+         D: 553 5.7.1 this sender is not allowed here, set the device's sender address or `senders`
+         D: 500 5.5.2 an empty line is no command",
+    );
+}
+
+#[test]
 fn unknown_commands_and_auth_pass() {
     play(
         &blind(),
