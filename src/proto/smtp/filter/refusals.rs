@@ -22,3 +22,4 @@ pub(super) const MESSAGE_LINE_ENDS: &str =
     "550 5.6.11 end each line of a message with CR LF, CR or LF alone are not taken";
 pub(super) const HEADER_TOO_LONG: &str = "552 5.3.4 the header has more than 256 KiB";
 pub(super) const UNREADABLE: &str = "421 4.3.0 the provider's reply cannot be read, closing";
+pub(super) const OUT_OF_STEP: &str = "421 4.3.0 the provider's reply fits no command here, closing";

@@ -312,7 +312,8 @@ fn a_reply_that_nothing_asked_for_passes() {
 fn a_reply_after_which_nobody_knows_what_is_said_ends_the_session() {
     // A command that the upstream takes for DATA, or DATA without a transaction that we know of.
     for command in ["XEXCH50 2 2", "DATA"] {
-        let script = format!("C: {command}\nU: {command}\nS: 354 go\nD: 354 go\nC: x\n!:");
+        let last = "!: 421 4.3.0 the provider's reply fits no command here, closing";
+        let script = format!("C: {command}\nU: {command}\nS: 354 go\nD: 354 go\nC: x\n{last}");
         play(&blind(), &script);
     }
     let counts = play(
@@ -321,7 +322,7 @@ fn a_reply_after_which_nobody_knows_what_is_said_ends_the_session() {
          U: MAIL FROM:<a@b>
          S: what?
          D: what?
-         !:",
+         !: 421 4.3.0 the provider's reply cannot be read, closing",
     );
     assert_eq!(counts, [(1, 0), (1, 1)]);
 }
