@@ -8,6 +8,9 @@
 //!   as it would with a client that it has never heard.
 //! - It consumes nothing behind the line that makes the claim: that is streamed, or read as
 //!   commands after a refusal.
+//! - A device's claim is made where devices are heard, and consumes nothing: MAIL stands next in what
+//!   is left. Accepted it is streamed, and nothing is said; refused it has one reply, and is consumed
+//!   without another.
 //! - It makes five claims at most, and says nothing but whole lines of printable ASCII.
 
 use std::fmt::Debug;
@@ -15,7 +18,7 @@ use std::fmt::Debug;
 use mailbearer::names::Username;
 use mailbearer::proto::{
     AwaitClientTls as _, AwaitVerdict, COMMANDS_MAX, Claim, CloseReason, Downstream, FAILURES_MAX,
-    Input, Output, Privacy, Step, sasl,
+    Input, LocalCredentials, Output, Privacy, Step, sasl,
 };
 use mailbearer::secret::ExposeSecret as _;
 
@@ -31,6 +34,10 @@ const PASSWORD_LEN_MAX: usize = sasl::LINE_LEN_MAX / 4 * 3;
 
 /// Most that one call answers: what makes an output full, and the longest reply behind it.
 const OUTPUT_LEN_MAX: usize = 65_536 + 1_024;
+
+/// What a session wants besides to know whether a password is right.
+const HANDSHAKE: &str = "TLS";
+const DEVICE: &str = "a device";
 
 /// Most that one command is answered on average, in bytes: the longest EHLO has some 300, and an ID
 /// of IMAP may be asked 60 times to go on.
@@ -49,6 +56,16 @@ pub trait Server {
 
     /// Whether `line` is one that may be said to a client.
     fn is_reply(line: &[u8]) -> bool;
+
+    /// Whether a client that has not signed in may be a device.
+    fn hears_devices(_: &Plan, _: Privacy) -> bool {
+        false
+    }
+
+    /// Whether `line` is one by which a client says that it is a device.
+    fn is_mail(_: &[u8]) -> bool {
+        false
+    }
 }
 
 /// What a protocol's provider says to an accepted sign-in.
@@ -87,6 +104,8 @@ struct Session<'a, P: Server> {
     /// How many bytes were fed.
     fed: usize,
     claims: usize,
+    /// The length of a device's MAIL, with its end, that was refused and is still in the input.
+    refused_mail: usize,
     /// How many claims the client made on a connection before this one.
     claims_before: usize,
     trace: Trace,
@@ -115,6 +134,7 @@ impl<'a, P: Server> Session<'a, P> {
             input: Input::default(),
             fed: 0,
             claims: 0,
+            refused_mail: 0,
             claims_before,
             trace: Trace::default(),
             secret: None,
@@ -135,8 +155,15 @@ impl<'a, P: Server> Session<'a, P> {
                 return;
             };
             let held = self.input.len();
+            let refused_mail = std::mem::take(&mut self.refused_mail);
             let mut output = Output::default();
             let step = machine.receive(&mut self.input, &mut output);
+            let consumed = held - self.input.len();
+            assert!(consumed >= refused_mail, "a device's MAIL that was refused is read again");
+            if consumed == refused_mail && self.input.is_empty() {
+                assert!(refused_mail == 0 || output.is_empty(), "MAIL has a second reply");
+            }
+            let is_device = matches!(step, Step::Verify(Claim::Device, _));
             let is_full = output.is_full();
             self.send(&mut output);
             let again = matches!(step, Step::Verify(..)) || is_full;
@@ -146,7 +173,7 @@ impl<'a, P: Server> Session<'a, P> {
                 assert!(self.input.len() <= HELD_LEN_MAX, "{} bytes are held", self.input.len());
                 return;
             }
-            assert!(self.input.len() < held, "a call that answers consumes what it answers");
+            assert!(self.input.len() < held || is_device, "what is answered is consumed");
         }
     }
 
@@ -160,21 +187,27 @@ impl<'a, P: Server> Session<'a, P> {
                     matches!(self.privacy, Privacy::Offered | Privacy::Required),
                     "a handshake is begun that was not offered"
                 );
-                self.event("TLS".to_owned());
+                self.event(HANDSHAKE.to_owned());
                 State::AwaitsTls(awaiting)
             }
             Step::Verify(claim, awaiting) => {
-                assert_ne!(self.privacy, Privacy::Required, "a claim is made before TLS");
-                let Claim::Password(shown) = claim else { panic!("no device is served") };
-                let (name, password) = (shown.username.as_str(), shown.password.expose_secret());
-                assert!((1..=Username::LEN_MAX).contains(&name.len()), "a name of {}", name.len());
-                assert!(!name.chars().any(char::is_control), "{name:?}");
-                assert!(password.len() <= PASSWORD_LEN_MAX, "a password of {}", password.len());
-                assert!(!password.contains(&0), "a password with a NUL");
+                let what = match claim {
+                    Claim::Device => {
+                        let is_heard = P::hears_devices(self.plan, self.privacy);
+                        assert!(is_heard, "a device is heard where none is served");
+                        assert!(P::is_mail(first_line(&self.input)), "a device says MAIL");
+                        DEVICE.to_owned()
+                    }
+                    Claim::Password(shown) => {
+                        assert_ne!(self.privacy, Privacy::Required, "a claim is made before TLS");
+                        check_credentials(&shown)
+                    }
+                };
                 self.claims += 1;
                 assert!(self.claims <= usize::from(FAILURES_MAX), "{} claims", self.claims);
-                self.event(format!("{name} {password:?}"));
-                self.give_verdict(awaiting)
+                let is_device = what == DEVICE;
+                self.event(what);
+                self.give_verdict(awaiting, is_device)
             }
         }
     }
@@ -182,6 +215,7 @@ impl<'a, P: Server> Session<'a, P> {
     fn give_verdict(
         &mut self,
         awaiting: <P::Machine as Downstream>::Awaiting,
+        is_device: bool,
     ) -> State<P::Machine> {
         let mut output = Output::default();
         let held = self.input.len();
@@ -196,6 +230,13 @@ impl<'a, P: Server> Session<'a, P> {
             }
         };
         assert_eq!(self.input.len(), held);
+        if is_device {
+            match &state {
+                State::Accepted => assert!(output.is_empty(), "MAIL is the provider's to answer"),
+                State::Running(_) => self.refused_mail = first_line(&self.input).len(),
+                State::Closed(_) | State::AwaitsTls(_) => {}
+            }
+        }
         self.send(&mut output);
         state
     }
@@ -246,6 +287,23 @@ impl<'a, P: Server> Session<'a, P> {
     }
 }
 
+/// The first line that waits, with its end.
+fn first_line(input: &Input) -> &[u8] {
+    let waiting = input.peek(input.len());
+    let end = waiting.iter().position(|&byte| byte == b'\n').expect("a claim has its line");
+    &waiting[..=end]
+}
+
+/// Checks the limits of what a client shows; tells it.
+fn check_credentials(shown: &LocalCredentials) -> String {
+    let (name, password) = (shown.username.as_str(), shown.password.expose_secret());
+    assert!((1..=Username::LEN_MAX).contains(&name.len()), "a name of {}", name.len());
+    assert!(!name.chars().any(char::is_control), "{name:?}");
+    assert!(password.len() <= PASSWORD_LEN_MAX, "a password of {}", password.len());
+    assert!(!password.contains(&0), "a password with a NUL");
+    format!("{name} {password:?}")
+}
+
 /// What must hold of a whole session.
 fn check_trace<P: Server>(plan: &Plan, trace: &Trace) {
     for line in trace.lines() {
@@ -255,7 +313,9 @@ fn check_trace<P: Server>(plan: &Plan, trace: &Trace) {
     assert!(trace.said.len() <= said_len_max, "{} bytes are said", trace.said.len());
     let sent = plan.sent();
     for (consumed, _, what) in &trace.events {
-        assert_eq!(sent[..*consumed].last(), Some(&b'\n'), "{what:?} at the end of a line");
+        let is_first = *consumed == 0 && what == DEVICE;
+        let ends_line = sent[..*consumed].last() == Some(&b'\n');
+        assert!(is_first || ends_line, "{what:?} at the end of a line");
     }
     if let (End::Streams(leftover), Some((consumed, ..))) = (&trace.end, trace.events.last()) {
         assert_eq!(leftover, &sent[*consumed..], "the leftover is what follows");
@@ -269,7 +329,7 @@ fn check_forgets(trace: &Trace, (said, sent): (usize, usize), fresh: &Trace) {
         return;
     }
     assert_eq!(trace.said[said..], fresh.said, "as to a client that is not known");
-    let events = trace.events.iter().filter(|(consumed, ..)| *consumed > sent);
+    let events = trace.events.iter().skip_while(|(.., what)| what != HANDSHAKE).skip(1);
     let moved = events.map(|(at, before, what)| (at - sent, before - said, what.clone()));
     assert_eq!(moved.collect::<Vec<_>>(), fresh.events);
     assert_eq!(trace.end, fresh.end);

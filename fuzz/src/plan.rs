@@ -10,6 +10,7 @@
 
 use mailbearer::names::Username;
 use mailbearer::proto::Privacy;
+use mailbearer::proto::smtp::DeviceMail;
 use mailbearer::provider::{Mechanism, UpstreamTls};
 use mailbearer::refusal::{Refusal, Unavailable};
 
@@ -80,6 +81,16 @@ impl Plan {
     /// The second byte, downstream: what is offered, 0 to 3.
     pub fn offer(&self) -> u8 {
         self.choices[1] % 4
+    }
+
+    /// The second byte, of SMTP downstream: whether MAIL is a device's claim. That of an input with a
+    /// digit below 4 is none.
+    pub fn devices(&self) -> DeviceMail {
+        match self.choices[1] / 4 % 3 {
+            0 => DeviceMail::Refused,
+            1 => DeviceMail::Heard,
+            _ => DeviceMail::HeardUnderTls,
+        }
     }
 
     /// The second byte, upstream: how long the access token is. The longer ones do not fit into a

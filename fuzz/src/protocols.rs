@@ -4,7 +4,7 @@ use bytes::Bytes;
 use mailbearer::proto::Privacy;
 use mailbearer::proto::imap::{self, ImapDownstream, ImapUpstream, NonSyncLiterals};
 use mailbearer::proto::pop3::{self, Pop3Downstream, Pop3Upstream};
-use mailbearer::proto::smtp::{self, Extensions, SmtpDownstream, SmtpUpstream};
+use mailbearer::proto::smtp::{self, DeviceMail, Extensions, SmtpDownstream, SmtpUpstream};
 use mailbearer::provider::{Mechanism, UpstreamTls};
 
 use super::downstream::Server;
@@ -32,7 +32,22 @@ impl Server for Smtp {
             2 => &["SIZE", "SMTPUTF8", "PIPELINING", "CHUNKING"],
             _ => &["DELIVERBY 240"],
         };
-        SmtpDownstream::new(Extensions::declared(shown), privacy)
+        SmtpDownstream::new(Extensions::declared(shown), privacy).with_devices(plan.devices())
+    }
+
+    fn hears_devices(plan: &Plan, privacy: Privacy) -> bool {
+        match plan.devices() {
+            DeviceMail::Refused => false,
+            DeviceMail::Heard => true,
+            DeviceMail::HeardUnderTls => privacy == Privacy::Tls,
+        }
+    }
+
+    /// RFC 5321 section 4.1.1.2, in any case and between blanks, as devices write it.
+    fn is_mail(line: &[u8]) -> bool {
+        let line = line.trim_ascii();
+        let end = line.iter().position(|byte| b" \t".contains(byte)).unwrap_or(line.len());
+        line[..end].eq_ignore_ascii_case(b"MAIL")
     }
 
     fn welcome() -> smtp::Welcome {

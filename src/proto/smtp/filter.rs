@@ -115,8 +115,8 @@ enum Phase {
     DataAwaited,
     /// A message.
     Message(Message),
-    /// Nothing that matters. What the client hears last, if anything.
-    Over(Option<&'static str>),
+    /// Nothing that matters. What the client hears last.
+    Over(&'static str),
 }
 
 /// What becomes of a reply.
@@ -180,7 +180,7 @@ impl Filter {
                             self.awaited.push_back(Awaited::End);
                             self.phase = Phase::Command;
                         }
-                        Outlook::Refused(last_words) => self.phase = Phase::Over(Some(last_words)),
+                        Outlook::Refused(last_words) => self.phase = Phase::Over(last_words),
                     }
                     len
                 }
@@ -207,7 +207,7 @@ impl Filter {
             Some(Awaited::Ehlo) => match self.ehlo.push(piece, down) {
                 Ok(()) if reply.is_some() => self.ehlo.finish(down),
                 Ok(()) => {}
-                Err(ehlo::LineTooLong) => self.phase = Phase::Over(Some(refusals::UNREADABLE)),
+                Err(ehlo::LineTooLong) => self.phase = Phase::Over(refusals::UNREADABLE),
             },
             _ => down.bytes(piece),
         }
@@ -231,7 +231,7 @@ impl Filter {
     /// The line, without its end, that the client is to hear before it is closed.
     pub fn last_words(&self) -> Option<&'static str> {
         match self.phase {
-            Phase::Over(last_words) => last_words,
+            Phase::Over(last_words) => Some(last_words),
             Phase::Command | Phase::Chunk(_) | Phase::DataAwaited | Phase::Message(_) => None,
         }
     }
@@ -241,7 +241,7 @@ impl Filter {
         let (len, progress) = self.line.push(bytes);
         match progress {
             Progress::Part => {}
-            Progress::Endless => self.phase = Phase::Over(Some(reply::ENDLESS)),
+            Progress::Endless => self.phase = Phase::Over(reply::ENDLESS),
             Progress::Whole => {
                 let carried_out = self.line.take().and_then(|line| self.carry_out(&line, up));
                 let awaited = carried_out.unwrap_or_else(|refusal| {
@@ -319,8 +319,12 @@ impl Filter {
         // Behind a code of 0 nobody knows which command is answered next. Behind a 3xx the client
         // would send what is no command, and the upstream read what was not judged; but AUTH (334)
         // goes on with lines.
-        if code == 0 || matches!(code, 300..=333 | 335..=399) && !is_message {
-            self.phase = Phase::Over(None);
+        if code == 0 {
+            self.phase = Phase::Over(refusals::UNREADABLE);
+            return;
+        }
+        if matches!(code, 300..=333 | 335..=399) && !is_message {
+            self.phase = Phase::Over(refusals::OUT_OF_STEP);
             return;
         }
         self.awaited.pop_front();

@@ -135,10 +135,9 @@ impl Header {
 fn write_fields(header: &[u8], mailbox: &Address, stamp: impl FnOnce() -> Stamp, up: &mut Output) {
     let has = |name: &str| fields(header).any(|field| field.is(name));
     let froms = || fields(header).filter(|field| field.is("From"));
-    let kept = match froms().collect::<Vec<_>>()[..] {
-        [only] => Originator::parse(only.value).is_some_and(|from| from.is(mailbox)),
-        _ => false,
-    };
+    // There may be ten thousands of them: they are not gathered.
+    let is_mailbox = |value| Originator::parse(value).is_some_and(|from| from.is(mailbox));
+    let kept = froms().nth(1).is_none() && froms().any(|only| is_mailbox(only.value));
     for field in fields(header).take_while(|field| is_mbox_line(field.bytes)) {
         up.bytes(field.bytes);
     }

@@ -6,17 +6,30 @@
 //!      how it ends.
 //!
 //! A dot that is alone between other line ends (LF . LF, LF . CRLF, CR . CR, CRLF . LF and so on) ends
-//! a message for some servers. What follows would be commands there, which no rule here has looked at.
-//! So such a message is given up, and the dot is never sent.
+//! a message for some servers, and so does one with a NUL beside it where NULs are dropped. What
+//! follows would be commands there, which no rule here has looked at. So such a message is given up,
+//! and the dot is never sent. A client that doubles its dots never sends one before a NUL.
 
 use memchr::memchr;
 
 /// Finds the end of one message.
 #[derive(Debug)]
 pub(super) struct EndFinder {
-    /// The last two bytes that were given out.
-    last: [u8; 2],
+    /// What the bytes that were given out end in.
+    before: Before,
     held: Held,
+}
+
+/// What stands before the next byte.
+#[derive(Debug, Clone, Copy)]
+enum Before {
+    /// Something of a line.
+    Text,
+    /// A CR, which may become a CRLF.
+    Cr,
+    CrLf,
+    /// Another line end: an LF alone, or any with NULs in it or behind it.
+    Other,
 }
 
 /// What was read and not given out, for it may belong to the end.
@@ -33,8 +46,8 @@ enum Held {
 #[derive(Debug, Clone, Copy)]
 enum LineStart {
     CrLf,
-    /// A CR or an LF that stands alone.
-    Bare,
+    /// Any other line end.
+    Other,
 }
 
 /// How a message ends.
@@ -42,14 +55,14 @@ enum LineStart {
 pub(super) enum Ending {
     /// As it has to.
     Strict,
-    /// With a dot alone between line ends of which one is no CRLF.
+    /// With a dot alone between line ends of which one is no CRLF, or with a NUL beside it.
     Ambiguous,
 }
 
 impl EndFinder {
     /// At the start of a message: the line of DATA ended in CRLF.
     pub(super) fn new() -> Self {
-        Self { last: *b"\r\n", held: Held::Nothing }
+        Self { before: Before::CrLf, held: Held::Nothing }
     }
 
     /// Reads on in `bytes`, and gives what belongs to the message to `text`, in pieces. How many were
@@ -79,7 +92,7 @@ impl EndFinder {
                     given = seen;
                     self.held = Held::DotCr;
                 }
-                (Held::DotCr, _) | (Held::Dot(_), b'\r' | b'\n') => {
+                (Held::DotCr, _) | (Held::Dot(_), b'\r' | b'\n' | 0) => {
                     return (seen + 1, Some(Ending::Ambiguous));
                 }
                 (Held::Dot(_), _) => {
@@ -94,27 +107,35 @@ impl EndFinder {
 
     /// What the line stands behind that would begin after `ungiven`; `None` if none begins there.
     fn line_start(&self, ungiven: &[u8]) -> Option<LineStart> {
-        match self.last_behind(ungiven) {
-            [b'\r', b'\n'] => Some(LineStart::CrLf),
-            [_, b'\r' | b'\n'] => Some(LineStart::Bare),
-            [_, _] => None,
+        match self.before.behind(ungiven) {
+            Before::Text => None,
+            Before::CrLf => Some(LineStart::CrLf),
+            Before::Cr | Before::Other => Some(LineStart::Other),
         }
     }
 
     fn give(&mut self, bytes: &[u8], text: &mut impl FnMut(&[u8])) {
-        self.last = self.last_behind(bytes);
+        self.before = self.before.behind(bytes);
         if !bytes.is_empty() {
             text(bytes);
         }
     }
+}
 
-    /// The last two bytes once `bytes` are given out as well.
-    fn last_behind(&self, bytes: &[u8]) -> [u8; 2] {
-        match *bytes {
-            [] => self.last,
-            [one] => [self.last[1], one],
-            [.., before, last] => [before, last],
-        }
+impl Before {
+    /// The same once `bytes` stand there as well.
+    fn behind(self, bytes: &[u8]) -> Self {
+        let text = bytes.iter().rposition(|byte| !b"\r\n\0".contains(byte));
+        let (before, ends) = match text {
+            Some(last) => (Self::Text, bytes.get(last + 1..).unwrap_or_default()),
+            None => (self, bytes),
+        };
+        ends.iter().fold(before, |before, byte| match (before, byte) {
+            (_, b'\r') => Self::Cr,
+            (Self::Cr, b'\n') => Self::CrLf,
+            (Self::Text, 0) => Self::Text,
+            _ => Self::Other,
+        })
     }
 }
 
@@ -158,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_dot_within_a_line_ends_nothing() {
-        let text = b"a.\r\nb.c\r\n. \r\n.\tx\r\n v1.0.\r\n\xff.\r\n\0.\r\n";
+        let text = b"a.\r\nb.c\r\n. \r\n.\tx\r\n v1.0.\r\n\xff.\r\nx\0.\r\n.x\0\r\n";
         assert_read(text, text, None, b"");
     }
 
@@ -185,6 +206,31 @@ mod tests {
             }
         }
         assert_read(b".\n", b"", Some(Ending::Ambiguous), b"");
+    }
+
+    #[test]
+    fn a_dot_beside_a_nul_is_ambiguous_and_never_given_out() {
+        for (before, after) in [
+            (&b"\r\n\0"[..], &b"\r\n"[..]),
+            (b"\r\n\0\0", b"\r\n"),
+            (b"\r\0\n", b"\r\n"),
+            (b"\r\n\0", b"\n"),
+            (b"\n\0", b"\n"),
+            (b"\r\0", b"\r\n"),
+            (b"\r\n\0", b"\0"),
+            (b"\r\n", b"\0"),
+            (b"\r\n", b"\r\0"),
+            (b"\n", b"\0"),
+        ] {
+            let sent = [b"a", before, b".", after].concat();
+            let message = [b"a", before].concat();
+            let left = if after == b"\r\n" { &b"\n"[..] } else { b"" };
+            assert_read(&sent, &message, Some(Ending::Ambiguous), left);
+        }
+        assert_read(b"\0.\r\n", b"\0", Some(Ending::Ambiguous), b"\n");
+        // A dot that the client has doubled, and a NUL in the line before.
+        let text = b"..\0\r\na\0\r\n";
+        assert_read(&[&text[..], b".\r\n"].concat(), text, Some(Ending::Strict), b"");
     }
 
     #[test]

@@ -102,14 +102,20 @@ impl Verb {
             b"EHLO" => Ok(Self::Ehlo),
             b"HELO" | b"RSET" => Ok(Self::Reset),
             b"DATA" => Ok(Self::Data),
-            b"BDAT" => Ok(Self::Bdat(chunk_len(argument))),
-            // RFC 4468: a message that is not sent but fetched.
-            b"BURL" => Err(refusals::NO_CHUNKS),
-            // RFC 821 section 3.4: these began a transaction, too.
-            b"SEND" | b"SOML" | b"SAML" => Err(refusals::ONLY_MAIL),
-            b"STARTTLS" => Err(refusals::NO_STARTTLS),
-            // `MAILFROM:<a@b>` as well, which some server may understand.
+            // Some servers answer it and some do not: then the next reply would be for another line.
+            b"" => Err(refusals::EMPTY_LINE),
+            // To a server that knows of letters beyond ASCII, one of them may be the `I` of MAIL.
+            verb if !verb.is_ascii() => Err(reply::UNKNOWN),
+            // `MAILFROM:<a@b>` as well, which some server may understand; so with those below.
             verb if verb.starts_with(b"MAIL") => Ok(Self::Mail),
+            verb if verb.starts_with(b"BDAT") => Ok(Self::Bdat(chunk_len(argument))),
+            // RFC 4468: a message that is not sent but fetched.
+            verb if verb.starts_with(b"BURL") => Err(refusals::NO_CHUNKS),
+            // RFC 821 section 3.4: these began a transaction, too.
+            verb if [&b"SEND"[..], b"SOML", b"SAML"].iter().any(|old| verb.starts_with(old)) => {
+                Err(refusals::ONLY_MAIL)
+            }
+            verb if verb.starts_with(b"STARTTLS") => Err(refusals::NO_STARTTLS),
             _ => Ok(Self::Other),
         }
     }
@@ -184,8 +190,7 @@ mod tests {
         for line in ["RSET", "helo x", "HELO"] {
             assert_eq!(read(line), Ok(Verb::Reset), "{line}");
         }
-        for line in ["RCPT TO:<a@b>", "QUIT", "DATA:", "AUTH PLAIN", "", " ", "XMAIL", "NOOP MAIL"]
-        {
+        for line in ["RCPT TO:<a@b>", "QUIT", "DATA:", "AUTH PLAIN", "XMAIL", "NOOP MAIL"] {
             assert_eq!(read(line), Ok(Verb::Other), "{line}");
         }
         assert_eq!(read("ehlo x"), Ok(Verb::Ehlo));
@@ -196,5 +201,23 @@ mod tests {
         assert_eq!(read("BURL imap://x LAST"), Err(refusals::NO_CHUNKS));
         assert_eq!(read("Send FROM:<a@b>"), Err(refusals::ONLY_MAIL));
         assert_eq!(read("STARTTLS"), Err(refusals::NO_STARTTLS));
+    }
+
+    #[test]
+    fn a_line_that_some_servers_read_as_another_command_is_refused() {
+        let read = |line: &[u8]| Verb::parse(line);
+        for line in [&b""[..], b" ", b"\t "] {
+            assert_eq!(read(line), Err(refusals::EMPTY_LINE), "{line:?}");
+        }
+        // In upper case, as Unicode has it, these are MAIL and RSET; without the eighth bit, the next.
+        for line in
+            ["MA\u{131}L FROM:<a@b>".as_bytes(), "R\u{17f}ET".as_bytes(), b"\xcdAIL", b"\xa0 x"]
+        {
+            assert_eq!(read(line), Err(reply::UNKNOWN), "{line:?}");
+        }
+        assert_eq!(read("VRFY m\u{fc}ller".as_bytes()), Ok(Verb::Other));
+        assert_eq!(read(b"BDATx 9 LAST"), Ok(Verb::Bdat(9)));
+        assert_eq!(read(b"SAMLFROM:<a@b>"), Err(refusals::ONLY_MAIL));
+        assert_eq!(read(b"starttls:"), Err(refusals::NO_STARTTLS));
     }
 }

@@ -74,10 +74,18 @@ impl<'a> Mail<'a> {
             .then_some(Self { sender, parameters })
     }
 
-    /// Whether one of the patterns covers the sender. None covers `<>`.
+    /// Whether one of the patterns covers the sender. None covers `<>`, and none a sender in which
+    /// another reader could see another address: angle brackets within quotes, and a letter beyond
+    /// ASCII whose lower case is within, as that of the Kelvin sign.
     pub(super) fn is_covered_by(&self, patterns: &[AccountPattern]) -> bool {
-        Username::from_wire(self.sender)
-            .is_ok_and(|sender| patterns.iter().any(|pattern| pattern.covers(&sender)))
+        let folds_to_ascii = |letter: char| {
+            !letter.is_ascii() && letter.to_lowercase().all(|lower| lower.is_ascii())
+        };
+        Username::from_wire(self.sender).is_ok_and(|sender| {
+            !sender.as_str().contains(['<', '>'])
+                && !sender.as_str().chars().any(folds_to_ascii)
+                && patterns.iter().any(|pattern| pattern.covers(&sender))
+        })
     }
 
     /// Writes the command.
@@ -272,11 +280,16 @@ mod tests {
 
     #[test]
     fn a_sender_is_covered_by_its_pattern_alone() {
-        let patterns =
-            ["*@contoso.com", "scanner"].map(|text| AccountPattern::parse(text).unwrap());
+        let patterns = ["*@contoso.com", "scanner", "*@kelvin.example", "kim@x.example"];
+        let patterns = patterns.map(|text| AccountPattern::parse(text).unwrap());
         let covered = |line: &str| Mail::parse(line.as_bytes()).unwrap().is_covered_by(&patterns);
-        for line in ["MAIL FROM:<a@contoso.com>", "MAIL FROM:<A@Contoso.COM>", "MAIL FROM:Scanner"]
-        {
+        for line in [
+            "MAIL FROM:<a@contoso.com>",
+            "MAIL FROM:<A@Contoso.COM>",
+            "MAIL FROM:Scanner",
+            "MAIL FROM:<\"a b\"@contoso.com>",
+            "MAIL FROM:<M\u{dc}LLER@Kelvin.example> SMTPUTF8",
+        ] {
             assert!(covered(line), "{line}");
         }
         for line in [
@@ -286,6 +299,12 @@ mod tests {
             "MAIL FROM:<@contoso.com:a@b>",
             "MAIL FROM:<\"a@b\"@contoso.com>",
             "MAIL FROM:<a@b@contoso.com>",
+            // A server that knows no quotes ends the address at the first bracket.
+            "MAIL FROM:<\"ceo>\"@contoso.com>",
+            "MAIL FROM:<\"<ceo\"@contoso.com>",
+            // The Kelvin sign, whose lower case is a k.
+            "MAIL FROM:<a@\u{212a}elvin.example>",
+            "MAIL FROM:<\u{212a}im@x.example>",
         ] {
             assert!(!covered(line), "{line}");
         }

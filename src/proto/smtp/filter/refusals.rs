@@ -14,6 +14,7 @@ pub(super) const NO_CHUNKS: &str = "502 5.5.1 not served here, send the message 
 pub(super) const ONLY_MAIL: &str = "502 5.5.1 not served here, begin with MAIL";
 pub(super) const NO_STARTTLS: &str = "503 5.5.1 it is too late for STARTTLS";
 pub(super) const BAD_LINE_END: &str = "500 5.5.2 end each line with CR LF";
+pub(super) const EMPTY_LINE: &str = "500 5.5.2 an empty line is no command";
 pub(super) const BAD_BYTE: &str = "500 5.5.2 a command holds no control characters";
 
 // Last words: the session ends behind them, and the message was not sent.
@@ -21,3 +22,4 @@ pub(super) const MESSAGE_LINE_ENDS: &str =
     "550 5.6.11 end each line of a message with CR LF, CR or LF alone are not taken";
 pub(super) const HEADER_TOO_LONG: &str = "552 5.3.4 the header has more than 256 KiB";
 pub(super) const UNREADABLE: &str = "421 4.3.0 the provider's reply cannot be read, closing";
+pub(super) const OUT_OF_STEP: &str = "421 4.3.0 the provider's reply fits no command here, closing";

@@ -78,12 +78,12 @@ fn is_name(name: &[u8]) -> bool {
         b'@' | b'[' | b']' => quoted,
         byte => byte >= b' ' && byte != 0x7f,
     };
-    // A dot at the start of a line is one too many, or too few.
-    let has_dotted_line = name.windows(3).any(|three| three == b"\r\n.");
-    !name.is_empty()
-        && name.len() <= NAME_LEN_MAX
+    // A dot at the start of a line is one too many, or too few; and a line of blanks is for some the
+    // end of the header.
+    let is_fit_line = |line: &[u8]| !line.starts_with(b".") && !line.trim_ascii().is_empty();
+    (1..=NAME_LEN_MAX).contains(&name.len())
         && name.iter().copied().all(is_fit)
-        && !has_dotted_line
+        && name.split(|&byte| byte == b'\n').skip(1).all(is_fit_line)
 }
 
 #[cfg(test)]
@@ -104,6 +104,7 @@ mod tests {
             (" a@b\r\n".to_owned(), None, "a@b"),
             (" <a@b>\r\n".to_owned(), None, "a@b"),
             (" Office Scanner <a@b>\r\n".to_owned(), Some("Office Scanner"), "a@b"),
+            ("\r\n .2 <a@b>\r\n".to_owned(), Some(".2"), "a@b"),
             ("\"a, <b> \\\" c@d\"<a@b>".to_owned(), Some("\"a, <b> \\\" c@d\""), "a@b"),
             (format!(" {folded}\r\n < a@b >\r\n"), Some(folded), "a@b"),
             ("Büro <a@b>".to_owned(), Some("Büro"), "a@b"),
@@ -137,9 +138,15 @@ mod tests {
     #[test]
     fn a_name_that_would_break_the_header_is_left_out() {
         let long = format!("{} <a@b>", "x".repeat(NAME_LEN_MAX + 1));
-        for value in
-            ["x@y <a@b>", "x\0y <a@b>", "[x] <a@b>", "\"x\x1by\" <a@b>", "x\r\n. y <a@b>", &long]
-        {
+        for value in [
+            "x@y <a@b>",
+            "x\0y <a@b>",
+            "[x] <a@b>",
+            "\"x\x1by\" <a@b>",
+            "x\r\n. y <a@b>",
+            "x\r\n \t\r\n y <a@b>",
+            &long,
+        ] {
             assert_eq!(parse(value), Some((None, "a@b")), "{value:?}");
         }
     }

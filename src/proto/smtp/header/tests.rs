@@ -103,6 +103,19 @@ fn folding_and_encoded_words_are_kept_as_they_are() {
 }
 
 #[test]
+fn a_line_of_blanks_never_stands_before_the_mailbox() {
+    // Some servers take it for the end of the header, and From: would end with it.
+    assert_from_becomes(
+        " Scanner\r\n \r\n <a@b>",
+        "From: Scanner <scan@contoso.com>\r\nReply-To: Scanner\r\n \r\n <a@b>",
+    );
+    assert_from_becomes(
+        " Scanner\r\n \r\n 2 <a@b>",
+        "From: scan@contoso.com\r\nReply-To: Scanner\r\n \r\n 2 <a@b>",
+    );
+}
+
+#[test]
 fn groups_and_lists_go_to_reply_to_without_a_name() {
     for value in [" Team: a@b, c@d;", " X <a@b>, Y <c@d>", " a@b (Scanner)", " X", " <", " @"] {
         assert_from_becomes(value, &format!("From: scan@contoso.com\r\nReply-To:{value}"));

@@ -256,6 +256,27 @@ fn lines_that_servers_read_in_different_ways_go_up_as_noop() {
 }
 
 #[test]
+fn an_empty_line_has_its_reply_from_any_server() {
+    // Such as scanners send behind their message. One that ignores them would be a reply behind.
+    play(
+        &of_contoso(),
+        "C:
+         C: MAIL FROM:<x@fabrikam.com>
+         C:  ¬
+         C:
+         U: NOOP
+         U: NOOP
+         U: NOOP
+         S: 250 1
+         S: 250 2
+         S: 250 3
+         D: 500 5.5.2 an empty line is no command
+         D: 553 5.7.1 this sender is not allowed here, set the device's sender address or `senders`
+         D: 500 5.5.2 an empty line is no command",
+    );
+}
+
+#[test]
 fn unknown_commands_and_auth_pass() {
     play(
         &blind(),
@@ -291,7 +312,8 @@ fn a_reply_that_nothing_asked_for_passes() {
 fn a_reply_after_which_nobody_knows_what_is_said_ends_the_session() {
     // A command that the upstream takes for DATA, or DATA without a transaction that we know of.
     for command in ["XEXCH50 2 2", "DATA"] {
-        let script = format!("C: {command}\nU: {command}\nS: 354 go\nD: 354 go\nC: x\n!:");
+        let last = "!: 421 4.3.0 the provider's reply fits no command here, closing";
+        let script = format!("C: {command}\nU: {command}\nS: 354 go\nD: 354 go\nC: x\n{last}");
         play(&blind(), &script);
     }
     let counts = play(
@@ -300,7 +322,7 @@ fn a_reply_after_which_nobody_knows_what_is_said_ends_the_session() {
          U: MAIL FROM:<a@b>
          S: what?
          D: what?
-         !:",
+         !: 421 4.3.0 the provider's reply cannot be read, closing",
     );
     assert_eq!(counts, [(1, 0), (1, 1)]);
 }
