@@ -70,6 +70,22 @@ fn check_counts_what_is_there_and_prints_warnings() {
 }
 
 #[test]
+fn check_counts_devices_where_there_are_some() {
+    let device = |name: &str, ip: &str| {
+        format!("[devices.{name}]\naccount = \"alice@contoso.com\"\nnetworks = [\"{ip}\"]\n")
+    };
+    let served = CONFIG.replace("\"submission\"", "\"submission\"\ndevices = true");
+    let told = |devices: &str| {
+        let output = check(&format!("{served}{devices}"));
+        text(&output.stdout).lines().next().unwrap_or_default().to_owned()
+    };
+    let one = device("fax", "127.0.0.1");
+    assert_eq!(told(&one), "mailbearer.toml: no problems (2 listeners, 1 account, 1 device)");
+    let two = one + &device("scan", "127.0.0.2");
+    assert_eq!(told(&two), "mailbearer.toml: no problems (2 listeners, 1 account, 2 devices)");
+}
+
+#[test]
 fn check_tells_every_problem_and_exits_78() {
     let output = check(&CONFIG.replace("submission\"", "smtp\"").replace("1143", "imap"));
     assert_eq!(output.status.code(), Some(78));

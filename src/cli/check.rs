@@ -22,11 +22,16 @@ pub(super) fn run(named: Option<PathBuf>) -> Exit {
     finish(report(&path, &config))
 }
 
-/// `FILE: no problems (2 listeners, 1 account)` and every warning.
+/// `FILE: no problems (2 listeners, 1 account)`, with the devices if there are any, and every
+/// warning.
 fn report(path: &Path, config: &Config) -> String {
     let listeners = Count(config.listeners.len(), "listener");
     let accounts = Count(config.accounts.len(), "account");
-    let mut report = format!("{}: no problems ({listeners}, {accounts})", path.display());
+    let devices = match config.devices.len() {
+        0 => String::new(),
+        devices => format!(", {}", Count(devices, "device")),
+    };
+    let mut report = format!("{}: no problems ({listeners}, {accounts}{devices})", path.display());
     for warning in &config.warnings {
         report.push_str(&format!("\nwarning: {}", warning.in_file(path)));
     }

@@ -89,8 +89,9 @@ Example: mailbearer -c mailbearer.toml check
     ///
     /// It is printed once, and kept in a form that does not tell it. One without a label is good
     /// for everything, and replaces the earlier one without a label; one with a label is one more,
-    /// for a program of its own. A device of [devices] has one password, for its `username`. `--hash` makes nothing: it prints what the configuration file
-    /// wants for a password of your choice.
+    /// for a program of its own. A device of [devices] has one, for its `username`, and for
+    /// submission. `--hash` makes nothing: it prints what the configuration file wants for a
+    /// password of your choice.
     #[command(after_help = "\
 Example: mailbearer password alice@contoso.com --label scanner
          mailbearer password scanner-2
@@ -123,7 +124,8 @@ Example: mailbearer authorize alice@contoso.com
     Certificates(CertificatesArgs),
     /// Have the running relay read its configuration again.
     ///
-    /// As SIGHUP does: all of it or nothing, and no session ends.
+    /// As SIGHUP does: all of it or nothing. No session ends but those of accounts and devices that
+    /// are gone.
     #[command(after_help = "Example: mailbearer reload")]
     Reload,
     /// Tell whether the running relay is ready, by the exit code: 0 or 1.

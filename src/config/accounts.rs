@@ -107,7 +107,8 @@ impl<'a, 't> Account<'a, 't> {
         });
         let mailbox = table.read("mailbox", |field| mailbox(&field, pattern.as_ref().ok()));
         let sender = table.read("sender", |field| sender::read(&field));
-        let finished = table.finish(&[]);
+        let misplaced = refuse_misplaced(&mut table);
+        let finished = table.finish(&[]).and(misplaced);
         Ok(Self {
             field,
             pattern,
@@ -180,6 +181,26 @@ pub(super) struct Source {
     pub(super) scopes: PerProtocol<Vec<String>>,
     /// `sender` where the account leaves it out.
     pub(super) sender: Option<Sender>,
+}
+
+/// Reports the keys of other tables that are looked for at an account.
+fn refuse_misplaced(table: &mut Table<'_>) -> Result<(), Reported> {
+    let of_provider =
+        ("belongs to a provider", "write it in the provider's table, for each of its mailboxes");
+    let of_device = (
+        "belongs to a device",
+        "write it in the [devices.NAME] of those that send as this account",
+    );
+    let mut refused = Ok(());
+    for (key, (message, help)) in [
+        ("concurrent_sessions", of_provider),
+        ("messages_per_minute", of_provider),
+        ("senders", of_device),
+        ("messages_per_hour", of_device),
+    ] {
+        refused = refused.and(table.forbid(key, message, help));
+    }
+    refused
 }
 
 /// One XOAUTH2 user for all protocols, or a table with one for each.

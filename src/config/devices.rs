@@ -13,7 +13,7 @@ use crate::names::{AccountPattern, Username};
 
 use super::field::Field;
 use super::file::Reported;
-use super::listeners::{At, network, pattern};
+use super::listeners::{At, network};
 use super::table::Table;
 
 /// Widest networks that may be a device, as prefix lengths: a site. In a wider one too many who
@@ -23,6 +23,9 @@ const PREFIX_LEN_MIN: (u8, u8) = (16, 48);
 /// Range of `messages_per_hour`. The most is far more than any provider takes of one mailbox in a
 /// day: Exchange Online 10,000 recipients ("Exchange Online limits").
 const MESSAGES_PER_HOUR: RangeInclusive<u64> = 1..=100_000;
+
+/// The keys of a device.
+const KEYS: [&str; 5] = ["account", "networks", "username", "senders", "messages_per_hour"];
 
 /// The devices of a file.
 pub(super) struct Devices<'t> {
@@ -51,7 +54,15 @@ impl<'t> Devices<'t> {
         match root.read("devices", |field| field.table()) {
             Ok(Some(mut tables)) => {
                 for (name, field) in tables.take_named() {
-                    match Device::read(name, field) {
+                    let device = if KEYS.contains(&name) && !field.is_table() {
+                        Err(field.problem(
+                            "belongs to a device, and no device is named",
+                            "write [devices.NAME] in place of [devices], with a name of your choice",
+                        ))
+                    } else {
+                        Device::read(name, field)
+                    };
+                    match device {
                         Ok(device) => all.devices.push(device),
                         Err(reported) => all.read = Err(reported),
                     }
@@ -79,6 +90,7 @@ impl<'t> Devices<'t> {
 impl<'t> Device<'t> {
     fn read(name: &str, field: Field<'t>) -> Result<Self, Reported> {
         let mut table = field.table()?;
+        let misplaced = refuse_misplaced(name, &mut table);
         let name = field.check_name(name).and_then(|()| {
             let help = "write 1 to 64 letters, digits, `-`, `_` and `.`";
             let name = Username::parse(name);
@@ -100,7 +112,7 @@ impl<'t> Device<'t> {
         });
         let messages_per_hour =
             table.read("messages_per_hour", |field| field.count(MESSAGES_PER_HOUR));
-        let mut finished = table.finish(&[]);
+        let mut finished = table.finish(&[]).and(misplaced);
         if let (Ok(None), Ok(None)) = (&networks, &username) {
             finished = Err(field.problem(
                 "has neither `networks` nor `username`, so nothing tells that it is there",
@@ -149,6 +161,31 @@ impl<'t> Device<'t> {
     }
 }
 
+/// Reports the keys of other tables that are looked for at the device `name`.
+fn refuse_misplaced(name: &str, table: &mut Table<'_>) -> Result<(), Reported> {
+    let mut refused = Ok(());
+    for key in ["password", "local_password"] {
+        refused = refused.and(table.forbid(
+            key,
+            "stands at a device, whose password a command makes",
+            &format!("leave it out, and run `mailbearer password {name}`"),
+        ));
+    }
+    refused
+        .and(table.forbid(
+            "sender",
+            "belongs to an account",
+            "write it in the table of the account that the device sends as; `senders` are those \
+             that it may name",
+        ))
+        .and(table.forbid(
+            "messages_per_minute",
+            "belongs to a provider",
+            "write it in the provider's table, for each of its mailboxes, or `messages_per_hour` \
+             here",
+        ))
+}
+
 /// The one account that a device sends as.
 fn account(field: &Field<'_>) -> Result<Username, Reported> {
     let text = field.text()?;
@@ -184,6 +221,7 @@ fn device_network(field: &Field<'_>) -> Result<IpNet, Reported> {
         && let IpNet::V6(v6) = network
     {
         let help = match v6.prefix_len().checked_sub(96) {
+            Some(32) => format!("write \"{first}\""),
             Some(prefix_len) => format!("write \"{first}/{prefix_len}\""),
             None => "write it as IPv4".to_owned(),
         };
@@ -209,14 +247,15 @@ fn username(field: &Field<'_>) -> Result<Username, Reported> {
 
 /// Who may stand in MAIL FROM: an address, or all of a domain.
 fn sender(field: &Field<'_>) -> Result<AccountPattern, Reported> {
-    let sender = pattern(field)?;
-    if let AccountPattern::Exact(name) = &sender
-        && name.domain().is_none()
-    {
-        return Err(field.problem(
-            format!("holds \"{name}\", which is no address"),
-            "write addresses, or *@ and a domain",
-        ));
+    let text = field.text()?;
+    let is_address = |name: &Username| name.domain().is_some() && !name.as_str().starts_with('@');
+    match AccountPattern::parse(text) {
+        Ok(AccountPattern::Exact(name)) if !is_address(&name) => {}
+        Ok(sender) => return Ok(sender),
+        Err(_) => {}
     }
-    Ok(sender)
+    Err(field.problem(
+        format!("holds {text:?}, which is no address"),
+        "write addresses, or *@ and a domain",
+    ))
 }

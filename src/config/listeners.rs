@@ -94,6 +94,15 @@ impl<'t> Listener<'t> {
         }
     }
 
+    /// Whether nobody has written who may connect from other machines, and those who may, because
+    /// they are devices, are single addresses and not networks that hold others.
+    pub(super) fn lets_in_single_addresses_alone(&self) -> bool {
+        let is_single = |network: &IpNet| network.prefix_len() == network.max_prefix_len();
+        !self.is_allow_written
+            && self.lets_others_in()
+            && self.allow.iter().skip(loopback_networks().len()).all(is_single)
+    }
+
     /// Whether clients on other machines may connect.
     pub(super) fn lets_others_in(&self) -> bool {
         let own = loopback_networks();
@@ -230,7 +239,7 @@ fn loopback_networks() -> Vec<IpNet> {
 }
 
 /// An account, or every one of a domain.
-pub(super) fn pattern(field: &Field<'_>) -> Result<AccountPattern, Reported> {
+fn pattern(field: &Field<'_>) -> Result<AccountPattern, Reported> {
     let text = field.text()?;
     AccountPattern::parse(text).map_err(|problem| {
         field.problem(

@@ -3,6 +3,8 @@
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 
+use toml::de::DeValue;
+
 use crate::provider::PerProtocol;
 
 use super::field::Field;
@@ -16,6 +18,12 @@ const MESSAGES_PER_MINUTE: RangeInclusive<u64> = 1..=10_000;
 
 /// Reads `concurrent_sessions`: a table with a number for each protocol that has one.
 pub(super) fn sessions(field: &Field<'_>) -> Result<PerProtocol<Option<NonZeroU32>>, Reported> {
+    if matches!(field.value(), Some(DeValue::Integer(_))) {
+        return Err(field.problem(
+            "is one number, and each protocol has its own",
+            "write concurrent_sessions = { submission = 3, imap = 15 }",
+        ));
+    }
     let mut table = field.table()?;
     let submission = table.read("submission", |field| field.count(SESSIONS));
     let imap = table.read("imap", |field| field.count(SESSIONS));

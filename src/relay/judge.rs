@@ -18,9 +18,10 @@ use crate::refusal::{Refusal, Unavailable};
 
 /// What to look at when a client is refused for its name or its password. Which of the two it was,
 /// nobody is told.
-const WRONG_PASSWORD_FIX: &str = "compare what the client shows with the account's whole name in the \
-                                  file and with what `mailbearer password` printed, which may be \
-                                  good for one protocol alone; see `accounts` of the listener, too";
+const WRONG_PASSWORD_FIX: &str = "compare what the client shows with the account's whole name, or the \
+                                  device's `username`, in the file and with what `mailbearer \
+                                  password` printed, which may be good for one protocol alone; see \
+                                  `accounts` and `devices` of the listener, too";
 
 /// When every refused local sign-in is answered, counted from its arrival: neither guessing fast
 /// nor measuring the time teaches anything.

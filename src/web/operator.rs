@@ -219,7 +219,10 @@ impl Operator {
         if !blocking(move || passwords.revoke(&whose, labelled.as_deref())).await?? {
             return Err(OperatorError::NoSuchPassword { name: name.clone(), label });
         }
-        info!(account = name.as_str(), label, "local password revoked");
+        match self.device(name) {
+            Some(device) => info!(device = device.name.as_str(), "local password revoked"),
+            None => info!(account = name.as_str(), label, "local password revoked"),
+        }
         Ok(())
     }
 
@@ -384,6 +387,10 @@ impl Operator {
         directory.find(name, None).ok_or_else(|| {
             let typed = name.folded();
             let devices = directory.devices();
+            if let Some(device) = devices.named(name) {
+                let (device, account) = (device.name.clone(), device.account.clone());
+                return OperatorError::Device { device, account };
+            }
             let names = directory.accounts().into_iter().map(|account| account.name.to_string());
             let names = names.chain(devices.all().iter().map(|device| device.name.to_string()));
             // Whoever types a device's user name means the device.

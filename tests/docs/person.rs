@@ -13,7 +13,7 @@ use mailbearer::sandbox::{Sandbox, SandboxSettings};
 
 use super::pages::{pages, root};
 use super::readme_blocks;
-use super::scene::{Ended, Scene};
+use super::scene::{Scene, StandIn};
 
 /// Whose mailbox it is.
 const ALICE: &str = "alice@contoso.com";
@@ -75,39 +75,16 @@ async fn a_person_who_follows_the_readme_and_the_example_gets_there() {
 
 #[test]
 fn whoever_has_no_provider_consents_at_the_stand_in_by_what_it_prints() {
-    let shown = Scene::new("");
-    let mut stand_in = Ended(shown.start(&["demo", "--provider-only", "--json"]));
-    let mut facts = String::new();
-    BufReader::new(stand_in.0.stdout.take().unwrap()).read_line(&mut facts).unwrap();
-    let facts: serde_json::Value = serde_json::from_str(&facts).unwrap();
-    let fact = |pointer: &str| {
-        let fact = facts.pointer(pointer).unwrap();
-        fact.as_str().map_or_else(|| fact.to_string(), str::to_owned)
-    };
-
-    let page = pages().into_iter().find(|page| page.name == "docs/consent.md").unwrap();
-    let file = page.blocks("toml").into_iter().find(|file| file.contains("[providers.stand-in]"));
-    let mut file = file.unwrap().replace(":1587", ":0").replace(":1143", ":0");
-    for (written, pointer) in [
-        ("http://127.0.0.1:40001", "/issuer"),
-        ("https://mail.sandbox.example/.default", "/scopes/0"),
-        ("40002", "/submission/port"),
-        ("40003", "/imap/port"),
-        ("40004", "/pop3/port"),
-        ("the client id", "/client_id"),
-        ("the client secret", "/client_secret"),
-    ] {
-        assert_eq!(file.matches(written).count(), 1, "{written}");
-        file = file.replace(written, &fact(pointer));
-    }
-    let scene = Scene::new(&file);
-    fs::write(scene.dir.path().join("ca.pem"), fact("/ca_pem")).unwrap();
+    let StandIn { scene, facts, .. } = &StandIn::of_page("docs/consent.md");
     for more in [&[][..], &["--paste"]] {
-        let told = consents(&scene, &[&["authorize", "alice@example.com"], more].concat());
+        let told = consents(scene, &[&["authorize", "alice@example.com"], more].concat());
         assert!(told.contains("the consent of alice@example.com is kept"), "{told}");
     }
-    let claims = claims_by_the_guide(&scene);
-    assert!(claims.contains(&format!("\"appid\":\"{}\"", fact("/client_id"))), "{claims}");
+    let claims = claims_by_the_guide(scene);
+    assert!(
+        claims.contains(&format!("\"appid\":\"{}\"", facts["client_id"].as_str().unwrap())),
+        "{claims}"
+    );
 }
 
 /// What is in the token, by the line of the guide to Microsoft that shows it.

@@ -14,8 +14,8 @@ use mailbearer::sandbox::{Action, Sandbox, SandboxSettings, Step, Times};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::pages::pages;
-use super::scene::{Relay, Scene};
+use super::pages::{Page, pages};
+use super::scene::{Relay, SECRET, Scene, StandIn};
 
 /// Whose mailboxes the devices send from; the second has one place at the provider.
 const SCANNER: &str = "scanner@contoso.com";
@@ -98,9 +98,82 @@ async fn every_mistake_of_a_device_is_told_as_the_page_says() {
     assert!(used.iter().all(|count| *count > 0), "{used:?}");
 }
 
+#[test]
+fn whoever_follows_the_page_line_by_line_gets_there() {
+    let page = page();
+    let file = page.blocks("toml").into_iter().next().unwrap();
+    let mut scene = Scene::new(&file);
+    scene.env.clear();
+    std::fs::remove_dir_all(scene.dir.path().join("certs")).unwrap();
+    for line in page.blocks("sh").first().unwrap().lines() {
+        if let Some((name, _)) = line.strip_prefix("export ").and_then(|it| it.split_once('=')) {
+            scene.env.push((name.to_owned(), SECRET.to_owned()));
+            continue;
+        }
+        let args: Vec<&str> = line.strip_prefix("mailbearer ").unwrap().split(' ').collect();
+        if args == ["serve"] {
+            // Nobody here has the machine's address in that network.
+            let mut here =
+                file.replace("\"192.168.20.2:25\", ", "").replace("192.168.20.2", "127.0.0.1");
+            for port in [":587", ":465"] {
+                here = here.replace(port, ":0");
+            }
+            std::fs::write(scene.dir.path().join("mailbearer.toml"), here).unwrap();
+            assert!(scene.serve().end().contains("(tls)"));
+            continue;
+        }
+        let told = scene.run(&args, b"");
+        match args.first() {
+            Some(&"check") => {
+                assert_eq!(
+                    told,
+                    "mailbearer.toml: no problems (2 listeners, 1 account, 2 devices)\n"
+                );
+            }
+            Some(&"password") => assert_eq!(told.trim_end().len(), 20),
+            _ => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn whoever_has_no_permission_sends_by_the_stand_in() {
+    let stand_in = StandIn::of_page("docs/printers.md");
+    let scene = &stand_in.scene;
+    let mut relay = scene.serve();
+    let [port] = relay.ports(["clear"]);
+    let line = page().blocks("sh").into_iter().find(|block| block.starts_with("swaks ")).unwrap();
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let word = |option| words[words.iter().position(|word| *word == option).unwrap() + 1];
+    assert_eq!(word("--server"), "127.0.0.1:1587");
+    let shown = scene.run(&["password", "scanner-2"], b"");
+    let sign_in = BASE64_STANDARD.encode(format!("\0scan2\0{}", shown.trim_end()));
+    for sign_in in [None, Some(format!("AUTH PLAIN {sign_in}"))] {
+        let address = format!("127.0.0.1:{port}");
+        let mut device = tokio::io::BufReader::new(TcpStream::connect(address).await.unwrap());
+        device.read_line(&mut String::new()).await.unwrap();
+        ask(&mut device, "HELO device.test").await;
+        let [from, to] = [word("--from"), word("--to")];
+        let message = [format!("MAIL FROM:<{from}>"), format!("RCPT TO:<{to}>"), "DATA".to_owned()];
+        for line in sign_in.iter().chain(&message).map(String::as_str).chain([MESSAGE[3]]) {
+            let heard = ask(&mut device, line).await;
+            assert!(heard.starts_with(['2', '3']), "{line}: {heard}");
+        }
+        ask(&mut device, "QUIT").await;
+    }
+    let told = scene.run(&["accounts"], b"");
+    assert_eq!(told.matches("last used").count(), 2, "{told}");
+    drop(relay);
+}
+
+/// docs/printers.md.
+fn page() -> Page {
+    pages().into_iter().find(|page| page.name == "docs/printers.md").unwrap()
+}
+
 /// The rows that name a line of the log: what the device hears, if anything, and that line.
 fn rows() -> Vec<[String; 2]> {
-    let page = pages().into_iter().find(|page| page.name == "docs/printers.md").unwrap();
+    let page = page();
     let (_, table) = page.text.split_once("| the device hears |").unwrap();
     let rows = table.lines().skip(2).take_while(|line| line.starts_with("| "));
     let span = |cell: &str| cell.split('`').nth(1).unwrap_or_default().to_owned();

@@ -11,6 +11,8 @@ use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
+use super::pages::pages;
+
 /// What every secret is that a document names: long enough for the store's key.
 pub(crate) const SECRET: &str = "a secret of at least thirty-two characters";
 
@@ -108,6 +110,54 @@ impl Drop for Ended {
         // One that has ended already has nothing left to end.
         let _ = self.0.kill();
         let _ = self.0.wait();
+    }
+}
+
+/// The stand-in provider of `demo`, and a page's file for it.
+pub(crate) struct StandIn {
+    /// With the file, in which all is what the stand-in printed.
+    pub(crate) scene: Scene,
+    /// What it printed.
+    pub(crate) facts: serde_json::Value,
+    // Ends with this.
+    _program: Ended,
+}
+
+impl StandIn {
+    /// Starts it and fills in the file of the page `name` that wants it; listeners take free ports.
+    pub(crate) fn of_page(name: &str) -> Self {
+        let mut program = Ended(Scene::new("").start(&["demo", "--provider-only", "--json"]));
+        let mut facts = String::new();
+        BufReader::new(program.0.stdout.take().unwrap()).read_line(&mut facts).unwrap();
+        let facts: serde_json::Value = serde_json::from_str(&facts).unwrap();
+        let fact = |pointer: &str| {
+            let fact = facts.pointer(pointer).unwrap();
+            fact.as_str().map_or_else(|| fact.to_string(), str::to_owned)
+        };
+        let page = pages().into_iter().find(|page| page.name == name).unwrap();
+        let mut files = page.blocks("toml").into_iter();
+        let file = files.find(|file| file.contains("[providers.stand-in]")).unwrap();
+        let mut file = file.replace(":1587", ":0").replace(":1143", ":0");
+        for (written, pointer) in [
+            ("http://127.0.0.1:40001", "/issuer"),
+            ("https://mail.sandbox.example/.default", "/scopes/0"),
+            ("40002", "/submission/port"),
+            ("40003", "/imap/port"),
+            ("40004", "/pop3/port"),
+            ("the client id", "/client_id"),
+            ("the client secret", "/client_secret"),
+        ] {
+            let is_there = match pointer {
+                "/imap/port" => file.contains("\nimap = "),
+                "/pop3/port" => file.contains("\npop3 = "),
+                _ => true,
+            };
+            assert_eq!(file.matches(written).count(), usize::from(is_there), "{written}");
+            file = file.replace(written, &fact(pointer));
+        }
+        let scene = Scene::new(&file);
+        fs::write(scene.dir.path().join("ca.pem"), fact("/ca_pem")).unwrap();
+        Self { scene, facts, _program: program }
     }
 }
 

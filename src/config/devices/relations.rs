@@ -178,6 +178,14 @@ impl Device<'_> {
             );
             return;
         }
+        let signs_in = self.username().is_some() && self.networks().next().is_none();
+        if signs_in && serving.iter().all(|own| own.lets_in_single_addresses_alone()) {
+            self.field.warning(
+                "signs in, and none but this machine and the addresses of other devices may connect \
+                 where it is served",
+                "write `allow` in that listener, with the networks of all of its devices",
+            );
+        }
         for (field, network) in self.networks() {
             let is_allowed = |own: &&&Listener<'_>| covers(&own.allow, *network);
             if let (false, Some(first)) = (serving.iter().any(is_allowed), serving.first()) {

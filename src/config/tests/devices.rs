@@ -109,10 +109,10 @@ fn device_that_is_wrong_is_refused() {
             "username` is no user name: a user name is 1 to 320 bytes with no control characters",
         ),
         ("senders = []", "senders` is an empty list"),
-        (
-            "senders = [\"a*@b\"]",
-            "senders` holds \"a*@b\", which is no account: a user name is 1 to 320 bytes with no control characters",
-        ),
+        ("senders = [\"a*@b\"]", "senders` holds \"a*@b\", which is no address"),
+        ("senders = \"*\"", "senders` holds \"*\", which is no address"),
+        ("senders = \"@contoso.com\"", "senders` holds \"@contoso.com\", which is no address"),
+        ("senders = \"a@\"", "senders` holds \"a@\", which is no address"),
         ("senders = [\"scanner\"]", "senders` holds \"scanner\", which is no address"),
         ("messages_per_hour = 0", "messages_per_hour` is 0, which is out of range"),
         ("messages_per_hour = 100_001", "messages_per_hour` is 100001, which is out of range"),
@@ -131,6 +131,10 @@ fn device_that_is_wrong_is_refused() {
             "12: `accounts.\"alice@contoso.com\".devices` is no key that mailbearer knows",
         ),
         ("[devices]\nfax = 1", "13: `devices.fax` is an integer, not a table"),
+        (
+            "[devices]\naccount = \"alice@contoso.com\"",
+            "13: `devices.account` belongs to a device, and no device is named",
+        ),
         ("[devices.fax]\nusername = \"fax\"", "12: `devices.fax` lacks `account`"),
         (
             "[devices.\"a b\"]\naccount = \"alice@contoso.com\"\nusername = \"fax\"",
@@ -138,6 +142,39 @@ fn device_that_is_wrong_is_refused() {
         ),
     ] {
         assert_eq!(problems_with(table), [told], "{table}");
+    }
+}
+
+#[test]
+fn key_that_belongs_elsewhere_is_told_where() {
+    let device = |key: &str| device("fax", "192.0.2.7") + key;
+    for (key, told, help) in [
+        (
+            "password = \"x\"",
+            "password` stands at a device, whose password a command makes",
+            "leave it out, and run `mailbearer password fax`",
+        ),
+        (
+            "local_password = \"any\"",
+            "local_password` stands at a device, whose password a command makes",
+            "leave it out, and run `mailbearer password fax`",
+        ),
+        (
+            "sender = \"envelope\"",
+            "sender` belongs to an account",
+            "write it in the table of the account that the device sends as; `senders` are those that \
+             it may name",
+        ),
+        (
+            "messages_per_minute = 1",
+            "messages_per_minute` belongs to a provider",
+            "write it in the provider's table, for each of its mailboxes, or `messages_per_hour` here",
+        ),
+    ] {
+        let problems = parse(&good_with(&[SERVES, (END, &device(key))])).unwrap_err();
+        let [problem] = problems.as_slice() else { panic!("{problems:#?}") };
+        let rendered = problem.in_file(Path::new("F")).to_string();
+        assert_eq!(rendered, format!("F:15: `devices.fax.{told}\n  {help}"));
     }
 }
 
@@ -307,6 +344,29 @@ fn listener_off_loopback_needs_no_allow_where_devices_have_networks() {
     let fax = "[devices.fax]\naccount = \"alice@contoso.com\"\nusername = \"fax\"";
     let lacks = "1: `listeners.submission` lacks `allow`, so none but this machine may connect";
     assert_eq!(warnings(&config(&[PUBLIC, SERVES, (END, fax)])), [lacks]);
+}
+
+#[test]
+fn device_that_signs_in_is_warned_of_where_only_the_addresses_of_others_may_connect() {
+    let fax = "[devices.fax]\naccount = \"alice@contoso.com\"\nusername = \"fax\"\n";
+    let told =
+        ["13: `devices.fax` signs in, and none but this machine and the addresses of other \
+                 devices may connect where it is served"];
+    let warned = |listener: &[(usize, &str)], devices: &str| {
+        warnings(&config(&[listener, &[(END, devices)]].concat()))
+    };
+    let single = fax.to_owned() + &device("scan", "192.0.2.7");
+    assert_eq!(warned(&[PUBLIC, SERVES], &single), told);
+    // It may be within the network of another one, on this machine, or where `allow` says.
+    let wide = fax.to_owned() + &device("scan", "192.0.2.0/24");
+    assert_eq!(warned(&[PUBLIC, SERVES], &wide), Vec::<String>::new());
+    let here = fax.to_owned() + &device("scan", "127.0.0.1");
+    assert_eq!(warned(&[SERVES], &here), Vec::<String>::new());
+    let written = (LISTENER, "devices = true\nallow = [\"192.0.2.7\", \"192.0.2.9\"]");
+    assert_eq!(warned(&[PUBLIC, written], &single), Vec::<String>::new());
+    // One that has networks may sign in from these.
+    let both = single.replace("username", "networks = [\"192.0.2.8\"]\nusername");
+    assert_eq!(warned(&[PUBLIC, SERVES], &both), Vec::<String>::new());
 }
 
 #[test]

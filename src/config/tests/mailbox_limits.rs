@@ -61,7 +61,7 @@ fn limit_that_is_none_is_refused() {
         "providers.microsoft",
         r#"
         + concurrent_sessions = 3
-        concurrent_sessions is an integer, not a table
+        concurrent_sessions is one number, and each protocol has its own
         + concurrent_sessions = { smtp = 3 }
         concurrent_sessions.smtp is no key that mailbearer knows
         + concurrent_sessions = { submission = 0 }
@@ -85,4 +85,43 @@ fn limit_that_is_none_is_refused() {
         wait_for_slot is no string with a duration
         "#,
     );
+}
+
+#[test]
+fn limit_of_a_mailbox_that_stands_at_its_account_is_told_where_it_belongs() {
+    for (key, told, help) in [
+        (
+            "concurrent_sessions = 3",
+            "concurrent_sessions` belongs to a provider",
+            "write it in the provider's table, for each of its mailboxes",
+        ),
+        (
+            "messages_per_minute = 30",
+            "messages_per_minute` belongs to a provider",
+            "write it in the provider's table, for each of its mailboxes",
+        ),
+        (
+            "messages_per_hour = 200",
+            "messages_per_hour` belongs to a device",
+            "write it in the [devices.NAME] of those that send as this account",
+        ),
+        (
+            "senders = [\"*@contoso.com\"]",
+            "senders` belongs to a device",
+            "write it in the [devices.NAME] of those that send as this account",
+        ),
+    ] {
+        let problems = parse(&good_with(&[(END, key)])).unwrap_err();
+        let [problem] = problems.as_slice() else { panic!("{problems:#?}") };
+        let rendered = problem.in_file(Path::new("F")).to_string();
+        let account = "accounts.\"alice@contoso.com\"";
+        assert_eq!(rendered, format!("F:12: `{account}.{told}\n  {help}"));
+    }
+}
+
+#[test]
+fn sessions_in_one_number_are_told_how_to_be_written() {
+    let text = good_with(&[(END, "[providers.microsoft]\nconcurrent_sessions = 3")]);
+    let [problem] = parse(&text).unwrap_err().try_into().unwrap();
+    assert_eq!(problem.help, "write concurrent_sessions = { submission = 3, imap = 15 }");
 }

@@ -39,6 +39,14 @@ pub enum OperatorError {
         /// The one that was probably meant.
         near: Option<String>,
     },
+    /// An account was asked for, and that is a device.
+    #[error("{device} is a device and no account")]
+    Device {
+        /// Its name.
+        device: Username,
+        /// As which it sends.
+        account: Username,
+    },
     /// The device is known by its network alone.
     #[error("{device} is a device without a user name: it never signs in")]
     NoDeviceUsername {
@@ -154,6 +162,7 @@ impl OperatorError {
             | Self::Address { .. }
             | Self::Password(MakeError::Label)
             | Self::NoSuchAccount { .. }
+            | Self::Device { .. }
             | Self::NoDeviceUsername { .. }
             | Self::OneDevicePassword { .. }
             | Self::MainPassword { .. }
@@ -204,6 +213,7 @@ impl OperatorError {
                 "`mailbearer accounts` shows those there are; a new one is an \
                  [accounts.\"{name}\"] in the file, used after `mailbearer reload`"
             ),
+            Self::Device { account, .. } => format!("name the account that it sends as: {account}"),
             Self::NoDeviceUsername { device } => format!(
                 "write username = \"{device}\" in its [devices.{device}], or a shorter one, and run \
                  `mailbearer reload`"
@@ -262,6 +272,7 @@ impl OperatorError {
             | Self::Address { .. }
             | Self::Obstacle(_)
             | Self::NoSuchPassword { .. }
+            | Self::Device { .. }
             | Self::NoDeviceUsername { .. }
             | Self::OneDevicePassword { .. }
             | Self::MainPassword { .. }

@@ -80,6 +80,22 @@ async fn device_has_one_password_for_submission() {
 }
 
 #[tokio::test]
+async fn device_where_an_account_is_wanted_leads_to_its_account() {
+    let router = router(with_devices());
+    for (path, ask) in [
+        ("/token", json!({"account": "Scanner-2", "protocol": null})),
+        ("/online", json!({"account": "scanner-2"})),
+        ("/online/walk", json!({"account": "scanner-2", "protocol": "submission"})),
+        ("/revoke", json!({"account": "scanner-2"})),
+    ] {
+        let failure = refused(&router, path, ask).await;
+        assert_eq!(failure.error, "scanner-2 is a device and no account", "{path}");
+        assert_eq!(failure.fix, "name the account that it sends as: app@contoso.com");
+        assert_eq!(failure.exit, Class::Usage);
+    }
+}
+
+#[tokio::test]
 async fn name_that_is_nobody_s_brings_the_device_to_mind_that_was_meant() {
     let router = router(with_devices());
     for typed in ["scan2", "scanner2"] {
