@@ -1,7 +1,7 @@
 //! What a command does at an account's provider, by the way that sessions go: a walk that tells of
 //! each step, and a test message.
 //!
-//! Every connection begins in [`Online::prepare`], before anything is dialled. Waits: a walk 60 s
+//! Every connection begins in `Online::prepare`, before anything is dialled. Waits: a walk 60 s
 //! with all that belongs to it, a test message 85 s.
 
 mod message;
