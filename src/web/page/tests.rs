@@ -5,10 +5,14 @@ use std::collections::BTreeSet;
 use axum::body::to_bytes;
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_TYPE, HOST};
+use tokio::sync::watch;
 use tower::ServiceExt as _;
 
 use super::*;
 use crate::account::AccountSettings;
+use crate::account::device::DeviceSettings;
+use crate::account::directory::Directory;
+use crate::account::password::{Origin, Peer};
 use crate::names::{AccountPattern, Username};
 use crate::provider::{Grant, GrantId, Protocol};
 use crate::relay::troubles::{Trouble, Troubles};
@@ -192,6 +196,42 @@ async fn accounts_are_shown_with_what_a_mail_server_said_and_none_of_it_is_html(
         assert!(page.contains(shown), "{shown}: {page}");
     }
     assert!(page.contains("mailbox full") && !page.contains("<b>"), "{page}");
+}
+
+#[tokio::test]
+async fn accounts_are_shown_with_their_devices_and_none_of_it_is_html() {
+    let name = |name| Username::parse(name).unwrap();
+    let device = |device, network: &str, username| DeviceSettings {
+        name: name(device),
+        account: name("app@contoso.com"),
+        networks: vec![network.parse().unwrap()],
+        username,
+        senders: None,
+        messages_per_hour: None,
+    };
+    let devices = vec![
+        device("fax", "192.0.2.0/24", None),
+        device("scanner-2", "192.0.2.7/32", Some(name("<b>scan2"))),
+    ];
+    let directory = Arc::new(Directory::new(people(), devices));
+    let operator = Operator {
+        directory: watch::channel(Arc::clone(&directory)).1,
+        ..operator(people(), None)
+    };
+    let origin = Origin {
+        accounts: None,
+        devices: true,
+        protocol: Protocol::Submission,
+        peer: Peer::Elsewhere,
+    };
+    let address = "192.0.2.7".parse().unwrap();
+    let known = operator.passwords.known_device(&directory, origin, address).unwrap();
+    operator.passwords.let_in(&known);
+    let page = Scene::with(operator, None).get("/").await.text;
+    let unused = "<dt>Device fax</dt><dd>at 192.0.2.0/24; no use since the relay started</dd>";
+    assert_eq!(page.matches(unused).count(), 1, "{page}");
+    let used = "<dt>Device scanner-2</dt><dd>at 192.0.2.7, or as &#60;b&#62;scan2; last used 2";
+    assert_eq!(page.matches(used).count(), 1, "{page}");
 }
 
 #[tokio::test]

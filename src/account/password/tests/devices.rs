@@ -210,18 +210,27 @@ async fn last_use_is_that_of_who_was_let_in() {
     assert_eq!(of_password(), None, "it showed none");
     passwords.sign_in(&directory, AT_DEVICES, &claim("scan2", &right)).await.unwrap();
     assert!(of_password() >= passwords.device_last_used_at(&scanner));
+
+    let passwords = Passwords::new(Store::in_memory()).unwrap();
+    let right = made_for(&passwords, "scanner-2");
+    passwords.sign_in(&directory, AT_DEVICES, &claim("scan2", &right)).await.unwrap();
+    assert!(passwords.device_last_used_at(&scanner).is_some(), "by its user name, too");
 }
 
 #[tokio::test]
 async fn password_of_a_device_reads_no_mailbox_even_when_an_account_gets_its_name() {
-    let passwords = Passwords::new(Store::in_memory()).unwrap();
+    let store = Store::in_memory();
+    let passwords = Passwords::new(store.clone()).unwrap();
     let right = made_for(&passwords, "scanner-2");
     let directory = Directory::new(vec![hashed("scanner-2", "other")], Vec::new());
-    for (protocol, is_let_in) in
-        [(Protocol::Submission, true), (Protocol::Imap, false), (Protocol::Pop3, false)]
-    {
-        let origin = Origin { protocol, ..ANYWHERE };
-        let outcome = passwords.sign_in(&directory, origin, &claim("scanner-2", &right)).await;
-        assert_eq!(outcome.is_ok(), is_let_in, "{protocol}");
+    // Before a restart, and behind it.
+    for passwords in [passwords, Passwords::new(store).unwrap()] {
+        for (protocol, is_let_in) in
+            [(Protocol::Submission, true), (Protocol::Imap, false), (Protocol::Pop3, false)]
+        {
+            let origin = Origin { protocol, ..ANYWHERE };
+            let outcome = passwords.sign_in(&directory, origin, &claim("scanner-2", &right)).await;
+            assert_eq!(outcome.is_ok(), is_let_in, "{protocol}");
+        }
     }
 }
