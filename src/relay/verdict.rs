@@ -97,7 +97,7 @@ pub(crate) async fn verdict<P: MailProtocol>(
             let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
             let waited = permit.waited();
             let upstream_ms = ms(received.elapsed().saturating_sub(waited));
-            let waited_ms = Some(ms(waited)).filter(|waited_ms| *waited_ms > 0);
+            let waited_ms = (!waited.is_zero()).then(|| ms(waited));
             let device = access.device().map(|device| device.name.as_str());
             // Once in a session: a field that is recorded again would stand twice in the text.
             Span::current().record("account", account.name().as_str());
