@@ -25,7 +25,7 @@ use crate::clock;
 use crate::names::Username;
 use crate::oauth::{ErrorKind, Token, Tokens};
 use crate::proto::Claim;
-use crate::provider::Protocol;
+use crate::provider::{MailHost, Protocol};
 use crate::refusal::{Refusal, Unavailable};
 
 /// When the client hears at last, counted from when it has a place at the gate. The first try has its
@@ -79,55 +79,57 @@ pub(crate) async fn verdict<P: MailProtocol>(
         }
         outcome = at_gate::<P>(relay, account, &destination, until) => outcome,
     };
-    let (permit, signed_in) = match outcome {
-        Ok(outcome) => outcome,
-        Err(said) => {
-            let trouble = said.as_ref().and_then(|error| error.trouble(P::PROTOCOL));
-            if let Some(trouble) = &trouble {
-                relay.troubles().refused(account.name(), trouble.clone());
-            }
-            return Err(busy(account, trouble));
-        }
-    };
+    let (permit, signed_in) = outcome.map_err(|said| busy::<P>(relay, account, said.as_ref()))?;
     match signed_in {
         Ok(upstream) => {
             relay.tokens().accepted(account.name(), P::PROTOCOL);
             relay.troubles().signed_in(account.name(), P::PROTOCOL);
             P::learn(relay.records(), host, &upstream.welcome);
-            let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-            let waited = permit.waited();
-            let upstream_ms = ms(received.elapsed().saturating_sub(waited));
-            let waited_ms = (!waited.is_zero()).then(|| ms(waited));
-            let device = access.device().map(|device| device.name.as_str());
-            // Once in a session: a field that is recorded again would stand twice in the text.
-            Span::current().record("account", account.name().as_str());
-            info!(
-                device,
-                provider = provider.name,
-                upstream = %host,
-                upstream_ms,
-                waited_ms,
-                "signed in"
-            );
+            tell_signed_in(&access, host, received.elapsed(), permit.waited());
             Ok(Accepted { access, permit, upstream })
         }
-        Err(error) => {
-            if let Some(trouble) = error.trouble(P::PROTOCOL) {
-                relay.troubles().refused(account.name(), trouble);
-            }
-            let token = error.about_token(&Wanted {
-                user: destination.mailbox,
-                protocol: P::PROTOCOL,
-                scopes: account.settings().scopes.get(P::PROTOCOL),
-                grant: &account.settings().grant,
-                now: clock::unix_time(),
-            });
-            let refusal = error.refusal(account.name(), &account.settings().grant.id);
-            let (account, cause, fix) = (account.name().as_str(), error.to_string(), error.fix());
-            warn!(account, refusal = refusal.kind(), cause, fix, token, "refused");
-            Err(refusal)
-        }
+        Err(error) => Err(refused::<P>(relay, account, &destination, &error)),
     }
+}
+
+/// Tells that the client of `access` is signed in at `host`, `after` its claim came. It `waited` so
+/// long at the gate.
+fn tell_signed_in(access: &SignedIn, host: &MailHost, after: Duration, waited: Duration) {
+    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let account = access.account();
+    // Once in a session: a field that is recorded again would stand twice in the text.
+    Span::current().record("account", account.name().as_str());
+    info!(
+        device = access.device().map(|device| device.name.as_str()),
+        provider = account.settings().provider.name,
+        upstream = %host,
+        upstream_ms = ms(after.saturating_sub(waited)),
+        waited_ms = (!waited.is_zero()).then(|| ms(waited)),
+        "signed in"
+    );
+}
+
+/// What a client hears that is not signed in at `destination`, because of `error`.
+fn refused<P: MailProtocol>(
+    relay: &Relay,
+    account: &Account,
+    destination: &Destination<'_>,
+    error: &SignInError,
+) -> Refusal {
+    if let Some(trouble) = error.trouble(P::PROTOCOL) {
+        relay.troubles().refused(account.name(), trouble);
+    }
+    let token = error.about_token(&Wanted {
+        user: destination.mailbox,
+        protocol: P::PROTOCOL,
+        scopes: account.settings().scopes.get(P::PROTOCOL),
+        grant: &account.settings().grant,
+        now: clock::unix_time(),
+    });
+    let refusal = error.refusal(account.name(), &account.settings().grant.id);
+    let (account, cause, fix) = (account.name().as_str(), error.to_string(), error.fix());
+    warn!(account, refusal = refusal.kind(), cause, fix, token, "refused");
+    refusal
 }
 
 /// Signs in at `destination` once there is a place at the gate of its mailbox. A provider that says
@@ -160,12 +162,14 @@ async fn at_gate<P: MailProtocol>(
     }
 }
 
-/// What a client hears whose mailbox's gate stayed full; `trouble` is what the provider said of it.
-fn busy(account: &Account, trouble: Option<Trouble>) -> Refusal {
+/// What a client hears whose mailbox's gate stayed full; `said` is what the provider told of that.
+fn busy<P: MailProtocol>(relay: &Relay, account: &Account, said: Option<&SignInError>) -> Refusal {
     let refusal = Refusal::MailboxBusy;
-    if let Some(Trouble { reply, cause, fix, .. }) = trouble {
-        let account = account.name().as_str();
-        warn!(account, refusal = refusal.kind(), reply, cause, fix, "refused");
+    if let Some(trouble) = said.and_then(|error| error.trouble(P::PROTOCOL)) {
+        let Trouble { reply, cause, fix, .. } = &trouble;
+        let account = account.name();
+        warn!(account = account.as_str(), refusal = refusal.kind(), reply, cause, fix, "refused");
+        relay.troubles().refused(account, trouble);
         return refusal;
     }
     let hint = "see `concurrent_sessions` of the provider and `limits.wait_for_slot`; let clients of \

@@ -111,8 +111,10 @@ const PROGRAMS: [Program; 12] = [
     Program {
         name: "offlineimap",
         file: ".offlineimaprc",
-        // Behind STARTTLS its imaplib2 hangs now and then: the thread that reads may end too early.
-        command: "for try in 1 2 3; do timeout 15 offlineimap -o -u basic && exit; done; exit 1",
+        // Behind STARTTLS its imaplib2 hangs now and then: the thread that reads may end before the
+        // answer to STARTTLS has come. It takes SIGTERM for "end when all is fetched".
+        command: "for try in 1 2 3 4; do timeout -s KILL 12 offlineimap -o -u basic && exit; done; \
+                  exit 1",
         installed: "offlineimap --version",
         does: Does::Fetches,
     },

@@ -18,6 +18,7 @@ import threading
 import time
 
 from processes import PATIENCE_S
+from serving import CrowdServer, Serving
 
 CROWDED = (
     "432 4.3.2 Concurrent connections limit exceeded. "
@@ -48,7 +49,7 @@ class Received:
     at: float
 
 
-class Limited:
+class Limited(Serving):
     """One that serves until it is left.
 
     `sessions` is how many of a mailbox may be signed in at once, `messages` how many a mailbox may
@@ -74,17 +75,9 @@ class Limited:
         self._inside = collections.Counter()
         self._turns = collections.defaultdict(list)
         self._count = 0
-        self._server = _Server(("127.0.0.1", 0), _Session)
+        self._server = CrowdServer(("127.0.0.1", 0), _Session)
         self._server.limited = self
         self.port = self._server.server_address[1]
-
-    def __enter__(self):
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._server.server_close()
 
     def number(self):
         """The number of a new session."""
@@ -124,14 +117,6 @@ class Limited:
         with self.lock:
             self.received.append(received)
 
-
-class _Server(socketserver.ThreadingTCPServer):
-    daemon_threads = True
-    # Five hundred devices may come at once.
-    request_queue_size = 1024
-
-    def handle_error(self, _request, _client_address):
-        """Says nothing: a client that broke off is told by what did not arrive."""
 
 
 class _Session(socketserver.BaseRequestHandler):

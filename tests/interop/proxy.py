@@ -4,10 +4,10 @@ import contextlib
 import http.client
 import http.server
 import ssl
-import threading
 import urllib.parse
 
 from processes import PATIENCE_S
+from serving import Serving
 
 # Where the proxy comes from: loopback, but not where everybody on this machine comes from.
 SOURCE = "127.0.0.2"
@@ -15,7 +15,7 @@ SOURCE = "127.0.0.2"
 NOT_PASSED_ON = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 
 
-class TlsProxy:
+class TlsProxy(Serving):
     """One that serves until it is left; `page_port` is where it leads."""
 
     def __init__(self, certificates):
@@ -28,14 +28,6 @@ class TlsProxy:
         self.page_port = None
         # What browsers were given to keep.
         self.cookies = []
-
-    def __enter__(self):
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._server.server_close()
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

@@ -3,8 +3,9 @@
 import dataclasses
 import http.server
 import json
-import threading
 import urllib.parse
+
+from serving import Serving
 
 # What it gives. It opens no mailbox.
 ACCESS_TOKEN = "interop-access-token-that-opens-nothing"
@@ -22,7 +23,7 @@ class Request:
     form: dict
 
 
-class Recorder:
+class Recorder(Serving):
     """One that serves until it is left."""
 
     def __init__(self, address="127.0.0.1", port=0, **answer):
@@ -38,14 +39,6 @@ class Recorder:
         """The one request that came."""
         (request,) = self.requests
         return request
-
-    def __enter__(self):
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._server.server_close()
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

@@ -11,6 +11,7 @@ import threading
 import time
 
 from processes import PATIENCE_S
+from serving import CrowdServer, Serving
 
 # How much is read at once, in bytes.
 READ_LEN = 1 << 16
@@ -38,7 +39,7 @@ class Exchange:
         return self.replied_at - self.said_at
 
 
-class Wire:
+class Wire(Serving):
     """One that passes everything on to `port` until it is left."""
 
     def __init__(self, port):
@@ -47,17 +48,9 @@ class Wire:
         # The Message-Ids that each connection sent, by its number.
         self.message_ids = {}
         self._lock = threading.Lock()
-        self._server = _Server(("127.0.0.1", 0), _Connection)
+        self._server = CrowdServer(("127.0.0.1", 0), _Connection)
         self._server.wire = self
         self.port = self._server.server_address[1]
-
-    def __enter__(self):
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._server.server_close()
 
     def number(self):
         """The number of a new connection."""
@@ -75,13 +68,6 @@ class Wire:
         with self._lock:
             self.exchanges.append(exchange)
 
-
-class _Server(socketserver.ThreadingTCPServer):
-    daemon_threads = True
-    request_queue_size = 1024
-
-    def handle_error(self, _request, _client_address):
-        """Says nothing: whoever broke off is told by what is missing."""
 
 
 class _Connection(socketserver.BaseRequestHandler):

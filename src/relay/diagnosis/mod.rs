@@ -91,6 +91,11 @@ pub struct Row {
 }
 
 impl Row {
+    /// What the rows of one stage and protocol have in common.
+    const fn new(stage: Stage, protocol: Protocol, diagnosis: Diagnosis) -> Self {
+        Self { stage, protocol, begins: "", holds: &[], sample: "", diagnosis }
+    }
+
     /// Whether `reply`, which [`plain`] gave, is this one.
     fn fits(&self, reply: &str) -> bool {
         reply.starts_with(self.begins) && self.holds.iter().all(|part| reply.contains(part))

@@ -163,21 +163,16 @@ pub(super) static ROWS: [Row; 22] = [
     },
 ];
 
-/// What the rows of one protocol have in common.
-const fn row(protocol: Protocol, diagnosis: Diagnosis) -> Row {
-    Row { stage: Stage::Session, protocol, begins: "", holds: &[], sample: "", diagnosis }
-}
-
 const fn smtp(diagnosis: Diagnosis) -> Row {
-    row(Protocol::Submission, diagnosis)
+    Row::new(Stage::Session, Protocol::Submission, diagnosis)
 }
 
 const fn imap(diagnosis: Diagnosis) -> Row {
-    row(Protocol::Imap, diagnosis)
+    Row::new(Stage::Session, Protocol::Imap, diagnosis)
 }
 
 const fn pop3(diagnosis: Diagnosis) -> Row {
-    row(Protocol::Pop3, diagnosis)
+    Row::new(Stage::Session, Protocol::Pop3, diagnosis)
 }
 
 const SEND_AS: Diagnosis = Diagnosis::new(

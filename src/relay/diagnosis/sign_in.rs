@@ -281,21 +281,16 @@ pub(super) static ROWS: [Row; 29] = [
     },
 ];
 
-/// What the rows of one protocol have in common.
-const fn row(protocol: Protocol, diagnosis: Diagnosis) -> Row {
-    Row { stage: Stage::SignIn, protocol, begins: "", holds: &[], sample: "", diagnosis }
-}
-
 const fn smtp(diagnosis: Diagnosis) -> Row {
-    row(Protocol::Submission, diagnosis)
+    Row::new(Stage::SignIn, Protocol::Submission, diagnosis)
 }
 
 const fn imap(diagnosis: Diagnosis) -> Row {
-    row(Protocol::Imap, diagnosis)
+    Row::new(Stage::SignIn, Protocol::Imap, diagnosis)
 }
 
 const fn pop3(diagnosis: Diagnosis) -> Row {
-    row(Protocol::Pop3, diagnosis)
+    Row::new(Stage::SignIn, Protocol::Pop3, diagnosis)
 }
 
 const SESSIONS: Diagnosis = Diagnosis {
