@@ -53,7 +53,7 @@ fn a_reader_who_follows_the_readme_line_by_line_gets_there() {
             // What cargo builds is what these tests run; the rest is for the suites of tests/run.
             "cargo install --locked --path ." => assert!(exists("Cargo.lock")),
             "cargo run --release -- demo" => drop(scene.run(&["demo", "--once"], b"")),
-            "./tests/run" => assert!(exists(line)),
+            "./tests/run" => assert_eq!(longest_run(), 56, "the README says it"),
             "mailbearer password app@contoso.com" => {
                 let password = scene.run(&["password", "app@contoso.com"], b"");
                 assert_eq!(password.trim_end().len(), 20);
@@ -73,6 +73,14 @@ fn a_reader_who_follows_the_readme_line_by_line_gets_there() {
             _ => panic!("no test runs {line:?}"),
         }
     }
+}
+
+/// The budgets of tests/run together, in minutes.
+fn longest_run() -> u32 {
+    let script = fs::read_to_string(root().join("tests/run")).unwrap();
+    let (_, budgets) = script.split_once("budgets=(").unwrap();
+    let budgets = budgets.split_once(')').unwrap().0.split(' ');
+    budgets.map(|budget| budget.split_once('=').unwrap().1.parse::<u32>().unwrap()).sum()
 }
 
 #[test]
