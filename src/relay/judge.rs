@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
+use super::ListenerSettings;
 use super::listener::Listener;
 use super::outcome::Reason;
 use super::protocol::MailProtocol;
@@ -97,7 +98,8 @@ pub(super) async fn shut_out(
 /// listed alone: where addresses are translated, everybody comes from there.
 ///
 /// # Errors
-/// [`Refusal::NoDevice`] if it is none. The log names the line of the file that would make it one.
+/// [`Refusal::NoDevice`] if it is none, or `listener` serves none. The log names the line of the file
+/// that would make it one.
 pub(super) fn device<P: MailProtocol>(
     listener: &Listener,
     client: IpAddr,
@@ -114,22 +116,34 @@ pub(super) fn device<P: MailProtocol>(
             Ok(hint) => (Refusal::NoDevice, hint),
             Err(error) => (Refusal::Unavailable(Unavailable::Addresses), Some(error.to_string())),
         },
-        None => {
-            let hint = match directory.device_at(client) {
-                Some(device) => format!(
-                    "this is [devices.{}], and its account is not among the `accounts` of the listener",
-                    device.name
-                ),
-                None => format!(
-                    "add \"{client}\" to the `networks` of a [devices.NAME] that may send without \
-                     signing in, or let it sign in"
-                ),
-            };
-            (Refusal::NoDevice, Some(hint))
-        }
+        None => (Refusal::NoDevice, Some(who_may(listener, client))),
     };
     warn!(refusal = refusal.kind(), hint, "refused");
     Err(refusal)
+}
+
+/// What to do about `client`, which is no device of `listener`: the line that would make it one.
+fn who_may(listener: &Listener, client: IpAddr) -> String {
+    let ListenerSettings { name, devices, .. } = listener.settings();
+    match (devices, listener.service().directory().device_at(client)) {
+        (true, Some(device)) => format!(
+            "this is [devices.{}], and its account is not among the `accounts` of the listener",
+            device.name
+        ),
+        (true, None) => format!(
+            "add \"{client}\" to the `networks` of a [devices.NAME] that may send without signing in, \
+             or let it sign in"
+        ),
+        (false, Some(device)) => format!(
+            "this listener serves no devices: add `devices = true` to [listeners.{name}] for \
+             [devices.{}], or let it sign in",
+            device.name
+        ),
+        (false, None) => format!(
+            "this listener serves no devices: let the client sign in, or add `devices = true` to \
+             [listeners.{name}] and \"{client}\" to the `networks` of a [devices.NAME]"
+        ),
+    }
 }
 
 /// What to do if `client`, which is in a network of `device`, is an address from which others come as

@@ -169,12 +169,12 @@ impl Listener {
     }
 
     /// What MAIL of a client that has not signed in is here. A device known by its network may speak
-    /// in clear unless the file says that it may not.
+    /// in clear unless the file says that it may not. Where no devices are served it is heard and then
+    /// refused, so that the log tells of it.
     pub(crate) fn device_mail(&self) -> DeviceMail {
         match (self.settings.devices, self.settings.require_tls) {
-            (false, _) => DeviceMail::Refused,
             (true, Some(true)) => DeviceMail::HeardUnderTls,
-            (true, Some(false) | None) => DeviceMail::Heard,
+            (true, Some(false) | None) | (false, _) => DeviceMail::Heard,
         }
     }
 

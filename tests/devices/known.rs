@@ -127,10 +127,24 @@ async fn an_address_that_is_no_device_s_may_sign_in_and_the_log_names_what_to_ad
 }
 
 #[tokio::test]
-async fn a_device_s_address_is_nobody_s_at_a_listener_that_serves_no_devices() {
+async fn a_device_is_nobody_at_a_listener_that_serves_none_and_the_log_names_what_to_add() {
+    let log = Log::keep();
     let rig = rig(with_devices!(device!())).await;
-    let mut client = at(&rig, "submission", SCANNERS).await;
-    client.ask("MAIL FROM:<a@lan>", "530 5.7.0 Authentication required").await;
+    for (source, hint) in [
+        (SCANNERS, "add `devices = true` to [listeners.submission] for [devices.scanner], or let"),
+        (
+            "127.0.0.9",
+            "let the client sign in, or add `devices = true` to [listeners.submission] and \
+             \\\"127.0.0.9\\\" to the `networks` of a [devices.NAME]",
+        ),
+    ] {
+        let mut client = at(&rig, "submission", source).await;
+        client.ask("MAIL FROM:<a@lan>", "530 5.7.0 Authentication required").await;
+        let told = log.take_until("refusal=\"no-device\"").await;
+        let told = told.lines().last().unwrap();
+        assert!(told.contains(hint) && told.contains("this listener serves no devices"), "{told}");
+        assert!(told.contains("WARN") && told.contains(&format!("peer={source}:")), "{told}");
+    }
     assert_eq!((rig.provider.token_requests(), rig.provider.smtp_connections()), (0, 0));
 }
 

@@ -1,6 +1,6 @@
 //! Devices and TLS: one known by its address may speak in clear, unless the file says otherwise.
 
-use super::scene::{SCANNERS, deliver, device, scanner, with_devices};
+use super::scene::{SCANNERS, at, deliver, device, scanner, with_devices};
 use super::support::certificates::{Authority, HERE};
 use super::support::log::Log;
 use super::support::{ALICE, AUTH_PLAIN, Client, Rig, RigSettings};
@@ -39,6 +39,24 @@ async fn a_device_has_to_begin_tls_where_the_file_says_so() {
     client.send_bytes(b"Subject: private\r\n\r\n.\r\n").await;
     client.expect("250 ").await;
     assert_eq!(&rig.messages()[0][..], b"Subject: private\r\n\r\n");
+}
+
+#[tokio::test]
+async fn who_does_not_sign_in_hears_of_tls_first_where_no_devices_are_served() {
+    let log = Log::keep();
+    let (rig, authority) = rig(
+        "[listeners.people]\nprotocol = \"submission\"\naddress = \"127.0.0.1:0\"\ntls = \"starttls\"\n\
+         certificate = \"server.pem\"\nprivate_key = \"server.key\"\nrequire_tls = true\n",
+    )
+    .await;
+    let mut client = at(&rig, "people", "127.0.0.1").await;
+    client.ask("MAIL FROM:<scan@lan>", "530 5.7.0 begin TLS first (STARTTLS)").await;
+    let told = log.take_until("refusal=\"no-device\"").await;
+    assert!(told.contains("add `devices = true` to [listeners.people]"), "{told}");
+    client.ask("STARTTLS", "220 ").await;
+    let mut client = client.start_tls(&authority.connector()).await;
+    client.ask("MAIL FROM:<scan@lan>", "530 5.7.0 Authentication required").await;
+    log.take_until("refusal=\"no-device\"").await;
 }
 
 #[tokio::test]

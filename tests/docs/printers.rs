@@ -28,7 +28,7 @@ const PROGRAM: &str = "127.0.0.5";
 const STRANGER: &str = "127.0.0.2";
 const NOT_ALLOWED: &str = "127.0.0.3";
 
-/// The devices' tables, and `devices = true` for their listener.
+/// The devices' tables.
 const DEVICES: &str = r#"
 [devices.printer-1]
 account = "scanner@contoso.com"
@@ -45,6 +45,10 @@ messages_per_hour = 1
 account = "erp@contoso.com"
 networks = ["127.0.0.5"]
 "#;
+
+/// A listener that takes nothing in clear.
+const UNDER_TLS: &str = "devices = true\ntls = \"starttls\"\nrequire_tls = true\n\
+                         certificate = \"server.pem\"\nprivate_key = \"server.key\"";
 
 const MAIL: &str = "MAIL FROM:<scan@contoso.com>";
 
@@ -85,8 +89,11 @@ async fn every_mistake_of_a_device_is_told_as_the_page_says() {
         rig.meet(&mut met, PRINTER, &MESSAGE).await;
     }
     met.push(rig.meet_hello().await);
-    let mut other = Rig::new("devices = false", "").await;
-    other.meet(&mut met, PRINTER, &[MAIL]).await;
+    let mut none = Rig::new("devices = false", "").await;
+    none.meet(&mut met, PRINTER, &[MAIL]).await;
+    let mut strict = Rig::new(UNDER_TLS, DEVICES).await;
+    strict.meet(&mut met, PRINTER, &[MAIL]).await;
+    strict.meet(&mut met, PRINTER, &[&wrong]).await;
 
     let rows = rows();
     let mut used = vec![0; rows.len()];

@@ -282,8 +282,10 @@ fn a_device_may_speak_in_clear_where_credentials_need_tls_unless_the_file_says_o
         (true, None, (DeviceMail::Heard, Privacy::Required)),
         (true, Some(true), (DeviceMail::HeardUnderTls, Privacy::Required)),
         (true, Some(false), (DeviceMail::Heard, Privacy::Offered)),
-        (false, None, (DeviceMail::Refused, Privacy::Required)),
-        (false, Some(false), (DeviceMail::Refused, Privacy::Offered)),
+        // None are served: it is heard, and refused with a line in the log.
+        (false, None, (DeviceMail::Heard, Privacy::Required)),
+        (false, Some(true), (DeviceMail::Heard, Privacy::Required)),
+        (false, Some(false), (DeviceMail::Heard, Privacy::Offered)),
     ] {
         let settings = ListenerSettings { devices, require_tls, ..starttls.clone() };
         let listener = listener_of(settings, Shutdown::default(), LocalPassword::None);
