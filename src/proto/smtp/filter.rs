@@ -285,7 +285,10 @@ impl Filter {
         let mail = match (&self.rules.rewrite, &self.rules.senders) {
             // Nobody asks for the sender.
             (Rewrite::Keep, None) => None,
-            _ => Some(Mail::parse(line).ok_or(refusals::BAD_MAIL)?),
+            (Rewrite::Envelope(_) | Rewrite::EnvelopeAndHeader(_), None) => {
+                Some(Mail::parse_replaced(line).ok_or(refusals::BAD_MAIL)?)
+            }
+            (_, Some(_)) => Some(Mail::parse(line).ok_or(refusals::BAD_MAIL)?),
         };
         if let (Some(mail), Some(senders)) = (&mail, &self.rules.senders)
             && !mail.is_covered_by(senders)

@@ -58,6 +58,17 @@ fn the_sender_becomes_the_mailbox() {
 }
 
 #[test]
+fn a_sender_with_blanks_is_taken_where_it_is_replaced_and_nobody_asks_for_it() {
+    let mail = "C: MAIL FROM:<Office Scanner> SIZE=3";
+    let taken = "U: MAIL FROM:<scan@contoso.com> SIZE=3\nS: 250 ok\nD: 250 ok";
+    play(&envelope(), &format!("{mail}\n{taken}"));
+    let refused = "U: NOOP\nS: 250 ok\nD: 501 5.5.4 write MAIL FROM:<address>";
+    play(&of_contoso(), &format!("{mail}\n{refused}"));
+    let judged = rules(Rewrite::Envelope(mailbox()), Some("*@contoso.com"));
+    play(&judged, &format!("{mail}\n{refused}"));
+}
+
+#[test]
 fn the_size_grows_where_the_header_will() {
     play(
         &rules(Rewrite::EnvelopeAndHeader(mailbox()), None),
