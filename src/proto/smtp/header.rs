@@ -146,7 +146,7 @@ fn write_fields(header: &[u8], mailbox: &Address, stamp: impl FnOnce() -> Stamp,
         let told = || froms().map(|field| field.value).filter(|it| !it.trim_ascii().is_empty());
         write_from(told().next().and_then(Originator::parse).and_then(|it| it.name), mailbox, up);
         // Answers to the mailbox need no field; one beside it would be lost without.
-        let other = told().find(|value| !is_mailbox(*value));
+        let other = told().find(|value| !is_mailbox(value));
         if let Some(value) = other.filter(|_| !has("Reply-To")) {
             write_reply_to(value, up);
         }
