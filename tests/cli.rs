@@ -369,6 +369,18 @@ fn an_account_that_the_file_lacks_exits_64_and_the_nearest_is_told() {
 }
 
 #[test]
+fn password_lists_none_of_a_device_that_has_none_and_exits_64_for_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let device = "[devices.scanner]\naccount = \"alice@contoso.com\"\nusername = \"scan2\"\n";
+    std::fs::write(dir.path().join("mailbearer.toml"), format!("{CONFIG}{device}")).unwrap();
+    for (name, code, told) in [("scanner", 0, "no local password was made\n"), ("scaner", 64, "")] {
+        let output = mailbearer(dir.path(), &["password", name, "--list"], b"");
+        assert_eq!(output.status.code(), Some(code), "{}", text(&output.stderr));
+        assert_eq!(text(&output.stdout), told);
+    }
+}
+
+#[test]
 fn authorize_exits_64_when_nobody_has_to_consent_or_the_token_is_none() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("mailbearer.toml"), CONFIG).unwrap();

@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -12,11 +13,11 @@ use base64::engine::general_purpose::STANDARD;
 use mailbearer::names::{Address, Username};
 use mailbearer::provider::{PerProtocol, Protocol};
 use mailbearer::relay::online::Outcome;
-use mailbearer::sandbox::{Action, Step, Throttle, Times, TurnsAway};
+use mailbearer::sandbox::{Action, Speaker, Step, Throttle, Times, TurnsAway};
 use mailbearer::secret::ExposeSecret as _;
 use support::log::Log;
 use support::{ALICE, AUTH_PLAIN, Client, PASSWORD, Rig, RigSettings};
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{advance, pause, resume};
 
 /// For how long a `432` closes a gate.
@@ -398,6 +399,78 @@ async fn a_432_that_a_command_hears_closes_the_gate() {
             leave(rig.signed_in().await).await;
         }
     }
+}
+
+#[tokio::test]
+async fn commands_stand_in_the_queue_of_the_clients_and_are_served_in_order() {
+    let rig = Arc::new(rig("concurrent_sessions = { submission = 1 }", SECOND).await);
+    let sign_in = sign_in(&rig).await;
+    let mut inside = queued(&rig, "submission", &sign_in).await;
+    inside.expect("235 ").await;
+    let mut earlier = queued(&rig, "second", &sign_in).await;
+    // A task runs as far as it can before anything more is heard from a socket.
+    let walk = tokio::spawn({
+        let rig = Arc::clone(&rig);
+        async move { rig.operator.walk(&alice(), Protocol::Submission).await.unwrap().it }
+    });
+    yield_now().await;
+    let send = tokio::spawn({
+        let rig = Arc::clone(&rig);
+        let recipient = Address::parse(ALICE).unwrap();
+        async move { rig.operator.send_test(&alice(), recipient, |_| ()).await.unwrap() }
+    });
+    let mut later = queued(&rig, "submission", &sign_in).await;
+    assert_eq!(rig.provider.smtp_connections(), 1, "nobody dials without a place");
+    inside.ask("NOOP inside", "250 ").await;
+    leave(inside).await;
+    earlier.expect("235 ").await;
+    earlier.ask("NOOP earlier", "250 ").await;
+    assert_eq!(rig.provider.smtp_connections(), 2);
+    leave(earlier).await;
+    later.expect("235 ").await;
+    later.ask("NOOP later", "250 ").await;
+    leave(later).await;
+    let last = walk.await.unwrap().steps.pop().unwrap();
+    assert!(matches!(last.outcome, Outcome::Done(_)), "{last:?}");
+    send.await.unwrap();
+    assert_eq!(rig.messages().len(), 1);
+    assert_eq!(rig.provider.peak_sessions(Protocol::Submission, &alice()), 1);
+    assert_eq!(said_in_turn(&rig), ["NOOP inside", "NOOP earlier", "QUIT", "MAIL", "NOOP later"]);
+}
+
+/// What the provider heard first behind each sign-in by submission, in the order of connections.
+fn said_in_turn(rig: &Rig) -> Vec<String> {
+    let mut transcripts = rig.provider.transcripts();
+    transcripts.retain(|it| it.protocol == Protocol::Submission);
+    transcripts.sort_by_key(|it| it.number);
+    let said = transcripts.into_iter().map(|it| {
+        let entries = it.entries.into_iter().skip_while(|entry| !entry.text.starts_with("235 "));
+        let mut heard = entries.filter(|entry| entry.speaker == Speaker::Client);
+        let first = heard.next().unwrap().text;
+        first.split(" FROM").next().unwrap().to_owned()
+    });
+    said.collect()
+}
+
+#[tokio::test]
+async fn three_sessions_of_microsoft_s_preset_are_served_at_once_and_no_fourth() {
+    let log = Log::keep();
+    let rig = rig("", NO_WAIT).await;
+    let as_microsoft = |text: String| {
+        text.replace("[providers.sandbox]", "[providers.microsoft]")
+            .replace("provider = \"sandbox\"", "provider = \"microsoft\"\ntenant = \"example.com\"")
+    };
+    rig.reload(as_microsoft).await.unwrap();
+    let mut inside = Vec::new();
+    for _ in 0..3 {
+        inside.push(rig.signed_in().await);
+    }
+    let mut fourth = rig.greeted("submission").await;
+    fourth.ask(AUTH_PLAIN, "454 4.3.2 ").await;
+    leave(inside.remove(0)).await;
+    log.take_until(" closed ").await;
+    fourth.ask(AUTH_PLAIN, "235 ").await;
+    assert_eq!(rig.provider.peak_sessions(Protocol::Submission, &alice()), 3);
 }
 
 #[tokio::test]

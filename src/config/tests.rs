@@ -522,6 +522,17 @@ fn plain_settings_are_taken_at_both_ends_of_their_ranges() {
 }
 
 #[test]
+fn limits_that_are_left_out_are_those_that_are_documented() {
+    for text in ["", "[limits]\n"] {
+        let limits = config(&[(END, text)]).limits;
+        assert_eq!(limits.sign_in_timeout, Duration::from_secs(60));
+        assert_eq!(limits.idle_timeout, Duration::from_secs(35 * 60));
+        assert_eq!((limits.sessions, limits.sessions_per_peer), (10_000, 100));
+        assert_eq!(limits.wait_for_slot, Duration::from_secs(60));
+    }
+}
+
+#[test]
 fn a_file_that_cannot_be_read_says_why() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("mailbearer.toml");

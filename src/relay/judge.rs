@@ -42,9 +42,8 @@ pub(super) async fn password<P: MailProtocol>(
     let origin = origin::<P>(listener, client);
     let judged = listener.relay().passwords().sign_in(directory, origin, shown).await;
     let refusal = match judged {
-        // A client that was greeted before a reload is let in by what is in force now.
-        Ok(access) if listener.admits_still(&access) => return Ok(access),
-        Ok(_) | Err(LocalRefusal::Wrong) => Refusal::WrongPassword,
+        Ok(access) => return Ok(access),
+        Err(LocalRefusal::Wrong) => Refusal::WrongPassword,
         Err(LocalRefusal::Busy) => Refusal::Unavailable(Unavailable::Overloaded),
         Err(LocalRefusal::Unreadable) => Refusal::Unavailable(Unavailable::LocalPassword),
     };
@@ -60,7 +59,7 @@ pub(super) async fn password<P: MailProtocol>(
 pub(super) async fn until_shut_out(listener: &Listener, access: &SignedIn) -> AccessEnd {
     let mut service = listener.relay().service();
     loop {
-        // First as things are: they may have changed since it was let in.
+        // First as things are: it may have been greeted before a reload, or judged before one.
         if let Some(end) = listener.access_end(access, &service.borrow_and_update()) {
             return end;
         }
@@ -109,10 +108,7 @@ pub(super) fn device<P: MailProtocol>(
         listener.relay().passwords().known_device(directory, origin::<P>(listener, client), client);
     let (refusal, hint) = match known {
         Some(access) => match hides_others(listener, client, access.device()) {
-            Ok(None) if listener.admits_still(&access) => {
-                listener.relay().passwords().let_in(&access);
-                return Ok(access);
-            }
+            Ok(None) => return Ok(access),
             Ok(hint) => (Refusal::NoDevice, hint),
             Err(error) => (Refusal::Unavailable(Unavailable::Addresses), Some(error.to_string())),
         },

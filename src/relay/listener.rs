@@ -134,11 +134,6 @@ impl Listener {
         access.ended_by(now.directory(), admitted)
     }
 
-    /// Whether the client is let in by the configuration that is in force.
-    pub(crate) fn admits_still(&self, access: &SignedIn) -> bool {
-        self.access_end(access, &self.relay.service().borrow()).is_none()
-    }
-
     /// Whom it lets in.
     pub(crate) fn admitted(&self) -> Admitted<'_> {
         let ListenerSettings { accounts, devices, .. } = &self.settings;

@@ -67,6 +67,13 @@ pub(crate) enum End {
     Cut(Reason),
 }
 
+/// The upstream's side of a splice, whose words may have to wait for their turn.
+pub(crate) trait Paced: AsyncRead + AsyncWrite + Unpin {
+    /// Until when this relay itself keeps back what the upstream has said, if it does: so long each
+    /// side may be silent, for it waits for the other.
+    fn kept_until(&self) -> Option<Instant>;
+}
+
 /// Copies both ways until the session is over or `cut` is ready. Neither side is closed here.
 pub(crate) async fn splice<D, U>(
     client: &mut D,
@@ -76,7 +83,7 @@ pub(crate) async fn splice<D, U>(
 ) -> Spliced
 where
     D: AsyncRead + AsyncWrite + Unpin,
-    U: AsyncRead + AsyncWrite + Unpin,
+    U: Paced,
 {
     let now = Instant::now();
     let mut session = Splice {
@@ -84,6 +91,7 @@ where
         down: Direction::new(start.down),
         idle_timeout: start.idle_timeout,
         moved_at: now,
+        kept_until: None,
         client_closed_at: None,
         close_passed_at: None,
         down_goes_first: false,
@@ -112,6 +120,8 @@ struct Splice {
     idle_timeout: Duration,
     /// When a byte last moved, either way.
     moved_at: Instant,
+    /// Until when the upstream's words were last kept back, or will be.
+    kept_until: Option<Instant>,
     /// When the client closed its side.
     client_closed_at: Option<Instant>,
     /// When that was passed to the upstream.
@@ -130,7 +140,7 @@ impl Splice {
     ) -> Poll<End>
     where
         D: AsyncRead + AsyncWrite + Unpin,
-        U: AsyncRead + AsyncWrite + Unpin,
+        U: Paced,
     {
         let moved_before = self.up.moved + self.down.moved;
         // A side that never runs dry would use up all that a task may do before others have a turn.
@@ -148,6 +158,7 @@ impl Splice {
         if self.up.moved + self.down.moved != moved_before {
             self.moved_at = Instant::now();
         }
+        self.kept_until = self.kept_until.max(upstream.kept_until());
         match down {
             Poll::Ready(Turn::SourceEnded(Ok(()))) => {
                 let first = self.client_closed_at.map_or(Side::Upstream, |_| Side::Downstream);
@@ -217,7 +228,10 @@ impl Splice {
             (Some(closed_at), None) if self.down.is_through() => {
                 (self.moved_at.max(closed_at) + CLOSE_AFTER_SILENCE, Due::PassClose)
             }
-            (Some(_) | None, None) => (self.moved_at + self.idle_timeout, Due::End(End::Idle)),
+            (Some(_) | None, None) => {
+                let since = self.kept_until.map_or(self.moved_at, |until| self.moved_at.max(until));
+                (since + self.idle_timeout, Due::End(End::Idle))
+            }
         }
     }
 }

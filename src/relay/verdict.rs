@@ -77,7 +77,11 @@ pub(crate) async fn verdict<P: MailProtocol>(
         end = judge::until_shut_out(listener, &access) => {
             return Err(judge::shut_out(end, &access, claim, received).await);
         }
-        outcome = at_gate::<P>(relay, account, &destination, until) => outcome,
+        // Begun only behind a first look above, so whoever comes here is let in.
+        outcome = async {
+            relay.passwords().let_in(&access);
+            at_gate::<P>(relay, account, &destination, until).await
+        } => outcome,
     };
     let (permit, signed_in) = outcome.map_err(|said| busy::<P>(relay, account, said.as_ref()))?;
     match signed_in {

@@ -13,11 +13,12 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::first_lines::FirstLines;
 use super::observer::{Next, Observer, Report};
 use super::pace::Turn;
+use super::splice::Paced;
 use crate::proto::Output;
 use crate::proto::smtp::Filter;
 use crate::proto::smtp::{PassedReply, Replies};
@@ -233,6 +234,12 @@ impl<U: AsyncWrite + Unpin> Watched<U> {
             self.unsent.advance(len);
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl<U: AsyncRead + AsyncWrite + Unpin> Paced for Watched<U> {
+    fn kept_until(&self) -> Option<Instant> {
+        self.held.as_ref().map(|held| held.until.deadline())
     }
 }
 

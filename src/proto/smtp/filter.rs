@@ -285,7 +285,10 @@ impl Filter {
         let mail = match (&self.rules.rewrite, &self.rules.senders) {
             // Nobody asks for the sender.
             (Rewrite::Keep, None) => None,
-            _ => Some(Mail::parse(line).ok_or(refusals::BAD_MAIL)?),
+            (Rewrite::Envelope(_) | Rewrite::EnvelopeAndHeader(_), None) => {
+                Some(Mail::parse_replaced(line).ok_or(refusals::BAD_MAIL)?)
+            }
+            (_, Some(_)) => Some(Mail::parse(line).ok_or(refusals::BAD_MAIL)?),
         };
         if let (Some(mail), Some(senders)) = (&mail, &self.rules.senders)
             && !mail.is_covered_by(senders)
@@ -317,13 +320,12 @@ impl Filter {
         let awaited = self.awaited.front().copied();
         let is_message = code == 354 && awaited == Some(Awaited::Data) && self.in_transaction;
         // Behind a code of 0 nobody knows which command is answered next. Behind a 3xx the client
-        // would send what is no command, and the upstream read what was not judged; but AUTH (334)
-        // goes on with lines.
+        // would send what is no command, and the upstream read what was not judged.
         if code == 0 {
             self.phase = Phase::Over(refusals::UNREADABLE);
             return;
         }
-        if matches!(code, 300..=333 | 335..=399) && !is_message {
+        if matches!(code, 300..=399) && !is_message {
             self.phase = Phase::Over(refusals::OUT_OF_STEP);
             return;
         }

@@ -136,16 +136,18 @@ fn write_fields(header: &[u8], mailbox: &Address, stamp: impl FnOnce() -> Stamp,
     let has = |name: &str| fields(header).any(|field| field.is(name));
     let froms = || fields(header).filter(|field| field.is("From"));
     // There may be ten thousands of them: they are not gathered.
-    let is_mailbox = |value| Originator::parse(value).is_some_and(|from| from.is(mailbox));
+    let is_mailbox = |value: &[u8]| Originator::parse(value).is_some_and(|from| from.is(mailbox));
     let kept = froms().nth(1).is_none() && froms().any(|only| is_mailbox(only.value));
     for field in fields(header).take_while(|field| is_mbox_line(field.bytes)) {
         up.bytes(field.bytes);
     }
     if !kept {
         // Of several, which RFC 5322 section 3.6 forbids, readers show the first.
-        let from = froms().map(|field| field.value).find(|value| !value.trim_ascii().is_empty());
-        write_from(from.and_then(Originator::parse).and_then(|from| from.name), mailbox, up);
-        if let Some(value) = from.filter(|_| !has("Reply-To")) {
+        let told = || froms().map(|field| field.value).filter(|it| !it.trim_ascii().is_empty());
+        write_from(told().next().and_then(Originator::parse).and_then(|it| it.name), mailbox, up);
+        // Answers to the mailbox need no field; one beside it would be lost without.
+        let other = told().find(|value| !is_mailbox(value));
+        if let Some(value) = other.filter(|_| !has("Reply-To")) {
             write_reply_to(value, up);
         }
     }

@@ -91,8 +91,11 @@ fn consent_needed(account: &Username) -> String {
 /// A text without the enhanced status code that it begins with (RFC 3463 section 2), if it does.
 fn without_status(text: &str) -> &str {
     let (first, rest) = text.split_once(' ').unwrap_or((text, ""));
-    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    let is_status = first.split('.').count() == 3 && first.split('.').all(is_number);
+    let is_number =
+        |it: &&str| (1..=3).contains(&it.len()) && it.bytes().all(|byte| byte.is_ascii_digit());
+    let mut parts = first.split('.');
+    let is_of_class = matches!(parts.next(), Some("2" | "4" | "5"));
+    let is_status = is_of_class && parts.clone().count() == 2 && parts.all(|it| is_number(&it));
     if is_status { rest } else { text }
 }
 
@@ -146,6 +149,34 @@ mod tests {
             assert_eq!(upstream_refused(reply, "cause"), format!("535 {reply}; cause"));
         }
         assert_eq!(upstream_refused("535 a\r\n235 b", "c\r\nd"), "535 a??235 b; c??d");
+    }
+
+    /// RFC 5321 section 4.3.2 has no 535 for MAIL, and X.7.3, X.7.8 and X.7.139 are about a sign-in
+    /// that no device has tried. RFC 3463 section 3.8: X.7.1, not authorized to send.
+    #[test]
+    fn an_upstream_refusal_has_the_status_of_mail_in_place_of_its_own_where_mail_hears_it() {
+        let told = |reply: &str, cause: &str| {
+            let (reply, cause) = (reply.to_owned(), cause.to_owned());
+            refusal_of_mail(&Refusal::UpstreamRefused { reply, cause })
+        };
+        for (reply, text) in [
+            ("535 5.7.3 Authentication unsuccessful", "Authentication unsuccessful; cause"),
+            ("535 5.7.139 SMTP AUTH is disabled", "SMTP AUTH is disabled; cause"),
+            ("554 5.2.0 no", "no; cause"),
+            ("535 no", "no; cause"),
+            ("535", "cause"),
+            ("NO [ALERT] x", "NO [ALERT] x; cause"),
+            // One that stands elsewhere, or is none (RFC 3463 section 2), is text.
+            ("535 see 5.7.3", "see 5.7.3; cause"),
+            ("535 5.7 no", "5.7 no; cause"),
+            ("535 5.7.3.1 no", "5.7.3.1 no; cause"),
+            ("535 1.2.3 is our release", "1.2.3 is our release; cause"),
+            ("535 5.7.1000 no", "5.7.1000 no; cause"),
+        ] {
+            assert_eq!(told(reply, "cause"), format!("550 5.7.1 {text}"), "{reply}");
+        }
+        let long = told(&format!("535 5.7.3 {}", "r".repeat(900)), &"c".repeat(900));
+        assert!(long.len() <= OWN_LINE_LEN_MAX && long.contains("rrr; ccc"), "{long}");
     }
 
     #[test]

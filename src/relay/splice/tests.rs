@@ -1,11 +1,38 @@
 //! What the splice promises, on in-memory pipes with a paused clock.
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::io::{
+    AsyncReadExt as _, AsyncWriteExt as _, BufStream, DuplexStream, Join, Sink, duplex,
+};
 use tokio::task::JoinHandle;
 
 use super::*;
 
 const IDLE: Duration = Duration::from_secs(2_100);
+
+/// Streams that keep nothing back.
+macro_rules! unpaced {
+    ($($stream:ty),+) => {
+        $(impl Paced for $stream {
+            fn kept_until(&self) -> Option<Instant> {
+                None
+            }
+        })+
+    };
+}
+unpaced!(DuplexStream, BufStream<DuplexStream>, Join<DuplexStream, Sink>, Join<Truncated, Sink>);
+
+/// Ends as a TLS stream does whose peer closed TCP alone.
+struct Truncated;
+
+impl AsyncRead for Truncated {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut tokio::io::ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()))
+    }
+}
 
 /// A splice that runs, and the far ends of its two sides.
 struct Running {
@@ -249,7 +276,7 @@ async fn what_was_written_is_flushed_when_no_more_is_there_to_write() {
     let (mut client, mut near_client) = duplex(64);
     let (mut upstream, near_upstream) = duplex(64);
     // Keeps small pieces until it is flushed, as a TLS stream may.
-    let mut buffered = tokio::io::BufStream::new(near_upstream);
+    let mut buffered = BufStream::new(near_upstream);
     let cut = std::future::pending();
     let spliced = splice(&mut near_client, &mut buffered, nothing_left(), cut);
     let said = async {
@@ -266,17 +293,6 @@ async fn what_was_written_is_flushed_when_no_more_is_there_to_write() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_closes_without_close_notify_ends_its_session_as_any_other() {
-    /// Ends as a TLS stream does whose peer closed TCP alone.
-    struct Truncated;
-    impl AsyncRead for Truncated {
-        fn poll_read(
-            self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-            _: &mut tokio::io::ReadBuf<'_>,
-        ) -> Poll<io::Result<()>> {
-            Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()))
-        }
-    }
     let (_client, mut near_client) = duplex(64);
     let mut upstream = tokio::io::join(Truncated, tokio::io::sink());
     let cut = std::future::pending();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::{
     AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, ReadHalf, WriteHalf, duplex, split,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, advance};
 
 use super::*;
 use crate::account::LocalPassword;
@@ -20,6 +20,7 @@ use crate::relay::diagnosis::Gravity;
 use crate::relay::gate::Mailbox;
 use crate::relay::listener::Listener;
 use crate::relay::session::{listener_of, settings};
+use crate::relay::splice::{End, Start, splice};
 
 const TAKEN: &str = "250 2.0.0 OK <1@contoso.com> [Hostname=AM0PR01MB1234.example]\r\n";
 
@@ -253,6 +254,48 @@ async fn a_client_that_closes_while_its_message_waits_gives_the_turn_back() {
         let (mut next, mut provider) = submission(&listener, Some(1)).await;
         let waited = hear_one(&mut next, &mut provider).await;
         assert!(waited < 60, "the turn is another's: {waited}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_waits_for_longer_than_a_session_may_be_idle_is_sent_and_then_idle_counts() {
+    for is_filtered in [false, true] {
+        let listener = listener(Protocol::Submission);
+        let (mut first, mut first_provider) = submission(&listener, Some(1)).await;
+        let (mut watched, mut provider) = if is_filtered {
+            filtered(&listener, Some(1)).await
+        } else {
+            submission(&listener, Some(1)).await
+        };
+        let (mut client, mut near) = duplex(65_536);
+        // The least that `limits.idle_timeout` may be, and as long as a message may have to wait.
+        let idle_timeout = Duration::from_secs(60);
+        let (up, down) = (Bytes::new(), Bytes::new());
+        let start = Start { up, down, client_closed: false, idle_timeout };
+        let started = Instant::now();
+        let dialogue = async {
+            for (sent, said) in
+                [("MAIL FROM:<scan@contoso.com>\r\n", "250 ok\r\n"), ("DATA\r\n", "")]
+            {
+                client.write_all(sent.as_bytes()).await.unwrap();
+                provider.read_exact(&mut vec![0; sent.len()]).await.unwrap();
+                provider.write_all(said.as_bytes()).await.unwrap();
+                client.read_exact(&mut vec![0; said.len()]).await.unwrap();
+            }
+            // The provider takes a second, in which another session has the turn.
+            advance(Duration::from_secs(1)).await;
+            hear_one(&mut first, &mut first_provider).await;
+            provider.write_all(b"354 go\r\n").await.unwrap();
+            let mut heard = [0; 8];
+            client.read_exact(&mut heard).await.unwrap();
+            (heard, started.elapsed().as_secs())
+        };
+        let session = splice(&mut near, &mut watched, start, std::future::pending());
+        let both = async { tokio::join!(session, dialogue) };
+        let (spliced, heard) = tokio::time::timeout(Duration::from_secs(600), both).await.unwrap();
+        assert_eq!(heard, (*b"354 go\r\n", 61), "filtered: {is_filtered}");
+        assert!(matches!(spliced.end, End::Idle), "{:?}", spliced.end);
+        assert_eq!(started.elapsed().as_secs(), 121, "filtered: {is_filtered}");
     }
 }
 

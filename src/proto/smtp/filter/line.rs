@@ -116,6 +116,8 @@ impl Verb {
                 Err(refusals::ONLY_MAIL)
             }
             verb if verb.starts_with(b"STARTTLS") => Err(refusals::NO_STARTTLS),
+            // What it shows is a local password, which is none of the provider's business.
+            verb if verb.starts_with(b"AUTH") => Err(refusals::NO_AUTH),
             _ => Ok(Self::Other),
         }
     }
@@ -190,7 +192,7 @@ mod tests {
         for line in ["RSET", "helo x", "HELO"] {
             assert_eq!(read(line), Ok(Verb::Reset), "{line}");
         }
-        for line in ["RCPT TO:<a@b>", "QUIT", "DATA:", "AUTH PLAIN", "XMAIL", "NOOP MAIL"] {
+        for line in ["RCPT TO:<a@b>", "QUIT", "DATA:", "XAUTH PLAIN", "XMAIL", "NOOP MAIL"] {
             assert_eq!(read(line), Ok(Verb::Other), "{line}");
         }
         assert_eq!(read("ehlo x"), Ok(Verb::Ehlo));
@@ -201,6 +203,9 @@ mod tests {
         assert_eq!(read("BURL imap://x LAST"), Err(refusals::NO_CHUNKS));
         assert_eq!(read("Send FROM:<a@b>"), Err(refusals::ONLY_MAIL));
         assert_eq!(read("STARTTLS"), Err(refusals::NO_STARTTLS));
+        for line in ["AUTH PLAIN", "auth", "AUTH=LOGIN", " Auth\tLOGIN"] {
+            assert_eq!(read(line), Err(refusals::NO_AUTH), "{line}");
+        }
     }
 
     #[test]

@@ -37,6 +37,12 @@ pub(super) enum Becomes<'a> {
 impl<'a> Mail<'a> {
     /// Reads a line; `None` when it has no sender that can be told from the rest.
     pub(super) fn parse(line: &'a [u8]) -> Option<Self> {
+        Self::parse_replaced(line).filter(|mail| unquoted(mail.sender, is_blank).is_none())
+    }
+
+    /// The same of a line whose sender goes nowhere: it may have blanks within its brackets, as the
+    /// names have that people give to their devices.
+    pub(super) fn parse_replaced(line: &'a [u8]) -> Option<Self> {
         let rest = strip_prefix(line.trim_ascii_start(), b"MAIL")?.trim_ascii_start();
         let rest = strip_prefix(rest, b"FROM")?;
         if rest.first().is_some_and(|first| !b" \t:<".contains(first)) {
@@ -66,8 +72,8 @@ impl<'a> Mail<'a> {
             Some(b'@') => path.get(unquoted(path, |byte| byte == b':')? + 1..)?,
             _ => path,
         };
-        let is_whole = unquoted(sender, |byte| is_blank(byte) || b"<>".contains(&byte)).is_none()
-            && quotes_are_closed(sender);
+        let is_whole =
+            unquoted(sender, |byte| b"<>".contains(&byte)).is_none() && quotes_are_closed(sender);
         let is_apart = parameters.first().is_none_or(|&first| is_blank(first))
             || path.is_empty() && rest.first() != Some(&b'<');
         (is_whole && is_apart && words(parameters).all(is_parameter))
@@ -244,6 +250,39 @@ mod tests {
             "MAIL FROM:<a@b> =3",
         ] {
             assert_eq!(Mail::parse(line.as_bytes()), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_sender_with_blanks_is_read_within_its_brackets_where_it_is_replaced() {
+        let mailbox = mailbox();
+        let replaced = |line: &str| {
+            let mut up = Output::default();
+            let mail = Mail::parse_replaced(line.as_bytes())?;
+            mail.write(Becomes::Sender(&mailbox), &mut up);
+            Some(String::from_utf8(up.take().to_vec()).unwrap())
+        };
+        for (line, parameters) in [
+            ("MAIL FROM:<Office Scanner>", ""),
+            ("MAIL FROM: < Office\tScanner 2 > SIZE=3 BODY=8BITMIME", " SIZE=3 BODY=8BITMIME"),
+            ("MAIL FROM:<Scanner \"a> b\" 2> SIZE=3", " SIZE=3"),
+            ("MAIL FROM:<a SIZE=9> SIZE=3", " SIZE=3"),
+            ("MAIL FROM:<@x,@y: a b@c>", ""),
+        ] {
+            assert_eq!(Mail::parse(line.as_bytes()), None, "{line}");
+            let expected = format!("MAIL FROM:<scan@contoso.com>{parameters}\r\n");
+            assert_eq!(replaced(line), Some(expected), "{line}");
+        }
+        // What follows could be the sender's, or a parameter.
+        for line in [
+            "MAIL FROM:<Office Scanner",
+            "MAIL FROM:<Office <a@b> Scanner>",
+            "MAIL FROM:<Office Scanner>SIZE=3",
+            "MAIL FROM:<Office Scanner> a@b",
+            "MAIL FROM:Office Scanner <a@b>",
+            "MAIL FROM:<Office \"Scanner> SIZE=3",
+        ] {
+            assert_eq!(replaced(line), None, "{line}");
         }
     }
 

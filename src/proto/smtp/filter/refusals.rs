@@ -13,6 +13,8 @@ pub(super) const NO_BINARYMIME: &str = "555 5.5.4 BODY=BINARYMIME is not served 
 pub(super) const NO_CHUNKS: &str = "502 5.5.1 not served here, send the message with DATA";
 pub(super) const ONLY_MAIL: &str = "502 5.5.1 not served here, begin with MAIL";
 pub(super) const NO_STARTTLS: &str = "503 5.5.1 it is too late for STARTTLS";
+// RFC 4954 section 4: 503 to AUTH once a session is signed in.
+pub(super) const NO_AUTH: &str = "503 5.5.1 this session needs no sign-in any more";
 pub(super) const BAD_LINE_END: &str = "500 5.5.2 end each line with CR LF";
 pub(super) const EMPTY_LINE: &str = "500 5.5.2 an empty line is no command";
 pub(super) const BAD_BYTE: &str = "500 5.5.2 a command holds no control characters";

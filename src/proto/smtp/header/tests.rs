@@ -142,6 +142,23 @@ fn several_from_become_one_whose_value_is_the_first() {
 }
 
 #[test]
+fn several_from_of_which_the_first_is_the_mailbox_become_one_and_another_goes_to_reply_to() {
+    let rest = "Date: d\r\nMessage-ID: i\r\n\r\nFrom: body\r\n";
+    let own = "From: Scanner <Scan@contoso.com>\r\n";
+    let from = "From: Scanner <scan@contoso.com>\r\n";
+    for (others, reply_to) in [
+        ("From: A <a@b>\r\n", "Reply-To: A <a@b>\r\n"),
+        ("From: \r\nfrom: scan@contoso.com\r\nFROM : A <a@b>\r\n", "Reply-To: A <a@b>\r\n"),
+        ("From: a@b, c@d\r\nFrom: e@f\r\n", "Reply-To: a@b, c@d\r\n"),
+        // An answer to the mailbox needs no field.
+        ("From: scan@contoso.com\r\n", ""),
+        ("From: A <a@b>\r\nReply-To: c@d\r\n", "Reply-To: c@d\r\n"),
+    ] {
+        assert_becomes(&format!("{own}{others}{rest}"), &format!("{from}{reply_to}{rest}"));
+    }
+}
+
+#[test]
 fn from_date_and_message_id_are_added_where_missing() {
     let from = "From: scan@contoso.com\r\n";
     assert_becomes("Subject: s\r\n\r\nbody", &format!("{from}{STAMP}Subject: s\r\n\r\nbody"));

@@ -5,7 +5,9 @@ use crate::proto::Privacy::{self, Clear, Required, Tls};
 use crate::proto::promises::Server as _;
 use crate::proto::smtp::DeviceMail::{self, Heard, HeardUnderTls};
 use crate::proto::smtp::{Extensions, SmtpDownstream};
-use crate::proto::transcript;
+use crate::proto::{
+    COMMANDS_MAX, Claim, CloseReason, Downstream as _, Input, Output, Step, transcript,
+};
 
 /// Plays a session behind its greeting.
 #[track_caller]
@@ -126,6 +128,27 @@ fn the_fifth_refusal_of_a_device_closes() {
             refused.repeat(4)
         ),
     );
+}
+
+#[test]
+fn mail_of_a_device_that_is_the_command_one_too_many_closes() {
+    // The one before it is still heard.
+    for (before, is_heard) in [(COMMANDS_MAX - 2, true), (COMMANDS_MAX - 1, false)] {
+        let machine = SmtpDownstream::new(Extensions::default(), Clear).with_devices(Heard);
+        let (mut input, mut output) = (Input::default(), Output::default());
+        input.extend("NOOP\r\n".repeat(usize::from(before)).as_bytes());
+        input.extend(b"MAIL FROM:<scanner@contoso.com>\r\n");
+        let step = machine.receive(&mut input, &mut output);
+        let said = String::from_utf8(output.take().to_vec()).unwrap();
+        let last = said.lines().last().unwrap();
+        if is_heard {
+            assert!(matches!(step, Step::Verify(Claim::Device, _)), "{step:?}");
+            assert_eq!(last, "250 2.0.0 OK");
+        } else {
+            assert!(matches!(step, Step::Close(CloseReason::TooManyCommands)), "{step:?}");
+            assert_eq!(last, "421 4.7.0 too many commands and no sign-in, closing");
+        }
+    }
 }
 
 #[test]
