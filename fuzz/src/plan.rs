@@ -78,6 +78,11 @@ impl Plan {
         if self.choices[0] & 2 == 0 { Mechanism::Xoauth2 } else { Mechanism::OauthBearer }
     }
 
+    /// The first byte, of the filter: its rule, 0 to 3.
+    pub fn rule(&self) -> u8 {
+        self.choices[0] % 4
+    }
+
     /// The second byte, downstream: what is offered, 0 to 3.
     pub fn offer(&self) -> u8 {
         self.choices[1] % 4

@@ -9,9 +9,9 @@ import urllib.request
 import browser
 import expect
 import tenant
-from asking import address_in, asking, at_terminal
+from asking import asking, at_terminal
 from browser import query_of
-from people import ALICE, FAILED, USAGE, relay_of_alice
+from people import ALICE, FAILED, USAGE, pasting, relay_of_alice
 from processes import PATIENCE_S
 
 # Somebody else.
@@ -21,14 +21,7 @@ MALLORY = "mallory@people.test"
 def a_bare_code_is_not_taken_when_it_is_pasted(scene):
     """Without `state` nobody can tell whose it is: it says so, and keeps nothing."""
     with relay_of_alice(scene, "bare") as relay:
-
-        def paste(shown):
-            url = address_in(shown, scene.oidc.authorization_endpoint)
-            if url is None:
-                return None
-            seen = scene.browser.visit(url, browser.consents(ALICE), browser.TO_LOOPBACK)
-            return query_of(seen.url)["code"] + "\n\x04"
-
+        paste = pasting(scene, lambda seen: query_of(seen.url)["code"] + "\n\x04")
         done = at_terminal(relay, [ALICE, "--paste"], paste)
         expect.that(done.code != 0, f"a bare code was taken: {done.stdout}")
         expect.that("address" in done.stdout or "URL" in done.stdout, f"it said {done.stdout!r}")

@@ -4,8 +4,8 @@ Each check is a function of the `Scene`; it raises when the promise in its name 
 """
 
 import concurrent.futures
+import contextlib
 import imaplib
-import smtplib
 import socket
 
 import clients
@@ -109,22 +109,16 @@ def idle_hears_of_a_new_message(scene):
 def a_stopped_postfix_is_told_as_temporary_and_recovers(scene):
     """454, never a wrong password; the next sign-in after its return works."""
     user = scene.users[0]
-    scene.postfix.stop()
-    try:
+    with _stopped(scene.postfix):
         expect.smtp_refusal(scene.at(user), "454 4.7.0")
-    finally:
-        scene.postfix.start()
     _send_one(scene, user, "after-postfix-came-back")
 
 
 def a_stopped_dovecot_is_told_as_unavailable_and_recovers(scene):
     """[UNAVAILABLE], never a wrong password; the next sign-in after its return works."""
     user = scene.users[0]
-    scene.dovecot.stop()
-    try:
+    with _stopped(scene.dovecot):
         expect.imap_refusal(scene.at(user), "[UNAVAILABLE]")
-    finally:
-        scene.dovecot.start()
     with imaplib.IMAP4("127.0.0.1", scene.relay.imap_port, timeout=PATIENCE_S) as client:
         client.login(user, LOCAL_PASSWORD)
 
@@ -141,6 +135,16 @@ CHECKS = [
     a_stopped_postfix_is_told_as_temporary_and_recovers,
     a_stopped_dovecot_is_told_as_unavailable_and_recovers,
 ]
+
+
+@contextlib.contextmanager
+def _stopped(server):
+    """A server that does not run meanwhile."""
+    server.stop()
+    try:
+        yield
+    finally:
+        server.start()
 
 
 def _reply_code(replies):

@@ -70,13 +70,7 @@ def consent_in_a_browser_that_a_program_drives(scene):
 def consent_pasted_at_a_terminal(scene):
     """`--paste`: nobody listens where the browser is sent; its address line is pasted whole."""
     with relay_of_alice(scene, "pasted") as relay:
-
-        def paste(shown):
-            url = address_in(shown, scene.oidc.authorization_endpoint)
-            if url is None:
-                return None
-            return scene.browser.visit(url, browser.consents(ALICE), browser.TO_LOOPBACK).url
-
+        paste = pasting(scene, lambda seen: seen.url)
         done = at_terminal(relay, [ALICE, "--paste"], paste)
         expect.that(done.code == 0, f"it ended with {done.code}: {done.stdout}")
         tenant.mail_goes_round(scene, relay, ALICE, "pasted")
@@ -225,6 +219,18 @@ def _person(provider):
 def relay_of_alice(scene, name, endpoints=None):
     """A relay that runs, with her as its one account; nobody has consented."""
     return tenant.relay_before(scene, name, _person(scene.oidc), endpoints=endpoints)
+
+
+def pasting(scene, pasted):
+    """What a person types who has consented: what `pasted` makes of where the browser got to."""
+
+    def paste(shown):
+        url = address_in(shown, scene.oidc.authorization_endpoint)
+        if url is None:
+            return None
+        return pasted(scene.browser.visit(url, browser.consents(ALICE), browser.TO_LOOPBACK))
+
+    return paste
 
 
 def _at(scene, relay):
