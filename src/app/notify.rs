@@ -49,14 +49,19 @@ impl Supervisor {
     /// The one that the environment names, or nobody.
     pub fn of_environment() -> Self {
         let Some(address) = std::env::var_os(NOTIFY_SOCKET) else { return Self::default() };
-        match connect(&address) {
-            Ok(socket) => Self { socket: Some(socket), watchdog: sd_notify::watchdog_enabled() },
+        match Self::at(&address, sd_notify::watchdog_enabled()) {
+            Ok(supervisor) => supervisor,
             Err(error) => {
                 let error = error.to_string();
                 warn!(?address, error, "the service manager cannot be told how the relay is");
                 Self::default()
             }
         }
+    }
+
+    /// The one that listens at `address`, and wants to hear of life that often.
+    pub(super) fn at(address: &OsStr, watchdog: Option<Duration>) -> io::Result<Self> {
+        Ok(Self { socket: Some(connect(address)?), watchdog })
     }
 
     /// Everything is bound and clients are served.
@@ -198,8 +203,7 @@ mod tests {
             (OsStr::new(&name), UnixDatagram::bind_addr(&abstract_name).unwrap()),
         ] {
             manager.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-            let socket = Some(connect(address).unwrap());
-            let supervisor = Supervisor { socket, watchdog: None };
+            let supervisor = Supervisor::at(address, None).unwrap();
             supervisor.tell(&[NotifyState::Ready, NotifyState::Status("serving")]);
             let mut heard = [0; 64];
             let len = manager.recv(&mut heard).unwrap();
@@ -212,8 +216,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("notify");
         let manager = UnixDatagram::bind(&path).unwrap();
-        let supervisor =
-            Supervisor { socket: Some(connect(path.as_os_str()).unwrap()), watchdog: None };
+        let supervisor = Supervisor::at(path.as_os_str(), None).unwrap();
         drop(manager);
         supervisor.tell(&[NotifyState::Ready]);
         assert!(connect(dir.path().join("nobody").as_os_str()).is_err());
@@ -225,8 +228,7 @@ mod tests {
         let path = dir.path().join("notify");
         let manager = UnixDatagram::bind(&path).unwrap();
         manager.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let socket = Some(connect(path.as_os_str()).unwrap());
-        Supervisor { socket, watchdog: None }.reloading();
+        Supervisor::at(path.as_os_str(), None).unwrap().reloading();
         let mut heard = [0; 64];
         let len = manager.recv(&mut heard).unwrap();
         let heard = std::str::from_utf8(&heard[..len]).unwrap();
