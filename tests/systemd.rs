@@ -38,7 +38,7 @@ impl Manager {
     async fn told(&self) -> Vec<String> {
         let mut message = [0; 4096];
         let len = timeout(PATIENCE, self.socket.recv(&mut message)).await.unwrap().unwrap();
-        let message = std::str::from_utf8(&message[..len]).unwrap();
+        let message = std::str::from_utf8(message.get(..len).unwrap()).unwrap();
         message.lines().map(str::to_owned).collect()
     }
 
