@@ -4,6 +4,7 @@
 mod backing;
 mod descriptors;
 mod lacks;
+mod notify;
 mod page;
 mod reload;
 mod sockets;
@@ -15,12 +16,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, timeout};
 use tracing::{info, warn};
 
 pub use self::backing::Backing;
+pub use self::notify::Supervisor;
+use self::notify::Vitals;
 use self::page::OpenPage;
 pub use self::page::PageBound;
 use self::sockets::Sockets;
@@ -66,6 +70,9 @@ pub struct App {
     set_log_level: Box<dyn Fn(tracing::Level) + Send + Sync>,
     reloads: (mpsc::Sender<Reload>, mpsc::Receiver<Reload>),
     shutdown: Shutdown,
+    /// Told how the relay is, which is its `vitals`.
+    supervisor: Arc<Supervisor>,
+    vitals: Vitals,
 }
 
 /// A bound address.
@@ -91,7 +98,7 @@ impl App {
     /// # Errors
     /// When an address is taken or the relay cannot be made. Without a control socket it goes on.
     pub fn bind(config: Config, backing: Backing) -> Result<Self, StartError> {
-        let Backing { store, state_directory, file, set_log_level } = backing;
+        let Backing { store, state_directory, file, set_log_level, supervisor } = backing;
         let (wanted, started_with) = (wanted(&config), Arc::new(config.clone()));
         let Config { listeners, accounts, devices, web, mut limits, grace, .. } = config;
         limits.sessions = descriptors::raise_limit(limits.sessions);
@@ -115,13 +122,21 @@ impl App {
         let control = state_directory.and_then(|directory| {
             control::bind(&directory).map_err(|error| tell_of_no_control(&error)).ok()
         });
+        let directory = watch::Sender::new(Arc::clone(service.directory()));
+        let vitals = Vitals {
+            relay: Arc::clone(&relay),
+            tokens: tokens.clone(),
+            directory: directory.subscribe(),
+            shutdown: shutdown.clone(),
+            addresses: Arc::default(),
+        };
         let mut app = Self {
             relay,
             tokens,
             passwords,
             store,
             consents: Consents::new(web.public_url.clone()),
-            directory: watch::Sender::new(Arc::clone(service.directory())),
+            directory,
             sockets,
             control,
             page: None,
@@ -132,6 +147,8 @@ impl App {
             set_log_level,
             reloads: mpsc::channel(RELOADS_WAITING_MAX),
             shutdown,
+            supervisor: Arc::new(supervisor),
+            vitals,
         };
         app.page = OpenPage::bind(&web, &mut certificates, app.operator())?;
         app.certificates.send_replace(certificates);
@@ -184,7 +201,17 @@ impl App {
 
     /// Serves until [`Shutdown::drain`], then lets signed-in sessions finish for the grace time or
     /// until [`Shutdown::cut`].
-    pub async fn run(mut self) {
+    pub async fn run(self) {
+        let (supervisor, vitals) = (Arc::clone(&self.supervisor), self.vitals.clone());
+        // One task does both, so it is this one that is found stuck.
+        tokio::select! {
+            biased;
+            () = self.serve_and_drain() => {}
+            () = supervisor.beat(&vitals) => {}
+        }
+    }
+
+    async fn serve_and_drain(mut self) {
         self.sockets.serve();
         // Through the drain too: who asks for its health hears that it is shutting down, and other
         // commands find the store locked.
@@ -201,8 +228,10 @@ impl App {
             page.serve();
         }
 
+        self.tell_ready();
         self.serve_orders().await;
         self.sockets.close();
+        self.supervisor.stopping(self.grace, &self.vitals);
         // While the control socket still tells whoever waits for them.
         self.consents.stop();
         let page = self.page.take().map(|page| tokio::spawn(page.close()));
@@ -220,6 +249,12 @@ impl App {
         // An answer that is under way may hold the only refresh token that is still good.
         self.tokens.settled().await;
         info!("stopped");
+    }
+
+    /// Tells the supervisor that everything is bound.
+    fn tell_ready(&self) {
+        self.vitals.addresses.store(self.bound().count(), Ordering::Relaxed);
+        self.supervisor.ready(&self.vitals);
     }
 
     /// Reloads when it is told to, until the drain begins.

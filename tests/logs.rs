@@ -79,6 +79,11 @@ async fn each_line_of_json_is_an_object_with_the_sessions_fields() {
     let written = logged(with_bob!("format = \"json\"\n")).await;
     let lines: Vec<Value> =
         written.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for line in &lines {
+        // RFC 3339 section 5.6, in UTC.
+        let time = line["timestamp"].as_str().unwrap();
+        assert!(humantime::parse_rfc3339(time).is_ok(), "{time}");
+    }
     let said = |message: &str| -> Vec<&Value> {
         lines.iter().filter(|line| line["message"] == message).collect()
     };
@@ -105,6 +110,13 @@ async fn each_line_of_json_is_an_object_with_the_sessions_fields() {
         let [first, second] = said(message).try_into().unwrap();
         for (line, id) in [(first, one), (second, two)] {
             assert_eq!((&line["span"]["account"], &line["span"]["id"]), (&ALICE.into(), id));
+        }
+    }
+    for line in said("closed") {
+        assert_eq!(line["outcome"], "signed-in");
+        assert!(line["upstream"].is_string(), "{line}");
+        for number in ["up_bytes", "down_bytes", "lasted_s"] {
+            assert!(line[number].is_u64(), "{number}: {line}");
         }
     }
     assert!(said("signed in").iter().all(|line| line["upstream_ms"].is_u64()), "{written}");
@@ -166,11 +178,15 @@ async fn each_session_leaves_one_closing_line() {
     refused.ask(WRONG_PLAIN, "535 5.7.8 ").await;
     refused.ask("QUIT", "221").await;
     refused.expect_end().await;
+    let mut stranger = served.client().await;
+    stranger.ask("QUIT", "221").await;
+    stranger.expect_end().await;
+    let served_at = served.provider.smtp().to_string();
     served.terminate();
     let log = served.ended().await;
 
     let closed: Vec<&str> = log.lines().filter(|line| line.contains(" closed ")).collect();
-    assert_eq!(closed.len(), 2, "{log}");
+    assert_eq!(closed.len(), 3, "{log}");
     for (line, parts) in closed.iter().zip([
         // What was streamed: NOOP and QUIT up; 235, 250 and 221 down.
         &[
@@ -179,8 +195,15 @@ async fn each_session_leaves_one_closing_line() {
             " up_bytes=12 ",
             "id=0001 ",
             "account=\"alice@example.com\"",
+            " outcome=\"signed-in\" ",
+            &format!(" upstream=\"{}\"", served_at),
         ][..],
-        &["reason=\"quit\" side=downstream up_bytes=0 down_bytes=0 ", "id=0002 "],
+        &[
+            "reason=\"quit\" side=downstream up_bytes=0 down_bytes=0 ",
+            "id=0002 ",
+            " outcome=\"refused\" id=",
+        ],
+        &["reason=\"quit\" ", "id=0003 ", " outcome=\"no-claim\" id="],
     ]) {
         for part in parts.iter().chain(&["lasted_s=", "protocol=", "listener=", "peer=127.0.0.1:"])
         {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::Supervisor;
 use crate::store::Store;
 
 /// What an [`App`](super::App) stands on besides its configuration.
@@ -15,6 +16,8 @@ pub struct Backing {
     pub file: Option<PathBuf>,
     /// Called with `log.level` of each configuration that a reload puts in force.
     pub set_log_level: Box<dyn Fn(tracing::Level) + Send + Sync>,
+    /// Who is told how the relay is.
+    pub supervisor: Supervisor,
 }
 
 impl Backing {
@@ -25,6 +28,7 @@ impl Backing {
             state_directory: None,
             file: None,
             set_log_level: Box::new(|_| {}),
+            supervisor: Supervisor::default(),
         }
     }
 }

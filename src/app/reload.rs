@@ -19,6 +19,7 @@ impl App {
     /// # Errors
     /// Why everything is as it was, for people.
     pub(super) async fn reload(&mut self) -> Result<Vec<String>, String> {
+        self.supervisor.reloading();
         let outcome = self.try_reload().await;
         match &outcome {
             Ok(warnings) => {
@@ -29,6 +30,7 @@ impl App {
             }
             Err(problem) => warn!(problem, "configuration not reloaded, the old one stays"),
         }
+        self.tell_ready();
         outcome
     }
 

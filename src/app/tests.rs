@@ -1,6 +1,9 @@
 //! What a reload does to the sockets of the listeners.
 
 use std::fmt::Write as _;
+use std::os::unix::net::UnixDatagram;
+use std::sync::mpsc as channel;
+use std::thread;
 
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -148,4 +151,44 @@ async fn a_listener_whose_certificate_cannot_be_shown_is_not_started() {
     let problem = App::bind(config, Backing::in_memory()).unwrap_err().to_string();
     assert!(problem.starts_with("listeners.mail.certificate: "), "{problem}");
     assert!(problem.contains("mail.pem") && problem.contains("cannot be read"), "{problem}");
+}
+
+#[test]
+fn watchdog_hears_nothing_while_the_threads_that_serve_are_stuck() {
+    let file = File::new();
+    let path = file.0.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let mut app = {
+        let _entered = runtime.enter();
+        file.serve(&[("mail", "imap", ANY_PORT)])
+    };
+    let often = Some(Duration::from_millis(20));
+    app.supervisor = Arc::new(Supervisor::at(path.as_os_str(), often).unwrap());
+    let (shutdown, workers) = (app.shutdown(), runtime.handle().clone());
+    let running = thread::spawn(move || runtime.block_on(app.run()));
+    let hears = |within: Duration| {
+        manager.set_read_timeout(Some(within)).unwrap();
+        manager.recv(&mut [0; 256]).is_ok()
+    };
+    let patience = Duration::from_secs(40);
+    assert!((0..3).all(|_| hears(patience)), "it lives");
+
+    let (release, released) = channel::channel::<()>();
+    let (stick, stuck) = channel::channel();
+    workers.spawn(async move {
+        stick.send(()).unwrap();
+        // Until the test lets it go on.
+        let _ = released.recv();
+    });
+    stuck.recv().unwrap();
+    // What was sent before, and one beat that was on its way; then, of thirty that are due, none.
+    while hears(Duration::from_millis(1)) {}
+    let beats = (0..3).all(|_| hears(Duration::from_millis(300)));
+    assert!(!beats, "beats of a relay that is stuck");
+    drop(release);
+    assert!(hears(patience), "it lives again");
+    shutdown.drain.cancel();
+    running.join().unwrap();
 }

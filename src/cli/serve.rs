@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use super::{Exit, check, tell};
-use crate::app::{App, Backing};
+use crate::app::{App, Backing, Supervisor};
 use crate::config::{Config, Problem, Secrets};
 use crate::logging::{self, LogLevel};
 use crate::relay::Shutdown;
@@ -78,6 +78,7 @@ fn serve(config: Config, file: PathBuf, level: LogLevel) -> Result<(), Failure> 
         state_directory: state_directory.ok(),
         file: Some(file),
         set_log_level: Box::new(move |to| level.set(to)),
+        supervisor: Supervisor::of_environment(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -5,6 +5,8 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
@@ -45,6 +47,18 @@ impl Authority {
     pub(crate) fn issue_as(&self, params: &CertificateParams) -> [String; 2] {
         let key = KeyPair::generate().unwrap();
         [params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem()]
+    }
+
+    /// Its own certificate, PEM.
+    pub(crate) fn pem(&self) -> String {
+        // RFC 7468 section 2: base64 in lines of 64 characters.
+        let base64 = STANDARD.encode(&self.certificate);
+        let mut pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
+        for line in base64.as_bytes().chunks(64) {
+            pem += std::str::from_utf8(line).unwrap();
+            pem.push('\n');
+        }
+        pem + "-----END CERTIFICATE-----\n"
     }
 
     /// A client that trusts it and speaks these versions.

@@ -10,6 +10,7 @@
 
 pub mod certificates;
 pub mod server;
+pub mod trusted;
 pub mod validity;
 
 use std::io::{self, Read as _};

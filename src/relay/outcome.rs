@@ -128,11 +128,36 @@ impl From<AccessEnd> for Reason {
     }
 }
 
+/// How far a session came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Attained {
+    /// Its client claimed to be nobody.
+    NoClaim,
+    /// Each of its client's claims was refused.
+    Refused,
+    /// It was signed in on both sides.
+    SignedIn,
+}
+
+impl Attained {
+    fn name(self) -> &'static str {
+        match self {
+            Self::NoClaim => "no-claim",
+            Self::Refused => "refused",
+            Self::SignedIn => "signed-in",
+        }
+    }
+}
+
 /// What a session leaves behind.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     reason: Reason,
     side: Side,
+    /// How far it came.
+    attained: Attained,
+    /// The provider's server, if it was signed in there.
+    upstream: Option<String>,
     /// What the operating system said, where a side broke; why no TLS came about.
     error: Option<String>,
     /// What whoever runs the relay can do about it.
@@ -153,7 +178,11 @@ pub(crate) struct Outcome {
 
 impl Outcome {
     /// A session at a listener of `settings` that ended before its sign-in.
-    pub(crate) fn before_sign_in(ended: &Ended, settings: &ListenerSettings) -> Self {
+    pub(crate) fn before_sign_in(
+        attained: Attained,
+        ended: &Ended,
+        settings: &ListenerSettings,
+    ) -> Self {
         let reason = ended.reason();
         let side = match reason {
             Reason::Quit | Reason::GaveUp => Side::Downstream,
@@ -185,6 +214,8 @@ impl Outcome {
         Self {
             reason,
             side,
+            attained,
+            upstream: None,
             error,
             hint,
             last_reply: None,
@@ -212,6 +243,8 @@ impl Outcome {
                     up_bytes = self.up_bytes,
                     down_bytes = self.down_bytes,
                     lasted_s = lasted.as_secs(),
+                    outcome = self.attained.name(),
+                    upstream = self.upstream,
                     hint = self.hint,
                     "closed"
                 )
@@ -226,8 +259,8 @@ impl Outcome {
 }
 
 impl Outcome {
-    /// A session that was signed in, and what was seen of it.
-    pub(crate) fn of_session(spliced: &Spliced, report: Report) -> Self {
+    /// A session that was signed in at `upstream`, and what was seen of it.
+    pub(crate) fn of_session(upstream: String, spliced: &Spliced, report: Report) -> Self {
         let (reason, side, error) = match spliced.end {
             End::Closed(_) if report.is_ended_here => (Reason::Closed, Side::Relay, None),
             End::Closed(side) => (Reason::Closed, side, None),
@@ -240,6 +273,8 @@ impl Outcome {
         Self {
             reason,
             side,
+            attained: Attained::SignedIn,
+            upstream: Some(upstream),
             error: error.map(|kind| kind.to_string()),
             hint: alarm.map(|trouble| trouble.fix.to_owned()),
             last_reply,

@@ -13,16 +13,17 @@ use crate::account::device::DeviceSettings;
 use crate::account::directory::Directory;
 use crate::account::password::Admitted;
 use crate::names::AccountPattern;
+use crate::net::tls::TlsError;
 use crate::net::tls::certificates::{Certificate, Certificates};
 use crate::net::tls::server::CertificateError;
-use crate::net::tls::{self, TlsError};
+use crate::net::tls::trusted::Trusted;
 use crate::provider::Provider;
 
 /// Who is served, and within which limits.
 pub struct Service {
     directory: Arc<Directory>,
     /// TLS towards the provider of every account, by its name.
-    tls: HashMap<String, Arc<ClientConfig>>,
+    tls: HashMap<String, Arc<Trusted>>,
     limits: Limits,
     /// What the clients of each listener that has TLS are shown, by its name.
     certificates: HashMap<String, Arc<Certificate>>,
@@ -63,7 +64,8 @@ impl Service {
         let mut tls = HashMap::new();
         for AccountSettings { provider, .. } in &accounts {
             if !tls.contains_key(&provider.name) {
-                tls.insert(provider.name.clone(), tls::trust(provider.ca_file.as_deref())?);
+                let trusted = certificates.trust(provider.ca_file.as_deref())?;
+                tls.insert(provider.name.clone(), trusted);
             }
         }
         let mut shown = HashMap::new();
@@ -95,12 +97,12 @@ impl Service {
         reason = "accounts come from the settings that `new` went through"
     )]
     pub(super) fn tls(&self, provider: &Provider) -> Arc<ClientConfig> {
-        Arc::clone(self.tls.get(&provider.name).expect("every account's provider has its TLS"))
+        self.tls.get(&provider.name).expect("every account's provider has its TLS").config()
     }
 
     /// TLS towards `provider`, if an account has that one.
     pub(super) fn known_tls(&self, provider: &Provider) -> Option<Arc<ClientConfig>> {
-        self.tls.get(&provider.name).cloned()
+        self.tls.get(&provider.name).map(|trusted| trusted.config())
     }
 
     /// What the clients of the listener of that name are shown, if it has TLS.

@@ -15,7 +15,7 @@ use super::judge::until_shut_out;
 use super::limits::Place;
 use super::listener::Listener;
 use super::observer::Observer;
-use super::outcome::{Outcome, Reason};
+use super::outcome::{Attained, Outcome, Reason};
 use super::protocol::MailProtocol;
 use super::rules;
 use super::splice::{End, Start, splice};
@@ -54,6 +54,8 @@ where
 struct Session<S> {
     client: ClientStream<S>,
     upstream: Watched<UpstreamStream>,
+    /// Where the provider's side is, as the file names it.
+    host: String,
     start: Start,
     access: SignedIn,
 }
@@ -61,7 +63,7 @@ struct Session<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Streams both ways until it is over.
     async fn run(self, listener: &Listener) -> Outcome {
-        let Self { mut client, mut upstream, start, access } = self;
+        let Self { mut client, mut upstream, host, start, access } = self;
         let cut = until_cut(listener, &access);
         let spliced = splice(&mut client, &mut upstream, start, cut).await;
         // In a shutdown nobody is waited for: a supervisor may be about to kill us.
@@ -69,7 +71,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             tokio::join!(close(&mut client), close(upstream.upstream()));
         }
         // The place at the gate is free with this: the provider has seen the session end.
-        Outcome::of_session(&spliced, upstream.into_report())
+        Outcome::of_session(host, &spliced, upstream.into_report())
     }
 }
 
@@ -94,11 +96,11 @@ where
     if listener.settings().tls.is_implicit()
         && let Err(ended) = client.start_tls().await
     {
-        return Err(Box::pin(over::<P, S>(client, ended, listener)).await);
+        return Err(Box::pin(over::<P, S>(client, Attained::NoClaim, ended, listener)).await);
     }
     let machine = P::downstream(listener, listener.privacy(from.into()));
     machine.greet(client.output());
-    let mut step = Step::Read(machine);
+    let (mut step, mut attained) = (Step::Read(machine), Attained::NoClaim);
     let ended = loop {
         let (claim, awaiting) = match client.next_claim(step).await {
             Ok(claimed) => claimed,
@@ -111,21 +113,29 @@ where
                 awaiting.accept(&accepted.upstream.welcome, client.output());
                 return Ok(session::<P, S>(client, accepted, listener));
             }
-            Ok(Err(refusal)) => step = awaiting.refuse(&refusal, client.output()),
+            Ok(Err(refusal)) => {
+                attained = Attained::Refused;
+                step = awaiting.refuse(&refusal, client.output());
+            }
             Err(ended) => break ended,
         }
     };
-    Err(Box::pin(over::<P, S>(client, ended, listener)).await)
+    Err(Box::pin(over::<P, S>(client, attained, ended, listener)).await)
 }
 
 /// Ends a session that has not signed in. Called in a box: a session that waits needs no room for it.
-async fn over<P, S>(client: Client<S>, ended: Ended, listener: &Listener) -> Outcome
+async fn over<P, S>(
+    client: Client<S>,
+    attained: Attained,
+    ended: Ended,
+    listener: &Listener,
+) -> Outcome
 where
     P: MailProtocol,
     S: AsyncRead + AsyncWrite + Unpin,
 {
     client.end::<P::Downstream>(&ended).await;
-    Outcome::before_sign_in(&ended, listener.settings())
+    Outcome::before_sign_in(attained, &ended, listener.settings())
 }
 
 fn session<P, S>(client: Client<S>, accepted: Accepted<P>, listener: &Arc<Listener>) -> Session<S>
@@ -133,7 +143,7 @@ where
     P: MailProtocol,
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let Accepted { access, permit, upstream } = accepted;
+    let Accepted { access, permit, host, upstream } = accepted;
     let (client, up, down, client_closed) = client.into_parts();
     let idle_timeout = listener.service().limits().idle_timeout;
     let start = Start { up, down, client_closed, idle_timeout };
@@ -152,7 +162,7 @@ where
     let observer = Observer::new(Arc::clone(listener), P::PROTOCOL, account, permit, pace);
     let unread = upstream.input.into_leftover();
     let upstream = Watched::new(upstream.stream, unread, course, observer);
-    Session { client, upstream, start, access }
+    Session { client, upstream, host, start, access }
 }
 
 #[cfg(test)]

@@ -37,6 +37,8 @@ pub(crate) struct Accepted<P: MailProtocol> {
     pub(crate) access: SignedIn,
     /// Its place among the sessions of its mailbox.
     pub(crate) permit: Permit,
+    /// The server, as the log names it.
+    pub(crate) host: String,
     pub(crate) upstream: upstream::SignedIn<Welcome<P>>,
 }
 
@@ -90,7 +92,8 @@ pub(crate) async fn verdict<P: MailProtocol>(
             relay.troubles().signed_in(account.name(), P::PROTOCOL);
             P::learn(relay.records(), host, &upstream.welcome);
             tell_signed_in(&access, host, received.elapsed(), permit.waited());
-            Ok(Accepted { access, permit, upstream })
+            let host = host.to_string();
+            Ok(Accepted { access, permit, host, upstream })
         }
         Err(error) => Err(refused::<P>(relay, account, &destination, &error)),
     }

@@ -31,6 +31,17 @@ const END_POLL: Duration = Duration::from_millis(5);
 /// Bytes taken out of the pipe at once.
 const CHUNK_LEN: usize = 4096;
 
+/// What a service manager says to this process alone (sd_notify(3), sd_listen_fds(3)). A program that
+/// had it could speak for the relay.
+const OF_THIS_PROCESS: [&str; 6] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "LISTEN_PID",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+];
+
 /// A program that prints a secret, and its arguments.
 ///
 /// An argument may be secret, so none is shown.
@@ -68,7 +79,11 @@ impl SecretCommand {
     }
 
     fn start(&self, time: Duration) -> io::Result<Running> {
-        let child = Command::new(&self.program)
+        let mut command = Command::new(&self.program);
+        for variable in OF_THIS_PROCESS {
+            command.env_remove(variable);
+        }
+        let child = command
             .args(&self.arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

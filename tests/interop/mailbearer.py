@@ -109,6 +109,8 @@ class Relay:
         self._child = None
         # What is in its environment besides.
         self.variables = {}
+        # A program that it is run by, with its arguments.
+        self.before = []
         self.smtp_port = self.add_listener("submission", "submission")
         self.imap_port = self.add_listener("imap", "imap")
         (self.directory / "client-secret").write_text(provider.client_secret)
@@ -199,7 +201,8 @@ class Relay:
 
     def spawn(self):
         """Starts it, and does not wait."""
-        self._child = Child("mailbearer", self.argv("serve"), self.log, env=self.environment())
+        argv = [*self.before, *self.argv("serve")]
+        self._child = Child("mailbearer", argv, self.log, env=self.environment())
 
     def start(self):
         """Starts it and waits until it answers."""

@@ -33,7 +33,9 @@ import page
 import people
 import planted
 import rewriting
+import running
 import store
+import systemd
 import tls
 import tokens
 from browser import Browser
@@ -222,6 +224,7 @@ def run_checks(module, scene, table):
 MODULES = (
     *(faults, tokens, store, commands, people, answers, interrupted),
     *(applications, documented, page, planted, devices, rewriting, minute, crash, demo),
+    *(systemd, running),
 )
 GROUPS = {
     "streams": stream_messages,

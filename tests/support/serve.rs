@@ -20,6 +20,9 @@ pub const PATIENCE: Duration = Duration::from_secs(40);
 /// The secret of [`super::RigSettings::extra`]'s own accounts, in the program's environment.
 pub const OTHER_SECRET: &str = "other-secret";
 
+/// The file that stands for the journal's stream.
+const JOURNAL: &str = "journal";
+
 /// Where the program that has just been started listens, once it says so.
 pub async fn bound(child: &mut Child) -> [SocketAddr; 2] {
     let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
@@ -47,11 +50,38 @@ pub struct Served {
 impl Served {
     /// Starts it with the usual file and `extra`.
     pub async fn start(extra: &'static str) -> Self {
+        Self::start_with(extra, &[]).await
+    }
+
+    /// The same with more in its environment.
+    pub async fn start_with(extra: &'static str, environment: &[(&str, String)]) -> Self {
+        let environment = environment.iter().map(|(name, value)| (*name, value.as_str()));
+        let change = |_: &Path, program: &mut Command| {
+            program.envs(environment);
+        };
+        Self::start_as(extra, change).await
+    }
+
+    /// The same with its log going where systemd leads a journal: to a stream that the environment
+    /// names. [`Self::ended_in_journal`] reads it.
+    pub async fn start_in_journal(extra: &'static str) -> Self {
+        Self::start_as(extra, |dir, program| {
+            let journal = std::fs::File::create(dir.join(JOURNAL)).unwrap();
+            let stat = rustix::fs::fstat(&journal).unwrap();
+            program.env("JOURNAL_STREAM", format!("{}:{}", stat.st_dev, stat.st_ino));
+            program.stderr(journal);
+        })
+        .await
+    }
+
+    async fn start_as(extra: &'static str, change: impl FnOnce(&Path, &mut Command)) -> Self {
         let settings = RigSettings { extra, ..RigSettings::default() };
         let provider = provider(settings.tls).await;
         let dir = tempfile::tempdir().unwrap();
         let file = write_config(dir.path(), &settings, &provider);
-        let mut child = program(dir.path(), &file).arg("serve").spawn().unwrap();
+        let mut command = program(dir.path(), &file);
+        change(dir.path(), &mut command);
+        let mut child = command.arg("serve").spawn().unwrap();
         let [submission, imap] = bound(&mut child).await;
         let command_line = std::fs::read(format!("/proc/{}/cmdline", child.id().unwrap()));
         let command_line = String::from_utf8(command_line.unwrap()).unwrap();
@@ -68,6 +98,11 @@ impl Served {
     pub fn rewrite(&self, change: impl FnOnce(String) -> String) {
         let text = std::fs::read_to_string(&self.file).unwrap();
         std::fs::write(&self.file, change(text)).unwrap();
+    }
+
+    /// Its home, where the file lies too.
+    pub fn home(&self) -> &Path {
+        self.dir.path()
     }
 
     /// A client that was greeted.
@@ -99,6 +134,15 @@ impl Served {
         let log = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(0), "{log}");
         log
+    }
+
+    /// The same of one whose log goes to a journal.
+    pub async fn ended_in_journal(self) -> String {
+        let Self { mut child, dir, .. } = self;
+        let status = timeout(PATIENCE, child.wait()).await.unwrap().unwrap();
+        let journal = std::fs::read_to_string(dir.path().join(JOURNAL)).unwrap();
+        assert_eq!(status.code(), Some(0), "{journal}");
+        journal
     }
 }
 

@@ -1,4 +1,5 @@
-//! Certificates that are read again: what those who connect are shown, whenever that was issued.
+//! Certificates that are read again: what those who connect are shown, whenever that was issued, and
+//! whom providers' servers are certified by ([`Trusted`]).
 //!
 //! In:     the pairs of files of one configuration, each read once however many listeners name it.
 //! Out:    an acceptor for each handshake. Connections that run keep the certificate they began with.
@@ -9,6 +10,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -17,7 +19,9 @@ use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsAcceptor;
 use tracing::{error, info, warn};
 
+use super::TlsError;
 use super::server::{CertificateError, CertificateFiles, Contents, Shown};
+use super::trusted::Trusted;
 use super::validity::Standing;
 use crate::clock::unix_time;
 
@@ -29,7 +33,11 @@ const TELL_INTERVAL: Duration = Duration::from_secs(24 * 3_600);
 
 /// Every certificate of one configuration. Cloning shares them.
 #[derive(Debug, Clone, Default)]
-pub struct Certificates(HashMap<CertificateFiles, Arc<Certificate>>);
+pub struct Certificates {
+    shown: HashMap<CertificateFiles, Arc<Certificate>>,
+    /// Those with a `ca_file`.
+    trusted: Vec<Arc<Trusted>>,
+}
 
 impl Certificates {
     /// The certificate in `files`, which are read if they were not yet. Blocks.
@@ -37,24 +45,39 @@ impl Certificates {
     /// # Errors
     /// When they do not yield a certificate and its key.
     pub fn read(&mut self, files: &CertificateFiles) -> Result<Arc<Certificate>, CertificateError> {
-        if let Some(known) = self.0.get(files) {
+        if let Some(known) = self.shown.get(files) {
             return Ok(Arc::clone(known));
         }
         let certificate = Arc::new(Certificate::read(files)?);
-        self.0.insert(files.clone(), Arc::clone(&certificate));
+        self.shown.insert(files.clone(), Arc::clone(&certificate));
         Ok(certificate)
+    }
+
+    /// Whom the servers of a provider with that `ca_file` are certified by. Blocks.
+    ///
+    /// # Errors
+    /// As [`super::trust`].
+    pub fn trust(&mut self, ca_file: Option<&Path>) -> Result<Arc<Trusted>, TlsError> {
+        let trusted = Arc::new(Trusted::read(ca_file)?);
+        if ca_file.is_some() {
+            self.trusted.push(Arc::clone(&trusted));
+        }
+        Ok(trusted)
     }
 
     /// Looks at all files and shows what changed. Blocks.
     fn look(&self) {
-        for certificate in self.0.values() {
+        for certificate in self.shown.values() {
             certificate.look();
+        }
+        for trusted in &self.trusted {
+            trusted.look();
         }
     }
 
     /// Tells which certificates are not good, or not for long.
     fn tell_of_validity(&self) {
-        for certificate in self.0.values() {
+        for certificate in self.shown.values() {
             certificate.tell_of_validity(unix_time());
         }
     }

@@ -147,7 +147,7 @@ fn files_that_several_name_are_read_once() {
     assert!(Arc::ptr_eq(&first, &certificates.read(&files).unwrap()));
     let missing = CertificateFiles { private_key: dir.path().join("none"), ..files };
     assert!(matches!(certificates.read(&missing), Err(CertificateError::Unreadable { .. })));
-    assert_eq!(certificates.0.len(), 1);
+    assert_eq!(certificates.shown.len(), 1);
 }
 
 #[test]
