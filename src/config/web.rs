@@ -99,6 +99,13 @@ pub(super) fn read(
     })
 }
 
+/// Reads `web.probes` alone.
+pub(super) fn read_probes(root: &mut Table<'_>) -> Result<Vec<ListenAddress>, Reported> {
+    let Some(field) = root.take("web") else { return Ok(Vec::new()) };
+    let probes = field.table()?.read("probes", |field| addresses(&field))?;
+    Ok(plain(Address::into_list(probes)))
+}
+
 /// A page that is off: nothing else may be said about it, for it would not be so.
 fn read_off(mut table: Table<'_>) -> Result<(), Reported> {
     let mut refused = Ok(());

@@ -11,14 +11,15 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::http::serve;
 use super::metrics::{Format, Metrics};
 use super::operator::Operator;
-use super::survey::{Numbers, Survey};
+pub use super::survey::Numbers;
+use super::survey::Survey;
 use crate::relay::meter::Meter;
 
 /// Where a relay tells whether it is ready.
@@ -35,16 +36,17 @@ pub struct Probes {
     metrics: Metrics,
 }
 
-/// What `/readyz` says.
-#[derive(Debug, Serialize)]
-struct Readiness {
-    ready: bool,
+/// What `/readyz` says. Members are added, never renamed.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Readiness {
+    /// Whether clients are served.
+    pub ready: bool,
     /// Why not, each in a sentence.
-    not_ready: Vec<String>,
+    pub not_ready: Vec<String>,
     /// Whether a refresh token or a local password is in memory alone.
-    unsaved: bool,
+    pub unsaved: bool,
     /// Numbers alone; null where they are not known yet.
-    accounts: Option<Numbers>,
+    pub accounts: Option<Numbers>,
 }
 
 impl Probes {

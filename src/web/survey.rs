@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
@@ -48,16 +48,16 @@ pub(super) struct Found {
 }
 
 /// How many accounts of the file are in which state.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub(super) struct Numbers {
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Numbers {
     /// [`TokenState::Ready`].
-    pub(super) ready: u64,
+    pub ready: u64,
     /// [`TokenState::NotAsked`].
-    pub(super) not_asked: u64,
+    pub not_asked: u64,
     /// [`TokenState::ConsentNeeded`].
-    pub(super) consent_needed: u64,
+    pub consent_needed: u64,
     /// [`TokenState::Failing`].
-    pub(super) failing: u64,
+    pub failing: u64,
 }
 
 /// When something of an account ends, since 1970; nothing of what is not known.
