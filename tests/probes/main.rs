@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 #![allow(unreachable_pub, reason = "its modules share one scene")]
 
+mod alerts;
 mod bounds;
 mod counts;
 mod health;
