@@ -245,7 +245,7 @@ impl Outcome {
                     up_bytes = self.up_bytes,
                     down_bytes = self.down_bytes,
                     lasted_s = lasted.as_secs(),
-                    waited_ms = ms(self.took.gate_wait),
+                    gate_wait_ms = ms(self.took.gate_wait),
                     dial_ms = ms(self.took.dial),
                     tls_ms = ms(self.took.tls),
                     token_ms = ms(self.took.token),

@@ -32,6 +32,7 @@ import minute
 import page
 import people
 import planted
+import probes
 import rewriting
 import store
 import tls
@@ -221,7 +222,7 @@ def run_checks(module, scene, table):
 
 MODULES = (
     *(faults, tokens, store, commands, people, answers, interrupted),
-    *(applications, documented, page, planted, devices, rewriting, minute, crash, demo),
+    *(applications, documented, page, planted, devices, rewriting, probes, minute, crash, demo),
 )
 GROUPS = {
     "streams": stream_messages,
