@@ -140,7 +140,8 @@ impl Phase {
 
 impl Default for Meter {
     fn default() -> Self {
-        let durations = || Family::new_with_constructor((|| Histogram::new(SECONDS)) as fn() -> _);
+        let of_steps: fn() -> Histogram = || Histogram::new(SECONDS);
+        let durations = || Family::new_with_constructor(of_steps);
         let meter = Self {
             sessions: Family::default(),
             active: Family::default(),

@@ -18,7 +18,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
 pub(super) use self::format::Format;
-use super::survey::{Found, Survey};
+use super::survey::{Ends, Found, Survey};
 use crate::oauth::Tokens;
 use crate::relay::meter::Meter;
 
@@ -51,6 +51,9 @@ impl Metrics {
     }
 }
 
+/// Which end of an account.
+type End = fn(&Ends) -> Option<Duration>;
+
 /// What the survey found last.
 #[derive(Debug)]
 struct Accounts(Survey);
@@ -81,7 +84,7 @@ impl Accounts {
     /// When something of an account ends, in seconds since 1970. Of what is not known there is no
     /// series: 0 would be an end.
     fn encode_ends(&self, encoder: &mut DescriptorEncoder<'_>, found: &Found) -> fmt::Result {
-        let ends: [(&str, &str, fn(&super::survey::Ends) -> Option<Duration>); 3] = [
+        let ends: [(&str, &str, End); 3] = [
             ("token_expires_at", "When the access token in memory ends", |it| it.token),
             ("grant_dies_at", "When the consent ends, by what is known", |it| it.grant),
             ("credential_expires_at", "When the client's secret or certificate ends", |it| {

@@ -107,11 +107,15 @@ impl Survey {
             return;
         }
         let shared = Arc::clone(&self.0);
-        // Certificates are read from their files.
-        tokio::task::spawn_blocking(move || {
-            let found = find(&shared.operator);
+        tokio::spawn(async move {
+            let operator = shared.operator.clone();
+            // Certificates are read from their files.
+            let found = tokio::task::spawn_blocking(move || find(&operator)).await;
             shared.looks.store(false, Ordering::Release);
-            shared.latest.send_replace(Some(Arc::new(found)));
+            // It is cut off only when the program ends.
+            if let Ok(found) = found {
+                shared.latest.send_replace(Some(Arc::new(found)));
+            }
         });
     }
 }

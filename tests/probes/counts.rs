@@ -109,6 +109,37 @@ async fn refusals_count_by_their_kind() {
 }
 
 #[tokio::test]
+async fn consent_that_lacks_counts_as_such_and_as_no_outage() {
+    let rig = rig("[accounts.\"bob@example.com\"]\nprovider = \"sandbox\"\n\
+         grant = \"authorization-code\"\nlocal_password = { file = \"password\" }\n")
+    .await;
+    let before = series(&rig).await;
+    let mut client = rig.greeted("imap").await;
+    client.ask(&format!("a LOGIN bob@example.com {PASSWORD}"), "a NO [CONTACTADMIN]").await;
+    let expected = [
+        ("refusals{protocol=\"imap\",kind=\"consent-needed\"}", 1.0),
+        ("token_requests{grant=\"authorization-code\",outcome=\"consent\"}", 1.0),
+    ];
+    moved(&rig, &before, &expected).await;
+}
+
+#[tokio::test]
+async fn mailbox_that_the_provider_refuses_counts_as_that() {
+    let rig = rig("").await;
+    let before = series(&rig).await;
+    let denied = Action::Reply("535 5.7.139 Authentication unsuccessful\r\n".into());
+    rig.provider.script().on(Protocol::Submission, Step::Token, Times::Always, denied);
+    let mut client = rig.greeted("submission").await;
+    client.ask(AUTH_PLAIN, "535 5.7.139").await;
+    let expected = [
+        ("refusals{protocol=\"submission\",kind=\"upstream-refused\"}", 1.0),
+        ("token_requests{grant=\"client-credentials\",outcome=\"ok\"}", 1.0),
+    ];
+    moved(&rig, &before, &expected).await;
+    assert_eq!(durations(&series(&rig).await), [1.0; 5], "all steps were done");
+}
+
+#[tokio::test]
 async fn gate_that_stays_full_counts_as_a_refusal_with_its_wait() {
     let provider = "concurrent_sessions = { submission = 1 }";
     let settings = RigSettings { provider, ..RigSettings::default() };
