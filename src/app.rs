@@ -6,6 +6,7 @@ mod descriptors;
 mod lacks;
 mod notify;
 mod page;
+mod probes;
 mod reload;
 mod sockets;
 mod start_error;
@@ -27,6 +28,7 @@ pub use self::notify::Supervisor;
 use self::notify::Vitals;
 use self::page::OpenPage;
 pub use self::page::PageBound;
+use self::probes::OpenProbes;
 use self::sockets::Sockets;
 pub use self::start_error::StartError;
 use self::wanted::wanted;
@@ -42,6 +44,7 @@ use crate::store::Store;
 use crate::web::consents::Consents;
 use crate::web::control::{self, ControlSocket};
 use crate::web::operator::{Operator, Reload, Serving};
+use crate::web::probes::Probes;
 
 /// How long sessions may take to close when they are cut off.
 const CUT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -61,6 +64,7 @@ pub struct App {
     sockets: Sockets,
     control: Option<ControlSocket>,
     page: Option<OpenPage>,
+    probes: OpenProbes,
     /// What listeners and the page show.
     certificates: watch::Sender<Certificates>,
     grace: Duration,
@@ -140,6 +144,7 @@ impl App {
             sockets,
             control,
             page: None,
+            probes: OpenProbes::bind(&web.probes)?,
             certificates: watch::Sender::default(),
             grace,
             file,
@@ -164,6 +169,11 @@ impl App {
     /// Every bound address of the page.
     pub fn page(&self) -> &[PageBound] {
         self.page.as_ref().map_or(&[], OpenPage::bound)
+    }
+
+    /// Every bound address of the probes.
+    pub fn probes(&self) -> &[SocketAddr] {
+        self.probes.bound()
     }
 
     /// How to stop it.
@@ -220,6 +230,9 @@ impl App {
             .control
             .take()
             .map(|socket| tokio::spawn(socket.serve(self.operator(), stop.clone())));
+        // The same holds for probes.
+        let probes = Probes::new(self.operator(), self.relay.meter());
+        self.probes.serve(&probes, &stop);
         let tokens = self.tokens.clone();
         let keeping = tokio::spawn(async move { tokens.keep().await });
         let showing = tokio::spawn(certificates::keep(self.certificates.subscribe()));
@@ -246,6 +259,7 @@ impl App {
             // What was asked there ends within the time of a token request.
             let _ = control.await;
         }
+        self.probes.stopped().await;
         // An answer that is under way may hold the only refresh token that is still good.
         self.tokens.settled().await;
         info!("stopped");

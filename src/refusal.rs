@@ -65,6 +65,21 @@ impl Unavailable {
 }
 
 impl Refusal {
+    /// The words that [`Self::kind`] gives.
+    pub const KINDS: [&'static str; 11] = [
+        "wrong-password",
+        "consent-needed",
+        "grant-refused",
+        "token-endpoint-unavailable",
+        "upstream-unavailable",
+        "overloaded",
+        "local-password-unreadable",
+        "addresses-unreadable",
+        "mailbox-busy",
+        "no-device",
+        "upstream-refused",
+    ];
+
     /// The word that logs use for this kind of refusal.
     pub fn kind(&self) -> &'static str {
         match self {

@@ -193,6 +193,10 @@ async fn each_session_leaves_one_closing_line() {
             "reason=\"closed\" side=upstream ",
             " last_reply=\"221 ",
             " up_bytes=12 ",
+            " gate_wait_ms=0 dial_ms=",
+            " tls_ms=",
+            " token_ms=",
+            " sign_in_ms=",
             "id=0001 ",
             "account=\"alice@example.com\"",
             " outcome=\"signed-in\" ",
@@ -210,6 +214,8 @@ async fn each_session_leaves_one_closing_line() {
             assert!(line.contains(part), "{part} is not in {line}");
         }
     }
+    // One that did not sign in has taken no steps.
+    assert!(closed.iter().all(|line| line.contains("_ms=") == line.contains("id=0001 ")), "{log}");
     for part in [" WARN  refused ", "wrong-password", " INFO  signed in ", ALICE] {
         assert!(log.contains(part), "{part} is not in {log}");
     }

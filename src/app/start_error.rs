@@ -31,6 +31,9 @@ pub enum StartError {
     /// An address of the page cannot be listened on.
     #[error("web.address: {0}")]
     ListenPage(#[source] ListenError),
+    /// An address of the probes cannot be listened on.
+    #[error("web.probes: {0}")]
+    ListenProbes(#[source] ListenError),
     /// The page's certificate cannot be shown.
     #[error("web.certificate: {0}")]
     Certificate(#[from] CertificateError),

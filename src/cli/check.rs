@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Config, ConfigError, Secrets, locate};
+use crate::net::listen::ListenAddress;
 use crate::store::StoreSettings;
 
 use super::{Exit, finish, owner, tell};
@@ -58,6 +59,16 @@ pub(super) fn load_store(named: Option<PathBuf>) -> Result<(PathBuf, StoreSettin
     let path = found(named)?;
     let store = Config::load_store(&path).map_err(|error| refuse(&path, &error, Secrets::Leave))?;
     Ok((path, store))
+}
+
+/// Reads `web.probes` of the configuration file `named`, or of the one that is found, whatever else
+/// is wrong with it.
+///
+/// # Errors
+/// The exit code, when there is no file or that key has problems.
+pub(super) fn load_probes(named: Option<PathBuf>) -> Result<Vec<ListenAddress>, Exit> {
+    let path = found(named)?;
+    Config::load_probes(&path).map_err(|error| refuse(&path, &error, Secrets::Leave))
 }
 
 fn found(named: Option<PathBuf>) -> Result<PathBuf, Exit> {

@@ -22,7 +22,7 @@ use crate::account::AccountSettings;
 use crate::config::{Config, Secrets};
 use crate::relay::ListenerSettings;
 use crate::store::StoreSettings;
-use crate::web::control::{Ask, Failure, Telling, Told};
+use crate::web::control::{Ask, Failure, SOCKET, Telling, Told};
 use crate::web::operator::Class;
 
 /// Whoever carries an errand out, for as long as it takes.
@@ -57,6 +57,11 @@ impl Errand {
     pub(super) fn to_relay(named: Option<PathBuf>) -> Result<Self, Exit> {
         let (path, store) = check::load_store(named)?;
         Ok(Self { path, store, alone: None })
+    }
+
+    /// Whether there is a control socket, as far as this user can see.
+    pub(super) fn has_socket(&self) -> bool {
+        Self::state_directory(&self.store).join(SOCKET).exists()
     }
 
     /// The file, where it was read.

@@ -1,30 +1,43 @@
 //! `healthcheck`: whether the running relay is ready, as an exit code, for containers without
 //! other tools.
+//!
+//! The control socket is asked; where there is none, as on a read-only root, `web.probes`.
+
+mod probes;
 
 use std::path::PathBuf;
 
 use super::errand::Errand;
-use super::{Exit, finish, tell};
+use super::{Exit, check, finish, tell};
 use crate::web::control::CheckHealth;
 
 /// Asks the relay of the configuration file `named`, or of the one that is found.
 pub(super) fn run(named: Option<PathBuf>) -> Exit {
-    let health = Errand::to_relay(named).and_then(|errand| errand.carry_out(&CheckHealth {}));
-    match health {
-        Ok(health) if health.not_ready.is_empty() => {
-            if let Some(problem) = health.unsaved {
-                tell(format_args!(
-                    "the store is not written, do not restart before it is: {problem}"
-                ));
-            }
-            finish("ready")
+    ask(named).unwrap_or_else(|exit| exit)
+}
+
+fn ask(named: Option<PathBuf>) -> Result<Exit, Exit> {
+    let errand = Errand::to_relay(named.clone())?;
+    if !errand.has_socket() {
+        let addresses = check::load_probes(named)?;
+        if !addresses.is_empty() {
+            return probes::ask(&addresses);
         }
-        Ok(health) => {
-            for reason in health.not_ready {
-                tell(format_args!("not ready: {reason}"));
-            }
-            Exit::Failed
-        }
-        Err(exit) => exit,
     }
+    let health = errand.carry_out(&CheckHealth {})?;
+    if let Some(problem) = health.unsaved.filter(|_| health.not_ready.is_empty()) {
+        tell(format_args!("the store is not written, do not restart before it is: {problem}"));
+    }
+    Ok(told(&health.not_ready))
+}
+
+/// The exit code of a relay that is not ready for these reasons.
+fn told(not_ready: &[String]) -> Exit {
+    if not_ready.is_empty() {
+        return finish("ready");
+    }
+    for reason in not_ready {
+        tell(format_args!("not ready: {reason}"));
+    }
+    Exit::Failed
 }

@@ -96,6 +96,9 @@ fn serve(config: Config, file: PathBuf, level: LogLevel) -> Result<(), Failure> 
         for bound in app.page() {
             lines += &format!("listening on {} (web)\n", bound.address);
         }
+        for address in app.probes() {
+            lines += &format!("listening on {address} (probes)\n");
+        }
         // Who closed standard output does not want to know.
         let _ = io::stdout().lock().write_all(lines.as_bytes());
         app.run().await;

@@ -12,6 +12,7 @@ impl Config {
             ("store.path", self.store.path != new.store.path),
             ("store.key", !is_same_key(&self.store.key, &new.store.key)),
             ("web.address", self.web.addresses() != new.web.addresses()),
+            ("web.probes", self.web.probes != new.web.probes),
             ("log.format", self.log.format != new.log.format),
         ];
         let changed = changes.iter().filter(|(_, is_changed)| *is_changed);

@@ -11,7 +11,6 @@ const fn later(name: &'static str, help: &'static str) -> Later {
 
 const WARM: &str = "leave it out: an upstream is connected to when somebody has signed in";
 const POSTGRESQL: &str = "leave it out: grants are kept in a file, which `path` names";
-const PROBES: &str = "leave it out: `mailbearer healthcheck` tells whether the relay is ready";
 const EGRESS: &str = "leave it out: upstreams are reached directly, and token endpoints through \
                       the proxy that the usual environment variables name";
 
@@ -26,9 +25,6 @@ pub(super) const LIMITS: &[Later] = &[later("warm_connections", WARM)];
 
 /// Keys of `[store]`.
 pub(super) const STORE: &[Later] = &[later("url", POSTGRESQL)];
-
-/// Keys of `[web]`.
-pub(super) const WEB: &[Later] = &[later("probes", PROBES)];
 
 /// Tables of the root.
 pub(super) const TABLES: &[Later] = &[later("egress", EGRESS)];

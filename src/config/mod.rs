@@ -53,6 +53,7 @@ use zeroize::Zeroizing;
 use crate::account::AccountSettings;
 use crate::account::device::DeviceSettings;
 use crate::names::AccountPattern;
+use crate::net::listen::ListenAddress;
 use crate::relay::{Limits, ListenerSettings};
 use crate::store::StoreSettings;
 
@@ -62,6 +63,7 @@ use self::field::Field;
 use self::file::{File, Reported};
 use self::listeners::Listener;
 use self::providers::Providers;
+use self::table::Table;
 
 pub use self::file::EnvLookup;
 pub use self::locate::{NotFound, locate};
@@ -140,17 +142,15 @@ impl Config {
     /// # Errors
     /// When the file cannot be read, or something in that table is wrong.
     pub fn load_store(path: &Path) -> Result<StoreSettings, ConfigError> {
-        let text = read(path)?;
-        let dir = path.parent().unwrap_or(Path::new(""));
-        let env = |name: &str| std::env::var(name);
-        let file = File::new(&text, dir, &env, Secrets::Leave);
-        let (tree, _) = DeTable::parse_recoverable(&text);
-        let root = Field::root(&file, tree.get_ref()).table();
-        let store = root.and_then(|mut root| store::read(&file, &mut root));
-        store.map_err(|_reported| {
-            let (problems, _) = file.into_findings();
-            ConfigError::Problems { path: path.into(), problems }
-        })
+        load_part(path, store::read)
+    }
+
+    /// Reads `web.probes` of the configuration file at `path`, whatever else is wrong with the file.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or something is wrong with that key.
+    pub fn load_probes(path: &Path) -> Result<Vec<ListenAddress>, ConfigError> {
+        load_part(path, |_, root| web::read_probes(root))
     }
 
     /// Reads the configuration in `text`, whose paths are relative to `dir` and whose environment
@@ -225,6 +225,24 @@ impl Config {
             warnings: Vec::new(),
         })
     }
+}
+
+/// Reads one part of the configuration file at `path`.
+fn load_part<T>(
+    path: &Path,
+    part: impl FnOnce(&File<'_>, &mut Table<'_>) -> Result<T, Reported>,
+) -> Result<T, ConfigError> {
+    let text = read(path)?;
+    let dir = path.parent().unwrap_or(Path::new(""));
+    let env = |name: &str| std::env::var(name);
+    let file = File::new(&text, dir, &env, Secrets::Leave);
+    let (tree, _) = DeTable::parse_recoverable(&text);
+    let root = Field::root(&file, tree.get_ref()).table();
+    let read = root.and_then(|mut root| part(&file, &mut root));
+    read.map_err(|_reported| {
+        let (problems, _) = file.into_findings();
+        ConfigError::Problems { path: path.into(), problems }
+    })
 }
 
 /// Reports where the text is no TOML; of each line the first error, for others follow from it.

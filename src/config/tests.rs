@@ -177,7 +177,7 @@ fn all_problems_are_told_at_once_and_by_line() {
         (ADDRESS, r#"adress = "localhost:1587""#),
         (TENANT, r#"tenant = "common""#),
         (CLIENT_SECRET, r#"client_secret = { env = "NOWHERE" }"#),
-        (END, "[limits]\nsessions = 0\n[web]\nprobes = \"127.0.0.1:8587\""),
+        (END, "[limits]\nsessions = 0\n[web]\nprobes = \"on\""),
     ]);
     assert_eq!(
         problems(&text),
@@ -190,7 +190,7 @@ fn all_problems_are_told_at_once_and_by_line() {
             "9: `accounts.\"alice@contoso.com\".client_secret.env` names the environment variable \
              NOWHERE, which is not set",
             "13: `limits.sessions` is 0, which is out of range",
-            "15: `web.probes` is not in this version of mailbearer",
+            "15: `web.probes` is \"on\", which is no address with a port",
         ]
     );
 }

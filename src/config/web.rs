@@ -1,4 +1,4 @@
-//! `[web]`: the page, and where it is reached.
+//! `[web]`: the page, where it is reached, and the probes.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,7 +13,6 @@ use crate::secret::{SecretSource, is_long_enough};
 use super::certificate::Pair;
 use super::field::Field;
 use super::file::Reported;
-use super::later;
 use super::listeners::{At, Listener, address, is_loopback, network};
 use super::relations::collide;
 use super::secrets::Secrets;
@@ -24,6 +23,8 @@ use super::table::Table;
 pub struct WebSettings {
     /// The page; none where `address` is "off".
     pub page: Option<PageSettings>,
+    /// Where the probes are answered; nowhere if they are off.
+    pub probes: Vec<ListenAddress>,
     /// `public_url`: where browsers reach the page, without a slash at its end.
     pub public_url: Option<String>,
 }
@@ -60,40 +61,53 @@ pub(super) fn read(
     let Some(field) = root.take("web") else { return Ok(WebSettings::default()) };
     let mut table = field.table()?;
     let address = table.read("address", |field| addresses(&field));
+    let probes = table.read("probes", |field| addresses(&field));
+    let probes = probes.map(Address::into_list);
     if matches!(address, Ok(None | Some(Address::Off))) {
-        return read_off(table);
+        read_off(table)?;
+        let probes = probes?;
+        refuse_shared(&probes, listeners)?;
+        return Ok(WebSettings { probes: plain(probes), ..WebSettings::default() });
     }
     let public_url = table.read("public_url", |field| PublicUrl::read(&field));
     let pair = Pair::take(&mut table);
     let behind_proxy = table.read("behind_proxy", |field| field.each(proxy));
     let admin_token = table.read("admin_token", |field| admin_token(&field));
-    table.finish(later::WEB)?;
+    table.finish(&[])?;
 
+    let probes = probes?;
     let (public_url, behind_proxy, admin_token) = (public_url?, behind_proxy?, admin_token?);
     let page = Page {
-        addresses: match address? {
-            Some(Address::At(addresses)) => addresses,
-            None | Some(Address::Off) => Vec::new(),
-        },
+        addresses: Address::into_list(address?),
         tls: pair.read()?.map(|files| (files.certificate, files.private_key)),
         behind_proxy: behind_proxy.unwrap_or_default().into_iter().map(|(_, it)| it).collect(),
         admin_token,
         field,
     };
-    page.check(public_url.as_ref(), listeners)?;
+    let checked = page.check(public_url.as_ref(), listeners);
+    let checked = checked.and(refuse_shared(&probes, listeners));
+    checked.and(page.refuse_shared_with(&probes))?;
     Ok(WebSettings {
         page: Some(PageSettings {
-            addresses: page.addresses.into_iter().map(|(_, address)| address).collect(),
+            addresses: plain(page.addresses),
             tls: page.tls,
             behind_proxy: page.behind_proxy,
             admin_token: page.admin_token,
         }),
+        probes: plain(probes),
         public_url: public_url.map(|url| url.origin),
     })
 }
 
+/// Reads `web.probes` alone.
+pub(super) fn read_probes(root: &mut Table<'_>) -> Result<Vec<ListenAddress>, Reported> {
+    let Some(field) = root.take("web") else { return Ok(Vec::new()) };
+    let probes = field.table()?.read("probes", |field| addresses(&field))?;
+    Ok(plain(Address::into_list(probes)))
+}
+
 /// A page that is off: nothing else may be said about it, for it would not be so.
-fn read_off(mut table: Table<'_>) -> Result<WebSettings, Reported> {
+fn read_off(mut table: Table<'_>) -> Result<(), Reported> {
     let mut refused = Ok(());
     for key in PAGE_KEYS {
         let forbidden = table.forbid(
@@ -103,8 +117,7 @@ fn read_off(mut table: Table<'_>) -> Result<WebSettings, Reported> {
         );
         refused = refused.and(forbidden);
     }
-    refused.and(table.finish(later::WEB))?;
-    Ok(WebSettings::default())
+    refused.and(table.finish(&[]))
 }
 
 /// What the keys say, before they are compared.
@@ -123,7 +136,7 @@ impl Page<'_> {
         public_url: Option<&PublicUrl<'_>>,
         listeners: &[Listener<'_>],
     ) -> Result<(), Reported> {
-        let shared = self.refuse_shared(listeners);
+        let shared = refuse_shared(&self.addresses, listeners);
         let outside = self.addresses.iter().find(|(_, address)| !is_loopback(*address));
         let clear = self.tls.is_none() && self.behind_proxy.is_empty();
         let mut checked = shared;
@@ -155,20 +168,43 @@ impl Page<'_> {
         checked
     }
 
-    /// Reports an address that a listener has.
-    fn refuse_shared(&self, listeners: &[Listener<'_>]) -> Result<(), Reported> {
-        let taken = || listeners.iter().flat_map(|listener| &listener.addresses);
-        let mut refused = Ok(());
-        for (field, address) in &self.addresses {
-            if let Some((other, _)) = taken().find(|(_, other)| collide(*other, *address)) {
-                refused = Err(field.problem(
-                    format!("is an address that `{}` has already", other.key()),
-                    "choose another port for one of the two",
-                ));
-            }
-        }
-        refused
+    /// Reports an address of the probes that the page has.
+    fn refuse_shared_with(&self, probes: &[At<'_, ListenAddress>]) -> Result<(), Reported> {
+        refuse_taken(probes, &|| self.addresses.iter())
     }
+}
+
+/// Reports an address that a listener has.
+fn refuse_shared(
+    addresses: &[At<'_, ListenAddress>],
+    listeners: &[Listener<'_>],
+) -> Result<(), Reported> {
+    refuse_taken(addresses, &|| listeners.iter().flat_map(|listener| &listener.addresses))
+}
+
+/// Reports those of `addresses` that are `taken`.
+fn refuse_taken<'a, 't: 'a, I>(
+    addresses: &[At<'_, ListenAddress>],
+    taken: &dyn Fn() -> I,
+) -> Result<(), Reported>
+where
+    I: Iterator<Item = &'a At<'t, ListenAddress>>,
+{
+    let mut refused = Ok(());
+    for (field, address) in addresses {
+        if let Some((other, _)) = taken().find(|(_, other)| collide(*other, *address)) {
+            refused = Err(field.problem(
+                format!("is an address that `{}` has already", other.key()),
+                "choose another port for one of the two",
+            ));
+        }
+    }
+    refused
+}
+
+/// The addresses without where they stand.
+fn plain(addresses: Vec<At<'_, ListenAddress>>) -> Vec<ListenAddress> {
+    addresses.into_iter().map(|(_, address)| address).collect()
 }
 
 /// Where browsers reach the page.
@@ -237,10 +273,20 @@ impl<'t> PublicUrl<'t> {
     }
 }
 
-/// What `address` says.
+/// What `address` or `probes` says.
 enum Address<'t> {
     Off,
     At(Vec<At<'t, ListenAddress>>),
+}
+
+impl<'t> Address<'t> {
+    /// Those that are named.
+    fn into_list(said: Option<Self>) -> Vec<At<'t, ListenAddress>> {
+        match said {
+            Some(Self::At(addresses)) => addresses,
+            None | Some(Self::Off) => Vec::new(),
+        }
+    }
 }
 
 fn addresses<'t>(field: &Field<'t>) -> Result<Address<'t>, Reported> {

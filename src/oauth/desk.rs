@@ -21,6 +21,7 @@ use super::error::{ErrorKind, Reach, TokenError};
 use super::grant::{Answer, By, Issued, Issuer};
 use super::insistence::Insistence;
 use super::ledger::{Entry, Ledger};
+use super::meter::Meter;
 use super::moment::Moment;
 use super::slot::Key;
 use super::{Token, Wanted, forecast, shortfall, verdict};
@@ -42,6 +43,7 @@ pub(super) struct Desk {
     pub(super) ledger: Ledger,
     pub(super) issuer: Arc<dyn Issuer>,
     pub(super) insistence: Insistence,
+    pub(super) meter: Meter,
     pub(super) wanted: Mutex<Arc<[Wanted]>>,
     /// Told when something falls due sooner than it did.
     pub(super) changed: Notify,
@@ -62,6 +64,7 @@ impl Desk {
             ledger,
             issuer,
             insistence: Insistence::default(),
+            meter: Meter::default(),
             wanted: Mutex::new(Arc::new([])),
             changed: Notify::new(),
             requests: TaskTracker::new(),
@@ -144,6 +147,8 @@ impl Desk {
             let issued = asked.and_then(|answer| answer.issued);
             issued.map_err(|error| Failure { error, rest: pause(false) })
         };
+        let failure = asked.as_ref().err().map(|failure| failure.error.kind);
+        self.meter.count(grant.kind(), failure);
         match asked {
             Ok(issued) => Ok(self.cache.publish(&ticket.key, issued, asked_at)),
             Err(Failure { error, rest }) => {

@@ -55,6 +55,9 @@ pub enum Reach {
 }
 
 impl ErrorKind {
+    /// Every one.
+    pub const ALL: [Self; 4] = [Self::Temporary, Self::Consent, Self::Admin, Self::Configuration];
+
     /// The word that logs and `accounts` use.
     pub fn name(self) -> &'static str {
         match self {

@@ -25,6 +25,7 @@ mod jitter;
 mod keeper;
 mod key_problem;
 mod ledger;
+mod meter;
 mod moment;
 mod pause;
 mod pem;
@@ -45,6 +46,7 @@ mod verdict;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
 pub use aftermath::{Aftermath, Extent};
@@ -346,6 +348,11 @@ impl Tokens {
         *self.0.wanted.lock().unwrap_or_else(PoisonError::into_inner) = wanted.into();
         self.0.cache.want(&keys);
         self.0.changed.notify_one();
+    }
+
+    /// Gives what is counted of token requests to `registry`.
+    pub fn register(&self, registry: &mut Registry) {
+        self.0.meter.register(registry);
     }
 
     /// Renews tokens before they end, keeps unused grants alive and writes what could not be

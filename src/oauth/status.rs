@@ -37,7 +37,7 @@ pub struct GrantStatus {
 }
 
 /// What a sign-in would find.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TokenState {
     /// An access token that will do.
     Ready,

@@ -39,6 +39,11 @@ impl Mailbox {
     pub(crate) fn new(provider: &str, user: &Username, protocol: Protocol) -> Self {
         Self { provider: provider.to_owned(), user: user.folded(), protocol }
     }
+
+    /// The provider's name in the file.
+    pub(crate) fn provider(&self) -> &str {
+        &self.provider
+    }
 }
 
 /// No place became free in time.

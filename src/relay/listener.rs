@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tracing::{Instrument as _, error_span, field};
 
 use self::turned_away::TurnedAway;
+use super::meter::TurnAwayReason;
 use super::protocol::{Imap, MailProtocol, Pop3, Submission};
 use super::{ListenerSettings, ListenerTls, Relay, Service, session};
 use crate::account::Sender;
@@ -85,13 +86,14 @@ impl Listener {
     fn start_session<P: MailProtocol>(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
         let address = peer.ip().to_canonical();
         if !self.allows(address) {
-            return self.turned_away.tell(peer, NOT_ALLOWED);
+            return self.refuse_stranger(peer);
         }
         // Each reply leaves at once; a delayed acknowledgement would cost 40 ms.
         stream.set_nodelay(true).ok();
         let place = match self.relay.admit(address) {
             Ok(place) => place,
             Err(farewell) => {
+                self.relay.meter().turned_away(P::PROTOCOL, farewell.into());
                 self.turned_away.tell(peer, farewell.text());
                 return self.turn_away::<P>(stream, farewell);
             }
@@ -112,6 +114,12 @@ impl Listener {
     /// Whether a client from `address` is spoken to at all.
     fn allows(&self, address: IpAddr) -> bool {
         self.settings.allow.iter().any(|network| network.contains(&address))
+    }
+
+    /// Turns a client away whose address is not allowed; it hears nothing.
+    fn refuse_stranger(&self, peer: SocketAddr) {
+        self.relay.meter().turned_away(self.settings.protocol, TurnAwayReason::NotAllowed);
+        self.turned_away.tell(peer, NOT_ALLOWED);
     }
 
     /// Its table in the file.
@@ -188,8 +196,9 @@ impl Listener {
     /// then, either.
     fn turn_away_from_full(&self, stream: TcpStream, peer: SocketAddr) {
         if !self.allows(peer.ip().to_canonical()) {
-            return self.turned_away.tell(peer, NOT_ALLOWED);
+            return self.refuse_stranger(peer);
         }
+        self.relay.meter().turned_away(self.settings.protocol, TurnAwayReason::NoDescriptor);
         self.turned_away.tell(peer, NO_DESCRIPTOR);
         let farewell = Farewell::TooManySessions;
         match self.settings.protocol {

@@ -7,6 +7,7 @@ mod gate;
 mod judge;
 mod limits;
 pub mod listener;
+pub mod meter;
 mod observer;
 pub mod online;
 mod outcome;
@@ -47,6 +48,7 @@ use crate::proto::Farewell;
 use crate::provider::{MailHost, Protocol};
 use gate::Gates;
 use limits::{Place, SessionLimits};
+use meter::Meter;
 use pace::Paces;
 use quota::Quotas;
 use records::Records;
@@ -152,6 +154,7 @@ pub struct Relay {
     own_addresses: OwnAddresses,
     records: Records,
     troubles: Arc<Troubles>,
+    meter: Meter,
     sessions: TaskTracker,
     shutdown: Shutdown,
     last_id: AtomicU64,
@@ -171,6 +174,8 @@ impl Relay {
         service: Arc<Service>,
         shutdown: Shutdown,
     ) -> Self {
+        let meter = Meter::default();
+        meter.know_providers(service.providers());
         Self {
             passwords,
             tokens,
@@ -182,6 +187,7 @@ impl Relay {
             own_addresses: OwnAddresses::default(),
             records: Records::default(),
             troubles: Arc::default(),
+            meter,
             sessions: TaskTracker::new(),
             shutdown,
             last_id: AtomicU64::new(0),
@@ -192,6 +198,7 @@ impl Relay {
     /// or password it no longer has, which end.
     pub fn change(&self, service: Arc<Service>) {
         self.places.change(service.limits());
+        self.meter.know_providers(service.providers());
         self.service.send_replace(service);
     }
 
@@ -203,6 +210,11 @@ impl Relay {
     /// What went wrong last with each account, as its mail servers tell it.
     pub fn troubles(&self) -> &Arc<Troubles> {
         &self.troubles
+    }
+
+    /// What is counted of its sessions.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     /// The configuration in force, to be watched.

@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use super::diagnosis::{Diagnosis, Gravity};
 use super::gate::Permit;
 use super::listener::Listener;
+use super::meter::{Flow, RefusedBy};
 use super::pace::{Pace, Turn};
 use super::troubles::Trouble;
 use crate::clock::unix_time;
@@ -77,6 +78,8 @@ pub(super) struct Observer {
     is_telling: bool,
     /// Lines about refusals so far.
     refusals: u64,
+    /// Where its bytes are counted.
+    flow: Flow,
     report: Report,
 }
 
@@ -91,7 +94,19 @@ impl Observer {
     ) -> Self {
         let report = Report::default();
         let (in_message, is_telling, refusals) = Default::default();
-        Self { listener, protocol, account, permit, pace, in_message, is_telling, refusals, report }
+        let flow = listener.relay().meter().flow(protocol);
+        Self {
+            listener,
+            protocol,
+            account,
+            permit,
+            pace,
+            in_message,
+            is_telling,
+            refusals,
+            flow,
+            report,
+        }
     }
 
     /// Hears a reply of SMTP.
@@ -107,6 +122,7 @@ impl Observer {
                         account = self.account.as_str(),
                         "message put off: `messages_per_minute`"
                     );
+                    self.listener.relay().meter().message_refused(RefusedBy::Relay);
                     Next::TurnAway
                 }
             };
@@ -115,6 +131,7 @@ impl Observer {
             let is_message = std::mem::take(&mut self.in_message);
             let diagnosis = Diagnosis::in_session(self.protocol, &reply.text);
             if is_message {
+                self.listener.relay().meter().message_refused(RefusedBy::Provider);
                 self.log_refusal("message refused", &reply.text, diagnosis);
             } else if diagnosis.is_some() {
                 self.log_refusal(REFUSED, &reply.text, diagnosis);
@@ -131,6 +148,7 @@ impl Observer {
     /// Hears what a client is told in place of a reply of its provider.
     pub(super) fn refuse(&mut self, reply: &str) {
         self.in_message = false;
+        self.listener.relay().meter().message_refused(RefusedBy::Relay);
         self.log_refusal("message refused here", reply, None);
         self.report.trouble = None;
         self.tell(reply);
@@ -152,6 +170,11 @@ impl Observer {
         }
     }
 
+    /// Counts bytes that the provider took, and bytes that the client took.
+    pub(super) fn moved(&self, up: u64, down: u64) {
+        self.flow.moved(up, down);
+    }
+
     /// What was seen. The place at the gate is free with this.
     pub(super) fn into_report(self) -> Report {
         self.report
@@ -160,6 +183,7 @@ impl Observer {
     /// The provider has taken a message: what went wrong before it is over.
     fn accept(&mut self, reply: &str) {
         self.report.messages += 1;
+        self.listener.relay().meter().message_accepted();
         if self.report.messages <= ACCEPTED_LOGGED_MAX {
             info!(reply, "message accepted");
         } else {
@@ -181,6 +205,8 @@ impl Observer {
         };
         if diagnosis.is_throttle() {
             self.permit.close_gate();
+            let provider = self.permit.mailbox().provider();
+            self.listener.relay().meter().throttled(self.protocol, provider);
         }
         self.report.trouble = Some(diagnosis);
         self.tell(reply);

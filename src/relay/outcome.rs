@@ -8,6 +8,7 @@ use tracing::{info, warn};
 use super::ListenerSettings;
 use super::diagnosis::Gravity;
 use super::downstream::Ended;
+use super::meter::Took;
 use super::observer::Report;
 use super::splice::{End, Spliced};
 use super::tls_advice;
@@ -65,6 +66,27 @@ pub(crate) enum Reason {
 }
 
 impl Reason {
+    /// Every one.
+    pub(super) const ALL: [Self; 17] = [
+        Self::Quit,
+        Self::GaveUp,
+        Self::Browser,
+        Self::TooManyFailures,
+        Self::EndlessLine,
+        Self::TooManyCommands,
+        Self::ClientHello,
+        Self::CleartextBehindStartTls,
+        Self::NoTls,
+        Self::SignInTimeout,
+        Self::Closed,
+        Self::Broke,
+        Self::Idle,
+        Self::Draining,
+        Self::Revoked,
+        Self::AccountRemoved,
+        Self::DeviceRemoved,
+    ];
+
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Quit => "quit",
@@ -174,6 +196,8 @@ pub(crate) struct Outcome {
     up_bytes: u64,
     /// Bytes streamed from provider to client after the sign-in.
     down_bytes: u64,
+    /// How long the steps of its sign-in took, where it signed in.
+    took: Took,
 }
 
 impl Outcome {
@@ -224,12 +248,21 @@ impl Outcome {
             unlogged: None,
             up_bytes: 0,
             down_bytes: 0,
+            took: Took::default(),
         }
+    }
+
+    /// Why the session ended.
+    pub(super) fn reason(&self) -> Reason {
+        self.reason
     }
 
     /// Writes the closing line; the session's span names id, client and account. Where there is
     /// something to be done, it is a warning.
     pub(crate) fn log(&self, lasted: Duration) {
+        let ms = |took: Option<Duration>| {
+            took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX))
+        };
         macro_rules! closed {
             ($level:ident) => {
                 $level!(
@@ -245,6 +278,11 @@ impl Outcome {
                     lasted_s = lasted.as_secs(),
                     outcome = self.attained.name(),
                     upstream = self.upstream,
+                    gate_wait_ms = ms(self.took.gate_wait),
+                    dial_ms = ms(self.took.dial),
+                    tls_ms = ms(self.took.tls),
+                    token_ms = ms(self.took.token),
+                    sign_in_ms = ms(self.took.sign_in),
                     hint = self.hint,
                     "closed"
                 )
@@ -259,8 +297,13 @@ impl Outcome {
 }
 
 impl Outcome {
-    /// A session that was signed in at `upstream`, and what was seen of it.
-    pub(crate) fn of_session(upstream: String, spliced: &Spliced, report: Report) -> Self {
+    /// A session that was signed in at `upstream`, what was seen of it, and what its sign-in `took`.
+    pub(crate) fn of_session(
+        upstream: String,
+        spliced: &Spliced,
+        report: Report,
+        took: Took,
+    ) -> Self {
         let (reason, side, error) = match spliced.end {
             End::Closed(_) if report.is_ended_here => (Reason::Closed, Side::Relay, None),
             End::Closed(side) => (Reason::Closed, side, None),
@@ -283,6 +326,7 @@ impl Outcome {
             unlogged: (unlogged > 0).then_some(unlogged),
             up_bytes: spliced.up_bytes,
             down_bytes: spliced.down_bytes,
+            took,
         }
     }
 }

@@ -88,6 +88,11 @@ impl Service {
         &self.directory
     }
 
+    /// The names of its accounts' providers.
+    pub(super) fn providers(&self) -> impl Iterator<Item = &str> {
+        self.tls.keys().map(String::as_str)
+    }
+
     pub(super) fn limits(&self) -> &Limits {
         &self.limits
     }

@@ -14,6 +14,7 @@ use super::first_lines::FirstLines;
 use super::judge::until_shut_out;
 use super::limits::Place;
 use super::listener::Listener;
+use super::meter::Took;
 use super::observer::Observer;
 use super::outcome::{Attained, Outcome, Reason};
 use super::protocol::MailProtocol;
@@ -36,18 +37,21 @@ where
 {
     let started = Instant::now();
     let relay = listener.relay();
+    let mut active = relay.meter().begun(P::PROTOCOL);
     let sign_in_timeout = listener.service().limits().sign_in_timeout;
     let certificate = listener.certificate().cloned();
     let client = Client::new(stream, certificate, sign_in_timeout, relay.drain().clone());
     let outcome = match sign_in::<P, S>(&listener, from, client).await {
         Ok(session) => {
             place.signed_in();
+            active.signed_in();
             // Boxed, so that a session holds room for it once it has signed in alone.
             Box::pin(session.run(&listener)).await
         }
         Err(outcome) => outcome,
     };
     outcome.log(started.elapsed());
+    relay.meter().ended(P::PROTOCOL, outcome.reason());
 }
 
 /// A session that is signed in on both sides.
@@ -58,12 +62,14 @@ struct Session<S> {
     host: String,
     start: Start,
     access: SignedIn,
+    /// What its sign-in took.
+    took: Took,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Streams both ways until it is over.
     async fn run(self, listener: &Listener) -> Outcome {
-        let Self { mut client, mut upstream, host, start, access } = self;
+        let Self { mut client, mut upstream, host, start, access, took } = self;
         let cut = until_cut(listener, &access);
         let spliced = splice(&mut client, &mut upstream, start, cut).await;
         // In a shutdown nobody is waited for: a supervisor may be about to kill us.
@@ -71,7 +77,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             tokio::join!(close(&mut client), close(upstream.upstream()));
         }
         // The place at the gate is free with this: the provider has seen the session end.
-        Outcome::of_session(host, &spliced, upstream.into_report())
+        Outcome::of_session(host, &spliced, upstream.into_report(), took)
     }
 }
 
@@ -115,6 +121,7 @@ where
             }
             Ok(Err(refusal)) => {
                 attained = Attained::Refused;
+                listener.relay().meter().refused(P::PROTOCOL, &refusal);
                 step = awaiting.refuse(&refusal, client.output());
             }
             Err(ended) => break ended,
@@ -143,7 +150,7 @@ where
     P: MailProtocol,
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let Accepted { access, permit, host, upstream } = accepted;
+    let Accepted { access, permit, host, upstream, took } = accepted;
     let (client, up, down, client_closed) = client.into_parts();
     let idle_timeout = listener.service().limits().idle_timeout;
     let start = Start { up, down, client_closed, idle_timeout };
@@ -162,7 +169,7 @@ where
     let observer = Observer::new(Arc::clone(listener), P::PROTOCOL, account, permit, pace);
     let unread = upstream.input.into_leftover();
     let upstream = Watched::new(upstream.stream, unread, course, observer);
-    Session { client, upstream, host, start, access }
+    Session { client, upstream, host, start, access, took }
 }
 
 #[cfg(test)]

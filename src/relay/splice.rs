@@ -72,6 +72,10 @@ pub(crate) trait Paced: AsyncRead + AsyncWrite + Unpin {
     /// Until when this relay itself keeps back what the upstream has said, if it does: so long each
     /// side may be silent, for it waits for the other.
     fn kept_until(&self) -> Option<Instant>;
+
+    /// Hears how many bytes the upstream (`up`) and the client (`down`) have taken since the last
+    /// time.
+    fn moved(&mut self, up: u64, down: u64);
 }
 
 /// Copies both ways until the session is over or `cut` is ready. Neither side is closed here.
@@ -142,7 +146,7 @@ impl Splice {
         D: AsyncRead + AsyncWrite + Unpin,
         U: Paced,
     {
-        let moved_before = self.up.moved + self.down.moved;
+        let (up_before, down_before) = (self.up.moved, self.down.moved);
         // A side that never runs dry would use up all that a task may do before others have a turn.
         self.down_goes_first = !self.down_goes_first;
         let mut down = Poll::Pending;
@@ -155,8 +159,9 @@ impl Splice {
         if is_due && down.is_pending() {
             down = self.down.poll(cx, upstream, client);
         }
-        if self.up.moved + self.down.moved != moved_before {
+        if (self.up.moved, self.down.moved) != (up_before, down_before) {
             self.moved_at = Instant::now();
+            upstream.moved(self.up.moved - up_before, self.down.moved - down_before);
         }
         self.kept_until = self.kept_until.max(upstream.kept_until());
         match down {

@@ -12,10 +12,11 @@ use std::time::Duration;
 use rustls::{CipherSuite, ClientConfig, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::client::TlsStream;
 
 pub(crate) use self::error::SignInError;
+use super::meter::Took;
 use crate::names::Username;
 use crate::net::buffer::{READ_LEN, read_piece};
 use crate::net::connect::connect;
@@ -65,31 +66,45 @@ pub(crate) struct Progress {
     pub(crate) peer: Option<SocketAddr>,
     /// What the two sides agreed upon.
     pub(crate) tls: Option<(ProtocolVersion, CipherSuite)>,
+    /// How long the dialling and the handshake took.
+    pub(crate) took: Took,
 }
 
 /// A connection on which a sign-in can begin.
 pub(crate) struct Reached<'a, A> {
+    /// How long the server's answers took so far.
+    talked: Duration,
     connection: Connection<'a, UpstreamStream>,
     awaiting: A,
 }
 
-/// Signs in at `destination` with what `token` brings. `machine` is made for its way to TLS.
+/// Signs in at `destination` with what `token` brings. `machine` is made for its way to TLS. What the
+/// steps that are done `took` is added up, whatever comes of the rest.
 pub(crate) async fn sign_in<M: Upstream>(
     destination: &Destination<'_>,
     machine: M,
     token: impl Future<Output = Result<AccessToken, TokenError>>,
+    took: &mut Took,
 ) -> Result<SignedIn<M::Welcome>, SignInError> {
+    let mut progress = Progress::default();
+    let (mut token_took, mut sign_in_took) = (None, None);
     let sign_in = async {
-        let mut progress = Progress::default();
         let reached = reach(destination, machine, &mut progress);
-        let token = async { token.await.map_err(SignInError::from) };
+        let asked_at = Instant::now();
+        let token = async {
+            let token = token.await?;
+            token_took = Some(asked_at.elapsed());
+            Ok(token)
+        };
         let (reached, token) = tokio::try_join!(reached, token)?;
-        reached.authenticate(&token).await
+        let (talked, shown_at) = (reached.talked, Instant::now());
+        let outcome = reached.authenticate(&token).await;
+        sign_in_took = Some(talked + shown_at.elapsed());
+        outcome
     };
-    match timeout(SIGN_IN_TIMEOUT, sign_in).await {
-        Ok(result) => result,
-        Err(_) => Err(SignInError::TimedOut { host: destination.host.to_string() }),
-    }
+    let outcome = timeout(SIGN_IN_TIMEOUT, sign_in).await;
+    took.add(Took { token: token_took, sign_in: sign_in_took, ..progress.took });
+    outcome.unwrap_or_else(|_| Err(SignInError::TimedOut { host: destination.host.to_string() }))
 }
 
 /// Dials `destination` and starts TLS, until a sign-in can begin. `progress` tells how far that is,
@@ -100,8 +115,11 @@ pub(crate) async fn reach<'a, M: Upstream>(
     progress: &mut Progress,
 ) -> Result<Reached<'a, M::AwaitToken>, SignInError> {
     let resolved = |addresses: &[SocketAddr]| progress.addresses = Some(addresses.to_vec());
+    let dialled_at = Instant::now();
     let tcp = connect(destination.host, resolved).await?;
+    progress.took.dial = Some(dialled_at.elapsed());
     progress.peer = tcp.peer_addr().ok();
+    let greeted_at = Instant::now();
     let (connection, awaiting) = match destination.host.tls {
         UpstreamTls::Implicit => {
             let stream = start_tls(destination, tcp, progress).await?;
@@ -119,7 +137,8 @@ pub(crate) async fn reach<'a, M: Upstream>(
                 .await?
         }
     };
-    Ok(Reached { connection, awaiting })
+    let talked = greeted_at.elapsed().saturating_sub(progress.took.tls.unwrap_or_default());
+    Ok(Reached { talked, connection, awaiting })
 }
 
 async fn start_tls(
@@ -128,7 +147,9 @@ async fn start_tls(
     progress: &mut Progress,
 ) -> Result<UpstreamStream, SignInError> {
     let config = Arc::clone(&destination.tls);
+    let began_at = Instant::now();
     let stream = tls::connect(config, ReadAhead::new(tcp), &destination.host.host).await?;
+    progress.took.tls = Some(began_at.elapsed());
     let (_, agreed) = stream.get_ref();
     progress.tls =
         agreed.protocol_version().zip(agreed.negotiated_cipher_suite().map(|it| it.suite()));

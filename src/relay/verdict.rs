@@ -4,7 +4,6 @@
 //! Where the provider refuses a token that a newer one may mend, it is shown a newer one on one new
 //! connection, whose outcome counts. The client hears of the outcome alone.
 
-use std::future::ready;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use super::diagnosis::token::Wanted;
 use super::gate::{Full, Mailbox, Permit};
 use super::judge;
 use super::listener::Listener;
+use super::meter::Took;
 use super::protocol::{MailProtocol, Welcome};
 use super::troubles::Trouble;
 use super::upstream::{self, Destination, SignInError};
@@ -40,6 +40,8 @@ pub(crate) struct Accepted<P: MailProtocol> {
     /// The server, as the log names it.
     pub(crate) host: String,
     pub(crate) upstream: upstream::SignedIn<Welcome<P>>,
+    /// What its steps took.
+    pub(crate) took: Took,
 }
 
 /// Whether the claim holds; if so the provider's side is signed in.
@@ -73,6 +75,7 @@ pub(crate) async fn verdict<P: MailProtocol>(
         mechanism: provider.mechanism,
     };
     let until = received + listener.service().limits().wait_for_slot;
+    let mut took = Took::default();
     let outcome = tokio::select! {
         biased;
         // It may wait for long, and nobody is signed in for who may not be here any more.
@@ -82,9 +85,14 @@ pub(crate) async fn verdict<P: MailProtocol>(
         // Begun only behind a first look above, so whoever comes here is let in.
         outcome = async {
             relay.passwords().let_in(&access);
-            at_gate::<P>(relay, account, &destination, until).await
+            at_gate::<P>(relay, account, &destination, until, &mut took).await
         } => outcome,
     };
+    took.gate_wait = Some(match &outcome {
+        Ok((permit, _)) => permit.waited(),
+        Err(_) => received.elapsed(),
+    });
+    relay.meter().took(P::PROTOCOL, &took);
     let (permit, signed_in) = outcome.map_err(|said| busy::<P>(relay, account, said.as_ref()))?;
     match signed_in {
         Ok(upstream) => {
@@ -92,8 +100,9 @@ pub(crate) async fn verdict<P: MailProtocol>(
             relay.troubles().signed_in(account.name(), P::PROTOCOL);
             P::learn(relay.records(), host, &upstream.welcome);
             tell_signed_in(&access, host, received.elapsed(), permit.waited());
+            relay.meter().signed_in(P::PROTOCOL);
             let host = host.to_string();
-            Ok(Accepted { access, permit, host, upstream })
+            Ok(Accepted { access, permit, host, upstream, took })
         }
         Err(error) => Err(refused::<P>(relay, account, &destination, &error)),
     }
@@ -141,6 +150,7 @@ fn refused<P: MailProtocol>(
 
 /// Signs in at `destination` once there is a place at the gate of its mailbox. A provider that says
 /// that there was none is believed: the gate is closed for a while, and the place waited for again.
+/// What the tries `took` is added up.
 ///
 /// # Errors
 /// When there was no place `until` then: what the provider said of it, if it was asked.
@@ -149,6 +159,7 @@ async fn at_gate<P: MailProtocol>(
     account: &Account,
     destination: &Destination<'_>,
     until: Instant,
+    took: &mut Took,
 ) -> Result<(Permit, Result<upstream::SignedIn<Welcome<P>>, SignInError>), Option<SignInError>> {
     let provider = &account.settings().provider;
     let mailbox = Mailbox::new(&provider.name, destination.mailbox, P::PROTOCOL);
@@ -157,10 +168,11 @@ async fn at_gate<P: MailProtocol>(
     let mut permit = entered.map_err(|Full| None)?;
     loop {
         let deadline = Instant::now() + VERDICT_TIMEOUT;
-        match sign_in::<P>(relay.tokens(), account, destination, deadline).await {
+        match sign_in::<P>(relay.tokens(), account, destination, deadline, took).await {
             Err(error) if error.is_throttle() => {
                 let (account, cause) = (account.name().as_str(), error.to_string());
                 info!(account, cause, "the mailbox's gate is closed for a while");
+                relay.meter().throttled(P::PROTOCOL, &provider.name);
                 permit.close_gate();
                 permit = permit.enter_again(until).await.map_err(|Full| Some(error))?;
             }
@@ -196,12 +208,14 @@ pub(super) fn told_user<P: MailProtocol>(tokens: &Tokens, account: &Account) -> 
     is_open.then(|| tokens.user(&settings.grant.id)).flatten()
 }
 
-/// Signs in at `destination`, once more where a newer token may mend the refusal of the first.
+/// Signs in at `destination`, once more where a newer token may mend the refusal of the first. What
+/// both `took` is added up.
 pub(super) async fn sign_in<P: MailProtocol>(
     tokens: &Tokens,
     account: &Account,
     destination: &Destination<'_>,
     deadline: Instant,
+    took: &mut Took,
 ) -> Result<upstream::SignedIn<Welcome<P>>, SignInError> {
     let settings = account.settings();
     let grant = &settings.grant.for_mailbox(destination.mailbox);
@@ -212,32 +226,38 @@ pub(super) async fn sign_in<P: MailProtocol>(
         let token = tokens.access_token(grant, scopes).await?;
         Ok(shown.insert(token).access_token.clone())
     };
-    let first = upstream::sign_in(destination, machine, token).await;
+    let first = upstream::sign_in(destination, machine, token, took).await;
     let (refused, shown) = match (first, shown) {
         (Err(refused), Some(shown)) if refused.may_be_mended_by_a_token() => (refused, shown),
         (outcome, _) => return outcome,
     };
-    let again = sign_in_again::<P>(tokens, account, destination, (refused, &shown));
+    let again = sign_in_again::<P>(tokens, account, destination, (refused, &shown), took);
     let timed_out = SignInError::TimedOut { host: destination.host.to_string() };
     timeout_at(deadline, again).await.unwrap_or(Err(timed_out))
 }
 
 /// Signs in at `destination` with a newer token than the one that was refused, if one can be had.
+/// What that `took` is added.
 pub(super) async fn sign_in_again<P: MailProtocol>(
     tokens: &Tokens,
     account: &Account,
     destination: &Destination<'_>,
     (refused, shown): (SignInError, &Token),
+    took: &mut Took,
 ) -> Result<upstream::SignedIn<Welcome<P>>, SignInError> {
     let settings = account.settings();
     let grant = &settings.grant.for_mailbox(destination.mailbox);
     let scopes = settings.scopes.get(P::PROTOCOL);
-    match tokens.renewed(grant, scopes, shown, account.name(), P::PROTOCOL).await {
+    let asked_at = Instant::now();
+    let newer = tokens.renewed(grant, scopes, shown, account.name(), P::PROTOCOL).await;
+    took.add(Took { token: Some(asked_at.elapsed()), ..Took::default() });
+    match newer {
         Ok(Some(newer)) => {
             let (account, cause) = (account.name().as_str(), refused.to_string());
             info!(account, cause, "token refused, a newer one is tried");
             let machine = P::upstream(destination.host.tls, destination.mechanism);
-            upstream::sign_in(destination, machine, ready(Ok(newer.access_token))).await
+            let token = async { Ok(newer.access_token) };
+            upstream::sign_in(destination, machine, token, took).await
         }
         Ok(None) => Err(refused),
         Err(error) => match error.kind {

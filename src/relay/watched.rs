@@ -241,6 +241,10 @@ impl<U: AsyncRead + AsyncWrite + Unpin> Paced for Watched<U> {
     fn kept_until(&self) -> Option<Instant> {
         self.held.as_ref().map(|held| held.until.deadline())
     }
+
+    fn moved(&mut self, up: u64, down: u64) {
+        self.observer.moved(up, down);
+    }
 }
 
 impl<U: AsyncRead + Unpin> AsyncRead for Watched<U> {

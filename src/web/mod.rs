@@ -1,4 +1,4 @@
-//! What people and programs ask of a relay by HTTP: the control socket, and the page.
+//! What people and programs ask of a relay by HTTP: the control socket, the page, and the probes.
 
 pub mod accounts;
 pub mod admin;
@@ -7,6 +7,9 @@ pub mod consents;
 pub mod control;
 pub(crate) mod html;
 pub(crate) mod http;
+mod metrics;
 pub mod moment;
 pub mod operator;
 pub mod page;
+pub mod probes;
+mod survey;

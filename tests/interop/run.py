@@ -32,6 +32,7 @@ import minute
 import page
 import people
 import planted
+import probes
 import rewriting
 import running
 import store
@@ -223,7 +224,7 @@ def run_checks(module, scene, table):
 
 MODULES = (
     *(faults, tokens, store, commands, people, answers, interrupted),
-    *(applications, documented, page, planted, devices, rewriting, minute, crash, demo),
+    *(applications, documented, page, planted, devices, rewriting, probes, minute, crash, demo),
     *(systemd, running),
 )
 GROUPS = {

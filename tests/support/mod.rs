@@ -84,6 +84,8 @@ pub struct Rig {
     pub submission: SocketAddr,
     pub imap: SocketAddr,
     bound: Vec<Bound>,
+    /// Where the probes are, if they are on.
+    pub probes: Vec<SocketAddr>,
     pub shutdown: Shutdown,
     /// What whoever runs the relay acts on.
     pub operator: Operator,
@@ -110,9 +112,10 @@ impl Rig {
         let bound: Vec<_> = app.bound().cloned().collect();
         let [submission, imap, ..] = &bound[..] else { panic!("{bound:?}") };
         let (submission, imap) = (submission.address, imap.address);
+        let probes = app.probes().to_vec();
         let (shutdown, operator) = (app.shutdown(), app.operator());
         let running = tokio::spawn(app.run());
-        Self { provider, submission, imap, bound, shutdown, operator, file, running, dir }
+        Self { provider, submission, imap, bound, probes, shutdown, operator, file, running, dir }
     }
 
     /// Where the listener of this name listens.

@@ -197,6 +197,59 @@ fn addresses_of_the_page_are_its_own() {
 }
 
 #[test]
+fn probes_are_off_or_at_any_address_with_the_page_or_without_it() {
+    assert!(web("").probes.is_empty());
+    assert!(web("probes = \"off\"").probes.is_empty());
+    for address in ["127.0.0.1:8588", "0.0.0.0:8588", "[::]:8588", "192.0.2.7:8588"] {
+        let web = web(&format!("probes = {address:?}"));
+        assert_eq!(web.probes, [ListenAddress::Socket(address.parse().unwrap())]);
+        assert!(web.page.is_none());
+    }
+    let both =
+        web("address = \"127.0.0.1:8587\"\nprobes = [\"localhost:8588\", \"10.0.0.1:8588\"]");
+    assert_eq!((both.probes.len(), both.addresses().len()), (2, 1));
+}
+
+#[test]
+fn probes_share_no_address_with_a_listener_or_the_page() {
+    let taken = |by: &str| format!("`web.probes` is an address that `{by}` has already");
+    assert_eq!(told("probes = \"127.0.0.1:1587\""), [taken("listeners.submission.address")]);
+    let page = "address = \"127.0.0.1:8587\"";
+    assert_eq!(told(&format!("{page}\nprobes = \"localhost:8587\"")), [taken("web.address")]);
+    assert_eq!(told(&format!("{page}\nprobes = \"0.0.0.0:8587\"")), [taken("web.address")]);
+    assert_eq!(
+        told(&format!("{page}\nprobes = \"0.0.0.0:1587\"")),
+        [taken("listeners.submission.address")]
+    );
+    let twice = "probes = [\"127.0.0.1:8588\", \"localhost:8588\"]";
+    assert_eq!(told(twice), ["`web.probes` names one address twice"]);
+    refused(
+        "web",
+        r#"
+        + probes = "on"
+        probes is "on", which is no address with a port
+        + probes = true
+        probes is a boolean, not a string or a list of strings
+        "#,
+    );
+}
+
+#[test]
+fn probes_are_read_from_a_file_that_somebody_is_editing() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let load = |text: &str| {
+        fs::write(file.path(), text).unwrap();
+        Config::load_probes(file.path())
+    };
+    let unfinished =
+        "[listeners.x]\n[web]\nadress = 1\nprobes = \"127.0.0.1:8588\"\n[limits]\nx = 1";
+    let expected = ListenAddress::Socket("127.0.0.1:8588".parse().unwrap());
+    assert_eq!(load(unfinished).unwrap(), [expected]);
+    assert!(load("[listeners.x]\n").unwrap().is_empty());
+    assert!(load("[web]\nprobes = \"on\"").is_err());
+}
+
+#[test]
 fn reload_changes_all_of_the_page_but_its_addresses() {
     let with = |lines: &str| config(&[(END, &format!("[web]\n{lines}"))]);
     let before = with("address = \"127.0.0.1:8587\"");
@@ -209,4 +262,6 @@ fn reload_changes_all_of_the_page_but_its_addresses() {
         let changes = before.unreloadable_changes(&with(other));
         assert_eq!(changes, ["restart to change `web.address`"], "{other}");
     }
+    let probes = with("address = \"127.0.0.1:8587\"\nprobes = \"127.0.0.1:8588\"");
+    assert_eq!(before.unreloadable_changes(&probes), ["restart to change `web.probes`"]);
 }

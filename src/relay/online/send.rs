@@ -18,6 +18,7 @@ use crate::provider::Protocol;
 use crate::relay::diagnosis::Diagnosis;
 use crate::relay::downstream::close;
 use crate::relay::gate::Permit;
+use crate::relay::meter::Took;
 use crate::relay::protocol::{MailProtocol as _, Submission};
 use crate::relay::stamp::stamp;
 use crate::relay::upstream::UpstreamStream;
@@ -92,7 +93,9 @@ impl Online {
         let sender = Address::parse(destination.mailbox.as_str())
             .map_err(|error| Obstacle::no_sender(destination.mailbox.as_str(), error))?;
         let deadline = started + SIGN_IN_TIMEOUT;
-        let signed_in = sign_in::<Submission>(&self.tokens, account, &destination, deadline).await;
+        let mut took = Took::default();
+        let signed_in =
+            sign_in::<Submission>(&self.tokens, account, &destination, deadline, &mut took).await;
         let signed_in = signed_in.map_err(|error| way.obstacle(&error))?;
         self.tokens.accepted(account.name(), Protocol::Submission);
         told(Said::SignedIn { host: host.to_string(), mailbox: destination.mailbox.to_string() });

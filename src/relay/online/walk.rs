@@ -15,6 +15,7 @@ use crate::account::directory::Account;
 use crate::oauth::{Token, TokenError};
 use crate::proto::Upstream;
 use crate::provider::{Mechanism, Protocol, UpstreamTls};
+use crate::relay::meter::Took;
 use crate::relay::protocol::{Imap, MailProtocol, Pop3, Submission};
 use crate::relay::upstream::{
     Destination, Progress, Reached, SIGN_IN_TIMEOUT, SignInError, UpstreamStream, reach,
@@ -161,7 +162,9 @@ impl Online {
         let (signed_in, which) = match first.unwrap_or_else(|_| Err(timed_out())) {
             Err(refused) if refused.may_be_mended_by_a_token() => {
                 let refused = (refused, token);
-                let again = sign_in_again::<P>(tokens, account, destination, refused).await?;
+                let again =
+                    sign_in_again::<P>(tokens, account, destination, refused, &mut Took::default())
+                        .await?;
                 (again, ", by a newer token: the first one was refused")
             }
             first => (first?, ""),
@@ -177,7 +180,7 @@ fn step(name: StepName, outcome: Outcome) -> Step {
 
 /// The steps until TLS is up. The first that was not done takes the `problem`.
 fn steps_of(progress: &Progress, tls: UpstreamTls, problem: &mut Option<Obstacle>) -> Vec<Step> {
-    let Progress { addresses, peer, tls: agreed } = progress;
+    let Progress { addresses, peer, tls: agreed, took: _ } = progress;
     let done = [
         (StepName::Dns, addresses.as_ref().map(|them| listed(them.iter().map(|it| it.ip())))),
         (StepName::Tcp, peer.map(|peer| format!("connected to {peer}"))),

@@ -16,6 +16,8 @@ macro_rules! unpaced {
             fn kept_until(&self) -> Option<Instant> {
                 None
             }
+
+            fn moved(&mut self, _: u64, _: u64) {}
         })+
     };
 }
