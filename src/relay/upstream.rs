@@ -1,7 +1,7 @@
 //! The provider's side of a session until it is signed in: dials, starts TLS and drives an upstream
 //! machine. The token is waited for beside the dialling.
 //!
-//! Waits: TCP 10 s, all together 30 s.
+//! Waits: TCP 10 s, a proxy's part of it counted, all together 30 s.
 
 mod error;
 
@@ -19,6 +19,7 @@ pub(crate) use self::error::SignInError;
 use crate::names::Username;
 use crate::net::buffer::{READ_LEN, read_piece};
 use crate::net::connect::connect;
+use crate::net::egress::{Egress, Proxy};
 use crate::net::read_ahead::ReadAhead;
 use crate::net::tls;
 use crate::oauth::{Claims, TokenError};
@@ -43,6 +44,7 @@ pub(crate) type UpstreamStream = TlsStream<ReadAhead<TcpStream>>;
 pub(crate) struct Destination<'a> {
     pub(crate) host: &'a MailHost,
     pub(crate) tls: Arc<ClientConfig>,
+    pub(crate) egress: &'a Egress,
     pub(crate) mailbox: &'a Username,
     pub(crate) mechanism: Mechanism,
 }
@@ -59,6 +61,8 @@ pub(crate) struct SignedIn<W> {
 /// How far the way to a provider's server went. What is not known yet was not reached.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
+    /// Host and port of the proxy that leads there, if there is one. The two below are its then.
+    pub(crate) proxy: Option<String>,
     /// The addresses that DNS gave.
     pub(crate) addresses: Option<Vec<SocketAddr>>,
     /// The one that accepted the connection.
@@ -99,8 +103,11 @@ pub(crate) async fn reach<'a, M: Upstream>(
     machine: M,
     progress: &mut Progress,
 ) -> Result<Reached<'a, M::AwaitToken>, SignInError> {
-    let resolved = |addresses: &[SocketAddr]| progress.addresses = Some(addresses.to_vec());
-    let tcp = connect(destination.host, resolved).await?;
+    let resolved = |proxy: Option<&Proxy>, addresses: &[SocketAddr]| {
+        progress.proxy = proxy.map(Proxy::to_string);
+        progress.addresses = Some(addresses.to_vec());
+    };
+    let tcp = connect(destination.host, destination.egress, resolved).await?;
     progress.peer = tcp.peer_addr().ok();
     let (connection, awaiting) = match destination.host.tls {
         UpstreamTls::Implicit => {
