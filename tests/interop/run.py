@@ -25,6 +25,7 @@ import crash
 import demo
 import devices
 import documented
+import egress
 import faults
 import interrupted
 import matrix
@@ -221,7 +222,7 @@ def run_checks(module, scene, table):
 
 MODULES = (
     *(faults, tokens, store, commands, people, answers, interrupted),
-    *(applications, documented, page, planted, devices, rewriting, minute, crash, demo),
+    *(applications, documented, page, planted, devices, rewriting, minute, egress, crash, demo),
 )
 GROUPS = {
     "streams": stream_messages,
