@@ -43,9 +43,12 @@ const BODY_LEN_MAX: usize = 1024 * 1024;
 /// The HTTP clients in use, one for each way to trust and to reach an endpoint.
 #[derive(Default)]
 pub(super) struct Endpoints {
-    clients: Mutex<HashMap<(Route, Option<PathBuf>, Option<String>), Known>>,
+    clients: Mutex<HashMap<Key, Known>>,
     egress: Mutex<Arc<Egress>>,
 }
+
+/// What clients differ in: the route, the `ca_file` that is trusted, host and port of the proxy.
+type Key = (Route, Option<PathBuf>, Option<String>);
 
 /// A client, and what it was made of.
 struct Known {

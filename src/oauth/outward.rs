@@ -96,11 +96,11 @@ impl Outward {
         let builder = match route {
             Route::DirectClear | Route::Direct => builder.no_proxy(),
             Route::Outward => match &self.proxy {
-                Some(proxy) => builder.proxy(proxy_of(proxy).map_err(unmade)?),
+                Some(proxy) => builder.proxy(proxy_of(proxy).map_err(|error| unmade(&error))?),
                 None => builder,
             },
         };
-        builder.local_address(self.bind).build().map_err(|error| unmade(cause(&error)))
+        builder.local_address(self.bind).build().map_err(|error| unmade(&cause(&error)))
     }
 }
 
@@ -121,7 +121,7 @@ fn proxy_of(proxy: &Proxy) -> Result<reqwest::Proxy, String> {
     Ok(known.custom_http_auth(basic))
 }
 
-fn unmade(cause: String) -> TokenError {
+fn unmade(cause: &str) -> TokenError {
     let cause = format!("the HTTP client cannot be made ({cause})");
     TokenError::configuration(cause, "check `egress` and the proxy variables")
 }

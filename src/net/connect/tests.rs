@@ -166,7 +166,7 @@ async fn name_is_resolved_by_the_proxy_and_the_server_speaks_first() {
         let mut request = [0; 7 + 20];
         stream.read_exact(&mut request).await.unwrap();
         assert_eq!(&request, b"\x05\x01\x00\x03\x14mail.nowhere.invalid\x02\x4b");
-        stream.write_all(b"\x05\x00\x00\x01\0\0\0\0\0\0220 ready\r\n").await.unwrap();
+        stream.write_all(b"\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00220 ready\r\n").await.unwrap();
     });
     let mut told = None;
     let tell = |proxy: Option<&Proxy>, addresses: &[SocketAddr]| {
