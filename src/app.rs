@@ -104,14 +104,18 @@ impl App {
     pub fn bind(config: Config, backing: Backing) -> Result<Self, StartError> {
         let Backing { store, state_directory, file, set_log_level, supervisor } = backing;
         let (wanted, started_with) = (wanted(&config), Arc::new(config.clone()));
-        let Config { listeners, accounts, devices, web, mut limits, grace, .. } = config;
+        let Config { listeners, accounts, devices, web, egress, mut limits, grace, .. } = config;
+        let egress = Arc::new(egress);
         limits.sessions = descriptors::raise_limit(limits.sessions);
         let shutdown = Shutdown::default();
         let mut certificates = Certificates::default();
-        let service = Service::new(accounts, devices, &listeners, limits, &mut certificates)?;
+        let leaving = Arc::clone(&egress);
+        let service =
+            Service::new(accounts, devices, &listeners, limits, leaving, &mut certificates)?;
         let service = Arc::new(service);
         let passwords = Arc::new(Passwords::new(store.clone())?);
         let tokens = Tokens::new(store.clone());
+        tokens.leave_by(egress);
         tokens.want(wanted);
         let relay = Arc::new(Relay::new(
             Arc::clone(&passwords),

@@ -44,6 +44,7 @@ impl App {
         let plan = self.sockets.plan(&config.listeners).map_err(|error| error.to_string())?;
 
         // From here on nothing can fail.
+        self.tokens.leave_by(Arc::new(config.egress.clone()));
         self.tokens.want(wanted(&config));
         let listeners = listeners_of(&self.relay, &service, config.listeners);
         self.directory.send_replace(Arc::clone(service.directory()));
@@ -85,6 +86,7 @@ fn prepare(file: &Path, started_with: &Config) -> Result<Prepared, String> {
         devices,
         &config.listeners,
         config.limits.clone(),
+        Arc::new(config.egress.clone()),
         &mut certificates,
     )
     .map_err(|error| error.to_string())?;

@@ -15,6 +15,7 @@ mod changes;
 mod client_key;
 mod date;
 mod devices;
+mod egress;
 mod endpoint;
 mod field;
 mod file;
@@ -53,6 +54,7 @@ use zeroize::Zeroizing;
 use crate::account::AccountSettings;
 use crate::account::device::DeviceSettings;
 use crate::names::AccountPattern;
+use crate::net::egress::Egress;
 use crate::net::listen::ListenAddress;
 use crate::relay::{Limits, ListenerSettings};
 use crate::store::StoreSettings;
@@ -89,6 +91,8 @@ pub struct Config {
     pub store: StoreSettings,
     /// The `[web]` table.
     pub web: WebSettings,
+    /// The `[egress]` table.
+    pub egress: Egress,
     /// The `[limits]` table.
     pub limits: Limits,
     /// The `[log]` table.
@@ -190,12 +194,13 @@ impl Config {
             listener.settle_allow(&networks);
         }
         let store = store::read(field.file(), &mut root);
+        let egress = egress::read(&mut root);
         let limits = settings::limits(&mut root);
         let log = settings::log(&mut root);
         let grace = settings::grace(&mut root);
         relations::mark_pop3(&listeners, &mut accounts.settings);
         let web = web::read(&mut root, &listeners);
-        let finished = later::refuse_tables(&mut root).and(root.finish(later::TABLES));
+        let finished = root.finish(&[]);
 
         relations::refuse_collisions(&listeners);
         relations::refuse_loops(&listeners, &providers.hosts);
@@ -219,6 +224,7 @@ impl Config {
             devices: devices.into_settings()?,
             store: store?,
             web: web?,
+            egress: egress?,
             limits: limits?,
             log: log?,
             grace: grace?,

@@ -1,20 +1,32 @@
-//! Connections to a provider's mail server.
+//! Connections to a provider's mail server, directly or through a proxy.
+//!
+//! Addresses are tried as RFC 8305 has it ("happy eyeballs"): the families take turns, the next
+//! address is tried as soon as one refuses or after 250 ms, and the first that accepts is taken.
+//! Names are resolved for each connection.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout, timeout_at};
 
+use super::egress::{Egress, EgressError, Proxy, ProxyError, ProxyProblem};
 use crate::provider::MailHost;
 
-/// How long DNS and all addresses of a host together may take until TCP is up.
+/// How long DNS, all addresses of a host and a proxy together may take until there is a connection.
 ///
 /// Well under the 30 s after which impatient clients give up, so that they hear why.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Why no connection came about.
+/// How long an address may be silent until the next one is tried as well (RFC 8305 section 5).
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+/// Most addresses that are tried, so that a name cannot cause connections without end.
+const ADDRESSES_MAX: usize = 16;
+
+/// Why no connection came about. Of a proxy, `host` says that it is one.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The host's name gives no address.
@@ -24,6 +36,17 @@ pub enum ConnectError {
         host: String,
         /// What the resolver said.
         source: io::Error,
+    },
+    /// The host has no address of the family that connections have to come from.
+    #[error(
+        "{host} has no address that can be reached from {bind}: write an address of the other \
+         family as `egress.bind`, or leave it out"
+    )]
+    NoAddress {
+        /// Host and port.
+        host: String,
+        /// Where connections come from.
+        bind: IpAddr,
     },
     /// No address accepts the connection.
     #[error(
@@ -35,106 +58,172 @@ pub enum ConnectError {
         /// What the last address tried said.
         source: io::Error,
     },
+    /// A connection cannot come from where it has to.
+    #[error(
+        "no connection to {host} can come from {bind} ({source}): write an address of this machine \
+         as `egress.bind`, or leave it out"
+    )]
+    Bind {
+        /// Host and port.
+        host: String,
+        /// Where connections come from.
+        bind: IpAddr,
+        /// What the operating system said.
+        source: io::Error,
+    },
     /// No answer in time.
     #[error(
-        "{host} did not answer in {CONNECT_TIMEOUT:?}: check DNS, and that no firewall is in between"
+        "{host} did not answer in {CONNECT_TIMEOUT:?}: check the port, and that no firewall is in \
+         between"
     )]
     TimedOut {
         /// Host and port.
         host: String,
     },
+    /// The proxy of the configuration cannot be used.
+    #[error(transparent)]
+    Egress(#[from] EgressError),
+    /// The proxy was reached and leads nowhere.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
 }
 
-/// Connects to `host`: its addresses in the resolver's order, the next when one refuses or is
-/// silent for its share of the time. `resolved` is told them as soon as they are known.
+/// Connects to `host` by the way of `egress`. `resolved` is told the addresses of the host, or those
+/// of the proxy that leads there, as soon as they are known.
 ///
 /// # Errors
-/// When no address of it accepts within ten seconds.
+/// When there is no connection within ten seconds.
 pub async fn connect(
     host: &MailHost,
+    egress: &Egress,
+    resolved: impl FnOnce(Option<&Proxy>, &[SocketAddr]),
+) -> Result<TcpStream, ConnectError> {
+    let deadline = Instant::now() + CONNECT_TIMEOUT;
+    let Some(proxy) = egress.mail_proxy(&host.host).await? else {
+        let target = Target { name: (&host.host, host.port), label: host.to_string() };
+        return dial(&target, egress, deadline, |addresses| resolved(None, addresses)).await;
+    };
+    let label = format!("the proxy {proxy} (`egress.mail_proxy`)");
+    let target = Target { name: (proxy.host(), proxy.port()), label };
+    let stream = dial(&target, egress, deadline, |it| resolved(Some(&proxy), it)).await?;
+    let led = timeout_at(deadline, proxy.lead(stream, host)).await;
+    led.unwrap_or(Err(ProxyProblem::Silent)).map_err(|problem| {
+        ProxyError { proxy: proxy.to_string(), host: host.to_string(), problem }.into()
+    })
+}
+
+/// What is dialled.
+struct Target<'a> {
+    name: (&'a str, u16),
+    /// What it is called in an error.
+    label: String,
+}
+
+/// Connects to `target` itself.
+async fn dial(
+    target: &Target<'_>,
+    egress: &Egress,
+    deadline: Instant,
     resolved: impl FnOnce(&[SocketAddr]),
 ) -> Result<TcpStream, ConnectError> {
-    let attempt = async {
-        let addresses: Vec<_> = tokio::net::lookup_host((host.host.as_str(), host.port))
-            .await
-            .map_err(|source| ConnectError::Resolve { host: host.to_string(), source })?
-            .collect();
-        resolved(&addresses);
-        connect_any(&addresses)
-            .await
-            .map_err(|source| ConnectError::Refused { host: host.to_string(), source })
-    };
-    match timeout(CONNECT_TIMEOUT, attempt).await {
-        Ok(result) => result,
-        Err(_) => Err(ConnectError::TimedOut { host: host.to_string() }),
+    let host = || target.label.clone();
+    let unresolved = |source| ConnectError::Resolve { host: host(), source };
+    let found = timeout_at(deadline, lookup_host(target.name)).await;
+    let found = found.unwrap_or_else(|_| {
+        let silence = format!("no answer in {CONNECT_TIMEOUT:?}");
+        Err(io::Error::new(io::ErrorKind::TimedOut, silence))
+    });
+    let addresses: Vec<_> = found.map_err(unresolved)?.collect();
+    resolved(&addresses);
+    let mut ways = Vec::new();
+    let mut unfit = None;
+    for address in interleaved(&addresses) {
+        match egress.source(address.ip()) {
+            Ok(source) => ways.push(Way { address, source }),
+            Err(bind) => unfit = Some(bind),
+        }
+    }
+    if let (true, Some(bind)) = (ways.is_empty(), unfit) {
+        return Err(ConnectError::NoAddress { host: host(), bind });
+    }
+    match timeout_at(deadline, connect_any(ways)).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(Failure::Bind(bind, source))) => {
+            Err(ConnectError::Bind { host: host(), bind, source })
+        }
+        Ok(Err(Failure::Connect(source))) => Err(ConnectError::Refused { host: host(), source }),
+        Err(_) => Err(ConnectError::TimedOut { host: host() }),
     }
 }
 
-/// Connects to the first of `addresses` that accepts. Each gets an equal share of the time that is
-/// left: where packets of IPv6 vanish, the addresses of IPv4 behind must have theirs.
-async fn connect_any(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
-    let deadline = Instant::now() + CONNECT_TIMEOUT;
-    let mut refused = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for (address, to_try) in addresses.iter().zip((1..=addresses.len()).rev()) {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let share = left / u32::try_from(to_try).unwrap_or(u32::MAX);
-        match timeout(share, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                // Each reply leaves at once; a delayed acknowledgement would cost 40 ms.
-                stream.set_nodelay(true).ok();
-                return Ok(stream);
+/// An address, and where a connection to it has to come from.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    address: SocketAddr,
+    source: Option<IpAddr>,
+}
+
+/// What went wrong with a way.
+#[derive(Debug)]
+enum Failure {
+    Bind(IpAddr, io::Error),
+    Connect(io::Error),
+}
+
+/// The addresses by turns of the two families, beginning with that of the first, otherwise in the
+/// resolver's order (RFC 8305 section 4).
+fn interleaved(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    let is_first = addresses.first().map(SocketAddr::is_ipv4);
+    let (first, second): (Vec<SocketAddr>, Vec<SocketAddr>) =
+        addresses.iter().copied().partition(|address| Some(address.is_ipv4()) == is_first);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut mixed = Vec::new();
+    while mixed.len() < addresses.len() {
+        mixed.extend(first.next().into_iter().chain(second.next()));
+    }
+    mixed.truncate(ADDRESSES_MAX);
+    mixed
+}
+
+/// Connects by the first of `ways` that leads there; the others are given up and closed. It may
+/// last as long as the hosts are silent: the caller sets the deadline.
+async fn connect_any(ways: Vec<Way>) -> Result<TcpStream, Failure> {
+    let mut waiting = ways.into_iter();
+    let mut attempts = JoinSet::new();
+    let mut failure = Failure::Connect(io::ErrorKind::AddrNotAvailable.into());
+    loop {
+        if let Some(way) = waiting.next() {
+            attempts.spawn(attempt(way));
+        }
+        let ended = if waiting.len() == 0 {
+            attempts.join_next().await
+        } else {
+            match timeout(ATTEMPT_DELAY, attempts.join_next()).await {
+                Ok(ended) => ended,
+                Err(_) => continue,
             }
-            Ok(Err(error)) => refused = error,
-            Err(_) => refused = io::ErrorKind::TimedOut.into(),
+        };
+        match ended {
+            Some(Ok(Ok(stream))) => return Ok(stream),
+            Some(Ok(Err(failed))) => failure = failed,
+            Some(Err(cut_off)) => failure = Failure::Connect(cut_off.into()),
+            None => return Err(failure),
         }
     }
-    Err(refused)
+}
+
+async fn attempt(Way { address, source }: Way) -> Result<TcpStream, Failure> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let socket = socket.map_err(Failure::Connect)?;
+    if let Some(source) = source {
+        let bound = socket.bind(SocketAddr::new(source, 0));
+        bound.map_err(|error| Failure::Bind(source, error))?;
+    }
+    let stream = socket.connect(address).await.map_err(Failure::Connect)?;
+    // Each reply leaves at once; a delayed acknowledgement would cost 40 ms.
+    stream.set_nodelay(true).ok();
+    Ok(stream)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::net::Ipv4Addr;
-
-    use socket2::{Domain, Socket, Type};
-    use tokio::net::TcpListener;
-
-    use super::*;
-    use crate::provider::UpstreamTls;
-
-    /// An address whose connections hang: its queue has room for one, and is full.
-    async fn silent() -> (Socket, TcpStream, SocketAddr) {
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
-        socket.listen(0).unwrap();
-        let address = socket.local_addr().unwrap().as_socket().unwrap();
-        let queued = TcpStream::connect(address).await.unwrap();
-        (socket, queued, address)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_address_that_is_silent_leaves_time_for_the_next() {
-        let (_socket, _queued, silent) = silent().await;
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let accepting = listener.local_addr().unwrap();
-        let started = Instant::now();
-        let stream = connect_any(&[silent, accepting]).await.unwrap();
-        assert_eq!(stream.peer_addr().unwrap(), accepting);
-        assert_eq!(started.elapsed().as_secs(), 5);
-        let error = connect_any(&[silent]).await.unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        assert_eq!(started.elapsed().as_secs(), 15);
-    }
-
-    #[tokio::test]
-    async fn a_host_is_reached_at_whichever_of_its_addresses_accepts() {
-        for address in tokio::net::lookup_host(("localhost", 0)).await.unwrap() {
-            // A machine may know ::1 by name and have no IPv6.
-            let Ok(listener) = TcpListener::bind(address).await else { continue };
-            let port = listener.local_addr().unwrap().port();
-            let host = MailHost { host: "localhost".into(), port, tls: UpstreamTls::StartTls };
-            let mut resolved = Vec::new();
-            connect(&host, |addresses| resolved.extend_from_slice(addresses)).await.unwrap();
-            assert!(resolved.contains(&SocketAddr::new(address.ip(), port)), "{resolved:?}");
-        }
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 pub mod buffer;
 pub mod client_stream;
 pub mod connect;
+pub mod egress;
 pub mod listen;
 pub mod network;
 pub mod own_addresses;

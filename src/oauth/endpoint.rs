@@ -7,7 +7,7 @@
 //!
 //! The `oauth2` crate drops an error answer's headers, so error answers are read here.
 //!
-//! Limits: `CONNECT_TIMEOUT`, and [`DEADLINE`] for everything; no redirect is followed, because it
+//! Limits: [`CONNECT_TIMEOUT`](super::outward::CONNECT_TIMEOUT), and [`DEADLINE`] for everything; no redirect is followed, because it
 //!         would carry the client secret somewhere else (RFC 9700 section 4.12).
 
 use std::collections::HashMap;
@@ -21,47 +21,53 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use oauth2::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use oauth2::url::{Url, form_urlencoded};
 use oauth2::{AsyncHttpClient, HttpRequest, HttpResponse};
-use reqwest::{Client, Response, redirect};
-use rustls::{ClientConfig, RootCertStore};
+use reqwest::{Client, Response};
 use serde::de::IgnoredAny;
 
 use super::answer::ProviderError;
 use super::error::TokenError;
-use super::fault::{ContentType, EndpointError, Unavailable, cause};
+use super::fault::{ContentType, EndpointError, Unavailable};
+use super::outward::Outward;
 use super::route::Route;
 use crate::clock;
-use crate::net::tls;
+use crate::net::egress::{Egress, Proxy};
 use crate::provider::AuthorizationServer;
 
 /// How long one token may take, from its request to the last byte of its answer, so that a waiting
 /// client hears of a failure within 20 s.
 pub(super) const DEADLINE: Duration = Duration::from_secs(15);
 
-/// How long name resolution, TCP, a proxy and TLS may take together.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// Longest answer read, in bytes. Real ones have a few KiB.
 const BODY_LEN_MAX: usize = 1024 * 1024;
-
-/// What we call ourselves.
-const USER_AGENT: &str = concat!("mailbearer/", env!("CARGO_PKG_VERSION"));
 
 /// The HTTP clients in use, one for each way to trust and to reach an endpoint.
 #[derive(Default)]
 pub(super) struct Endpoints {
-    clients: Mutex<HashMap<(Route, Option<PathBuf>), Known>>,
+    clients: Mutex<HashMap<Key, Known>>,
+    egress: Mutex<Arc<Egress>>,
 }
 
-/// A client, and of when the `ca_file` is that it trusts.
+/// What clients differ in: the route, the `ca_file` that is trusted, host and port of the proxy.
+type Key = (Route, Option<PathBuf>, Option<String>);
+
+/// A client, and what it was made of.
 struct Known {
     client: Client,
+    /// Of when the `ca_file` is that it trusts.
     ca_file_of: Option<SystemTime>,
+    way: Outward,
 }
 
 impl Endpoints {
+    /// Says how requests leave this machine from now on.
+    pub(super) fn leave_by(&self, egress: Arc<Egress>) {
+        *self.egress.lock().unwrap_or_else(PoisonError::into_inner) = egress;
+    }
+
     /// The endpoint of `server` at `url`, which is `name` in the configuration, not yet connected.
     /// Reads `ca_file` and the platform's roots when they are used first, and again when that file
-    /// has changed, so it may block for some milliseconds. A failure is not remembered.
+    /// has changed, and the proxy's URL where that is a secret from elsewhere, so it may block. A
+    /// failure is not remembered.
     ///
     /// # Errors
     /// When the URL is unfit or there are no certificate authorities to trust.
@@ -103,21 +109,26 @@ impl Endpoints {
         url: Url,
         server: &AuthorizationServer,
     ) -> Result<Endpoint, TokenError> {
-        let key = (route, server.ca_file.clone());
+        let egress = self.egress.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let way = Outward::to(&url, route, &egress)?;
+        let proxy = way.proxy.as_ref().map(Proxy::to_string);
+        let key = (route, server.ca_file.clone(), proxy.clone());
         let lock = || self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let ca_file_of = server.ca_file.as_deref().and_then(modified);
         // A file that is away for a moment does not end a trust that was good.
-        let is_current = |known: &&Known| ca_file_of.is_none() || known.ca_file_of == ca_file_of;
+        let is_current = |known: &&Known| {
+            (ca_file_of.is_none() || known.ca_file_of == ca_file_of) && known.way.is_same_as(&way)
+        };
         let known = lock().get(&key).filter(is_current).map(|known| known.client.clone());
         let client = match known {
             Some(client) => client,
             None => {
-                let client = make_client(route, server)?;
-                lock().insert(key, Known { client: client.clone(), ca_file_of });
+                let client = way.client(route, server)?;
+                lock().insert(key, Known { client: client.clone(), ca_file_of, way });
                 client
             }
         };
-        Ok(Endpoint { client, host: host_of(url.as_str()), url, name })
+        Ok(Endpoint { client, host: host_of(url.as_str()), url, name, proxy })
     }
 }
 
@@ -145,47 +156,6 @@ fn modified(file: &Path) -> Option<SystemTime> {
     file.metadata().ok()?.modified().ok()
 }
 
-/// Makes the HTTP client for `route`.
-fn make_client(route: Route, server: &AuthorizationServer) -> Result<Client, TokenError> {
-    let no_trust = |error: String| TokenError::configuration(error, "check `ca_file`");
-    let tls: ClientConfig = match route {
-        Route::DirectClear => trust_nobody().map_err(no_trust)?,
-        Route::Direct | Route::Outward => {
-            let config = tls::trust(server.ca_file.as_deref());
-            Arc::unwrap_or_clone(config.map_err(|error| no_trust(error.to_string()))?)
-        }
-    };
-    let builder = Client::builder()
-        .tls_backend_preconfigured(tls)
-        .user_agent(USER_AGENT)
-        .redirect(redirect::Policy::none())
-        .connect_timeout(CONNECT_TIMEOUT)
-        .referer(false)
-        // Requests are many minutes apart. A kept connection would more often be dead than useful,
-        // and a POST that meets a dead one fails.
-        .pool_max_idle_per_host(0);
-    let builder = match route {
-        Route::DirectClear | Route::Direct => builder.no_proxy(),
-        Route::Outward => builder,
-    };
-    builder.build().map_err(|error| {
-        let cause = format!("the HTTP client cannot be made ({})", cause(&error));
-        TokenError::configuration(cause, "check the proxy variables")
-    })
-}
-
-/// A TLS configuration for connections that use none, made without looking for certificate
-/// authorities: there may be none on the machine.
-fn trust_nobody() -> Result<ClientConfig, String> {
-    let crypto = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(crypto)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(RootCertStore::empty())
-        .with_no_client_auth();
-    Ok(config)
-}
-
 /// One endpoint.
 pub(super) struct Endpoint {
     client: Client,
@@ -193,6 +163,8 @@ pub(super) struct Endpoint {
     url: Url,
     /// Its key in the configuration.
     name: &'static str,
+    /// Host and port of the proxy that the configuration names.
+    proxy: Option<String>,
 }
 
 impl Endpoint {
@@ -280,7 +252,7 @@ impl Endpoint {
     }
 
     async fn send(&self, request: HttpRequest) -> Result<Response, Unavailable> {
-        let of = |error: reqwest::Error| Unavailable::of(&error, self.name);
+        let of = |error: reqwest::Error| Unavailable::of(&error, self.name, self.proxy.as_deref());
         let request = reqwest::Request::try_from(request).map_err(of)?;
         let response = self.client.execute(request).await.map_err(of)?;
         let status = response.status();
@@ -372,6 +344,7 @@ fn is_json(body: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::SecretSource;
 
     #[test]
     fn ca_file_is_read_again_when_it_has_changed() {
@@ -395,5 +368,28 @@ mod tests {
         assert!(open(&endpoints).is_err());
         std::fs::remove_file(&path).unwrap();
         assert!(open(&endpoints).is_ok(), "what was trusted holds while the file is away");
+    }
+
+    #[test]
+    fn url_of_the_proxy_is_read_again_when_its_file_has_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, ca_file) = (dir.path().join("proxy"), dir.path().join("ca.pem"));
+        let authority = rcgen::generate_simple_self_signed(["ca.example".to_owned()]).unwrap();
+        std::fs::write(&ca_file, authority.cert.pem()).unwrap();
+        let server =
+            AuthorizationServer { ca_file: Some(ca_file), ..AuthorizationServer::default() };
+        let endpoints = Endpoints::default();
+        let http_proxy = Some(SecretSource::File(file.clone()));
+        endpoints.leave_by(Arc::new(Egress { http_proxy, ..Egress::default() }));
+        let open = || endpoints.open("token_endpoint", "https://login.example/token", &server);
+        for url in ["http://one.example:3128\n", "http://u:p@two.example:3128"] {
+            std::fs::write(&file, url).unwrap();
+            let proxy = open().unwrap_or_else(|error| panic!("{error}")).proxy.unwrap();
+            assert!(url.contains(&proxy), "{proxy}");
+        }
+        std::fs::write(&file, "socks5://u:tell-nobody@proxy").unwrap();
+        let error = open().map(drop).unwrap_err();
+        assert!(error.cause.starts_with("`egress.http_proxy` is no URL"), "{error:?}");
+        assert!(!format!("{error:?}").contains("tell-nobody"), "{error:?}");
     }
 }

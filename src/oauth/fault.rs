@@ -10,7 +10,7 @@ use oauth2::http::{StatusCode, header};
 use reqwest::Response;
 
 use super::answer::ProviderError;
-use super::endpoint::CONNECT_TIMEOUT;
+use super::outward::CONNECT_TIMEOUT;
 use crate::proto::printable;
 
 /// What an answer says it is.
@@ -109,17 +109,20 @@ impl Unavailable {
         Self { retry_after, ..Self::new(reason) }
     }
 
-    /// A request to the endpoint of the key `name` that went wrong on its way.
-    pub(super) fn of(error: &reqwest::Error, name: &str) -> Self {
+    /// A request to the endpoint of the key `name` that went wrong on its way, which is by `proxy` if
+    /// the configuration names one.
+    pub(super) fn of(error: &reqwest::Error, name: &str, proxy: Option<&str>) -> Self {
         let cause = cause(error);
+        let by = proxy.map_or_else(String::new, |proxy| format!(" through the proxy {proxy}"));
+        let fix = if proxy.is_some() { CHECK_PROXY } else { CHECK_NETWORK };
         if is_about_certificate(error) {
             Self::new(format!("no TLS ({cause})")).mended_by(format!(
                 "check the name in `{name}`, the endpoint's certificate and `ca_file`"
             ))
         } else if error.is_connect() && error.is_timeout() {
-            Self::new(format!("no connection within {CONNECT_TIMEOUT:?}")).mended_by(CHECK_NETWORK)
+            Self::new(format!("no connection{by} within {CONNECT_TIMEOUT:?}")).mended_by(fix)
         } else if error.is_connect() {
-            Self::new(format!("no connection ({cause})")).mended_by(CHECK_NETWORK)
+            Self::new(format!("no connection{by} ({cause})")).mended_by(fix)
         } else {
             Self::broke(error).lost()
         }
@@ -159,3 +162,7 @@ const CAUSE_LEN_MAX: usize = 300;
 
 /// What to do when an endpoint is out of reach.
 pub(super) const CHECK_NETWORK: &str = "check DNS, firewall and proxy variables";
+
+/// What to do when an endpoint is out of reach through the proxy of the configuration.
+const CHECK_PROXY: &str = "check `egress.http_proxy`, and that the proxy lets this machine in, allows \
+                           the endpoint and reaches it";

@@ -27,6 +27,7 @@ mod key_problem;
 mod ledger;
 mod meter;
 mod moment;
+mod outward;
 mod pause;
 mod pem;
 mod person;
@@ -68,6 +69,7 @@ use slot::Key;
 pub use status::{GrantStatus, TokenState};
 
 use crate::names::Username;
+use crate::net::egress::Egress;
 use crate::provider::{Grant, GrantId, Protocol};
 use crate::secret::{AccessToken, RefreshToken};
 use crate::store::Store;
@@ -188,6 +190,12 @@ impl Tokens {
     pub fn new(store: Store) -> Self {
         let ledger = Ledger::new(Arc::new(store));
         Self(Arc::new(Desk::new(Arc::new(grant::Network::default()), ledger)))
+    }
+
+    /// Says how requests leave this machine from now on. Until then it is directly, or by the proxy
+    /// that the usual environment variables name.
+    pub fn leave_by(&self, egress: Arc<Egress>) {
+        self.0.issuer.leave_by(egress);
     }
 
     /// An access token by `grant` for `scopes`, from memory while more than five minutes, or half

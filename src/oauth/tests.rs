@@ -6,6 +6,7 @@ mod clients;
 mod consent;
 mod device;
 mod disk;
+mod egress;
 mod forecast;
 mod keys;
 mod life;
@@ -33,7 +34,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use super::stand_in::{Answer, SECRET, StandIn, TOKEN};
 use super::*;
 use crate::provider::{ClientAuth, GrantId};
-use crate::secret::{ExposeSecret as _, SecretSource};
+use crate::secret::{ExposeSecret as _, SecretSource, SecretString};
 
 /// Marks the copy of a test that runs in a process of its own, behind proxy variables.
 const PROXY_CHILD: &str = "MAILBEARER_TEST_PROXY_CHILD";

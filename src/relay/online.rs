@@ -30,6 +30,7 @@ use super::{Relay, Service};
 use crate::account::directory::Account;
 use crate::names::Username;
 use crate::net::buffer::{READ_LEN, read_piece};
+use crate::net::egress::Egress;
 use crate::net::tls::{self, TlsError};
 use crate::oauth::Tokens;
 use crate::provider::{MailHost, Protocol, Provider};
@@ -49,6 +50,8 @@ pub struct Online {
     service: Option<watch::Receiver<Arc<Service>>>,
     /// The gates that its sessions pass.
     gates: Gates,
+    /// How connections leave where no relay runs.
+    egress: Arc<Egress>,
 }
 
 /// The way to one server for one account.
@@ -56,6 +59,7 @@ struct Way<'a> {
     account: &'a Account,
     host: &'a MailHost,
     tls: Arc<ClientConfig>,
+    egress: Arc<Egress>,
     /// The user name that the provider told, where that is the one to sign in as.
     told: Option<Username>,
     /// A place among the sessions of the mailbox.
@@ -66,14 +70,14 @@ impl Relay {
     /// The way to providers that this relay goes.
     pub fn online(&self) -> Online {
         let (tokens, service) = (self.tokens().clone(), Some(self.service()));
-        Online { tokens, service, gates: self.gates().clone() }
+        Online { tokens, service, gates: self.gates().clone(), egress: Arc::default() }
     }
 }
 
 impl Online {
-    /// The way of a command without a relay.
-    pub fn alone(tokens: Tokens) -> Self {
-        Self { tokens, service: None, gates: Gates::default() }
+    /// The way of a command without a relay, which leaves by `egress`.
+    pub fn alone(tokens: Tokens, egress: Arc<Egress>) -> Self {
+        Self { tokens, service: None, gates: Gates::default(), egress }
     }
 
     /// What a connection needs before it is dialled.
@@ -93,7 +97,15 @@ impl Online {
         let places = *provider.concurrent_sessions.get(P::PROTOCOL);
         let permit = self.gates.enter(mailbox, places, Instant::now() + GATE_TIMEOUT).await;
         let permit = permit.map_err(|full| Obstacle::busy(full, user))?;
-        Ok(Way { account, host, tls, told, permit })
+        Ok(Way { account, host, tls, egress: self.egress(), told, permit })
+    }
+
+    /// How connections leave: as the relay's own, or as the command's file says.
+    fn egress(&self) -> Arc<Egress> {
+        match &self.service {
+            Some(service) => Arc::clone(service.borrow().egress()),
+            None => Arc::clone(&self.egress),
+        }
     }
 
     /// TLS towards `provider`: the relay's own, or the same made anew.
@@ -115,6 +127,7 @@ impl Way<'_> {
         Destination {
             host: self.host,
             tls: Arc::clone(&self.tls),
+            egress: &self.egress,
             mailbox: self.told.as_ref().unwrap_or_else(|| self.account.mailbox(P::PROTOCOL)),
             mechanism: self.account.settings().provider.mechanism,
         }

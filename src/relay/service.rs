@@ -13,6 +13,7 @@ use crate::account::device::DeviceSettings;
 use crate::account::directory::Directory;
 use crate::account::password::Admitted;
 use crate::names::AccountPattern;
+use crate::net::egress::Egress;
 use crate::net::tls::TlsError;
 use crate::net::tls::certificates::{Certificate, Certificates};
 use crate::net::tls::server::CertificateError;
@@ -25,6 +26,7 @@ pub struct Service {
     /// TLS towards the provider of every account, by its name.
     tls: HashMap<String, Arc<Trusted>>,
     limits: Limits,
+    egress: Arc<Egress>,
     /// What the clients of each listener that has TLS are shown, by its name.
     certificates: HashMap<String, Arc<Certificate>>,
     /// Whom each listener lets in, by its name: which accounts, and whether devices.
@@ -48,8 +50,8 @@ pub enum ServiceError {
 }
 
 impl Service {
-    /// Serves `accounts` and `devices` at `listeners`, with their certificates from `certificates`. Blocks while
-    /// files are read.
+    /// Serves `accounts` and `devices` at `listeners`, with their certificates from `certificates`,
+    /// and leaves by `egress`. Blocks while files are read.
     ///
     /// # Errors
     /// When a provider's `ca_file` or a listener's certificate cannot be used, or there are no
@@ -59,6 +61,7 @@ impl Service {
         devices: Vec<DeviceSettings>,
         listeners: &[ListenerSettings],
         limits: Limits,
+        egress: Arc<Egress>,
         certificates: &mut Certificates,
     ) -> Result<Self, ServiceError> {
         let mut tls = HashMap::new();
@@ -80,7 +83,7 @@ impl Service {
         let of_listener = |it: &ListenerSettings| (it.accounts.clone(), it.devices);
         let admitted = listeners.iter().map(|it| (it.name.clone(), of_listener(it))).collect();
         let directory = Arc::new(Directory::new(accounts, devices));
-        Ok(Self { directory, tls, limits, certificates: shown, admitted })
+        Ok(Self { directory, tls, limits, egress, certificates: shown, admitted })
     }
 
     /// Its accounts.
@@ -95,6 +98,11 @@ impl Service {
 
     pub(super) fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// How connections to mail servers leave this machine.
+    pub(super) fn egress(&self) -> &Arc<Egress> {
+        &self.egress
     }
 
     #[expect(

@@ -1,7 +1,7 @@
 //! The provider's side of a session until it is signed in: dials, starts TLS and drives an upstream
 //! machine. The token is waited for beside the dialling.
 //!
-//! Waits: TCP 10 s, all together 30 s.
+//! Waits: TCP 10 s, a proxy's part of it counted, all together 30 s.
 
 mod error;
 
@@ -20,6 +20,7 @@ use super::meter::Took;
 use crate::names::Username;
 use crate::net::buffer::{READ_LEN, read_piece};
 use crate::net::connect::connect;
+use crate::net::egress::{Egress, Proxy};
 use crate::net::read_ahead::ReadAhead;
 use crate::net::tls;
 use crate::oauth::{Claims, TokenError};
@@ -44,6 +45,7 @@ pub(crate) type UpstreamStream = TlsStream<ReadAhead<TcpStream>>;
 pub(crate) struct Destination<'a> {
     pub(crate) host: &'a MailHost,
     pub(crate) tls: Arc<ClientConfig>,
+    pub(crate) egress: &'a Egress,
     pub(crate) mailbox: &'a Username,
     pub(crate) mechanism: Mechanism,
 }
@@ -60,6 +62,8 @@ pub(crate) struct SignedIn<W> {
 /// How far the way to a provider's server went. What is not known yet was not reached.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
+    /// Host and port of the proxy that leads there, if there is one. The two below are its then.
+    pub(crate) proxy: Option<String>,
     /// The addresses that DNS gave.
     pub(crate) addresses: Option<Vec<SocketAddr>>,
     /// The one that accepted the connection.
@@ -114,9 +118,12 @@ pub(crate) async fn reach<'a, M: Upstream>(
     machine: M,
     progress: &mut Progress,
 ) -> Result<Reached<'a, M::AwaitToken>, SignInError> {
-    let resolved = |addresses: &[SocketAddr]| progress.addresses = Some(addresses.to_vec());
+    let resolved = |proxy: Option<&Proxy>, addresses: &[SocketAddr]| {
+        progress.proxy = proxy.map(Proxy::to_string);
+        progress.addresses = Some(addresses.to_vec());
+    };
     let dialled_at = Instant::now();
-    let tcp = connect(destination.host, resolved).await?;
+    let tcp = connect(destination.host, destination.egress, resolved).await?;
     progress.took.dial = Some(dialled_at.elapsed());
     progress.peer = tcp.peer_addr().ok();
     let greeted_at = Instant::now();

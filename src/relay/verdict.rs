@@ -71,6 +71,7 @@ pub(crate) async fn verdict<P: MailProtocol>(
     let destination = Destination {
         host,
         tls: listener.service().tls(provider),
+        egress: listener.service().egress(),
         mailbox: told.as_ref().unwrap_or_else(|| account.mailbox(P::PROTOCOL)),
         mechanism: provider.mechanism,
     };

@@ -41,13 +41,14 @@ const STD_IN_PROTO: [&[&str]; 12] = [
 ];
 
 /// Where secrets may be opened; `*` is any one name.
-const DOORS: [&[&str]; 10] = [
+const DOORS: [&[&str]; 11] = [
     &["secret"],
     &["proto", "sasl"],
     &["proto", "*", "upstream"],
     &["oauth"],
     &["store"],
     &["account"],
+    &["net", "egress"],
     &["web", "control"],
     &["web", "admin"],
     &["cli", "token"],

@@ -11,10 +11,12 @@ PAGE = b"<!doctype html><title>Sign in to the network</title>"
 
 
 class TokenEndpoint:
-    """One endpoint, not serving yet; `answer` is what it does with requests."""
+    """One endpoint, not serving yet; `answer` is what it does with requests. With `context` it
+    speaks https."""
 
-    def __init__(self, provider):
+    def __init__(self, provider, context=None):
         port = free_port()
+        self.port = port
         self.url = f"http://127.0.0.1:{port}/token"
         self.requests = 0
         self.answer = pass_on
@@ -26,11 +28,14 @@ class TokenEndpoint:
         self._address = ("127.0.0.1", port)
         self._lock = threading.Lock()
         self._server = None
+        self._context = context
 
     def start(self):
         """Begins to serve; until then connections are refused."""
         self._server = http.server.ThreadingHTTPServer(self._address, _Handler)
         self._server.endpoint = self
+        if self._context is not None:
+            self._server.socket = self._context.wrap_socket(self._server.socket, server_side=True)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def stop(self):

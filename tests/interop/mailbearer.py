@@ -142,6 +142,13 @@ class Relay:
         self.add(LISTENER.format(name=name, protocol=protocol, port=port, more=more))
         return port
 
+    def drop_imap(self):
+        """Takes the listener for IMAP out, for providers that have no server for it."""
+        text = self.file.read_text()
+        listener = LISTENER.format(name="imap", protocol="imap", port=self.imap_port, more="")
+        self.file.write_text(text.replace(listener, ""))
+        self._ports.remove(self.imap_port)
+
     def add_account(self, name, provider):
         """Adds an account, or a whole domain, of that provider."""
         self.add(

@@ -25,6 +25,7 @@ import crash
 import demo
 import devices
 import documented
+import egress
 import faults
 import interrupted
 import matrix
@@ -224,8 +225,8 @@ def run_checks(module, scene, table):
 
 MODULES = (
     *(faults, tokens, store, commands, people, answers, interrupted),
-    *(applications, documented, page, planted, devices, rewriting, probes, minute, crash, demo),
-    *(systemd, running),
+    *(applications, documented, page, planted, devices, rewriting, probes, minute, egress, crash),
+    *(demo, systemd, running),
 )
 GROUPS = {
     "streams": stream_messages,

@@ -20,6 +20,7 @@ use crate::app::{App, Backing};
 use crate::config::{Config, LogFormat, LogSettings, WebSettings};
 use crate::logging;
 use crate::names::{AccountPattern, Username};
+use crate::net::egress::Egress;
 use crate::net::listen::ListenAddress;
 use crate::provider::{PerProtocol, Protocol};
 use crate::relay::{Limits, ListenerSettings, ListenerTls};
@@ -153,6 +154,7 @@ fn config(provider: &Sandbox, ca_file: &NamedTempFile) -> Result<Config> {
     };
     Ok(Config {
         web: WebSettings::default(),
+        egress: Egress::default(),
         listeners: vec![listener(Protocol::Submission), listener(Protocol::Imap)],
         accounts: vec![account],
         devices: Vec::new(),

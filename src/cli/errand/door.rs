@@ -259,8 +259,10 @@ fn here(path: &Path, config: &Config) -> Result<Operator, OperatorError> {
     // Nobody changes the accounts of a command, so nobody keeps the sending half.
     let (_, directory) = watch::channel(directory);
     let tokens = Tokens::new(store.clone());
+    let egress = Arc::new(config.egress.clone());
+    tokens.leave_by(Arc::clone(&egress));
     Ok(Operator {
-        online: Online::alone(tokens.clone()),
+        online: Online::alone(tokens.clone(), egress),
         tokens,
         passwords: Arc::new(Passwords::new(store.clone())?),
         store,

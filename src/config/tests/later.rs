@@ -14,7 +14,6 @@ fn what_is_not_built_yet_is_refused_as_such() {
         }
     };
     refused_later("store", &["url = { env = \"X\" }"]);
-    refused_later("egress", &["http_proxy = \"x\"", "mail_proxy = \"x\"", "bind = \"x\""]);
     refused_later("limits", &["warm_connections = 8"]);
 
     let words = r#"

@@ -37,11 +37,15 @@ use super::endpoint::{DEADLINE, Endpoints, host_of};
 use super::error::{ErrorKind, TokenError};
 use super::fault::CHECK_NETWORK;
 use super::verdict;
+use crate::net::egress::Egress;
 use crate::provider::{Grant, ServiceAccount, Way};
 use crate::secret::{RefreshToken, SecretString};
 
 /// Who gives tokens: the endpoints, or a test's script.
 pub(super) trait Issuer: Send + Sync + fmt::Debug {
+    /// Says how requests leave this machine from now on; a script makes none.
+    fn leave_by(&self, _egress: Arc<Egress>) {}
+
     /// Asks for a token once.
     ///
     /// # Errors
@@ -111,6 +115,10 @@ pub(super) struct Network {
 }
 
 impl Issuer for Network {
+    fn leave_by(&self, egress: Arc<Egress>) {
+        self.endpoints.leave_by(egress);
+    }
+
     fn issue<'a>(
         &'a self,
         grant: &'a Arc<Grant>,

@@ -1,5 +1,7 @@
 //! An obstacle: what stands in the way of a step, for whoever runs a command.
 
+use std::io;
+
 use crate::names::AddressError;
 use crate::names::Username;
 use crate::net::connect::ConnectError;
@@ -125,6 +127,11 @@ fn lasting(may_pass: bool) -> Lasting {
 fn may_pass(error: &SignInError) -> bool {
     match error {
         SignInError::Token(error) => error.is_temporary(),
+        SignInError::Connect(ConnectError::Resolve { source, .. })
+            if source.kind() == io::ErrorKind::TimedOut =>
+        {
+            true
+        }
         // glibc's and musl's words for EAI_AGAIN, which the standard library does not tell apart.
         SignInError::Connect(ConnectError::Resolve { source, .. }) => {
             let told = source.to_string();
@@ -133,6 +140,10 @@ fn may_pass(error: &SignInError) -> bool {
         SignInError::Connect(ConnectError::Refused { .. } | ConnectError::TimedOut { .. })
         | SignInError::Broke { .. }
         | SignInError::TimedOut { .. } => true,
+        SignInError::Connect(ConnectError::Proxy(error)) => error.problem.may_pass(),
+        SignInError::Connect(
+            ConnectError::NoAddress { .. } | ConnectError::Bind { .. } | ConnectError::Egress(_),
+        ) => false,
         SignInError::Tls(_) => false,
         SignInError::Fault { fault, .. } => match fault {
             // IMAP's BYE has no code; it is how servers say that they are busy.
@@ -176,8 +187,6 @@ fn fix_of_tls(error: &TlsError, tls: UpstreamTls) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use super::*;
     use crate::names::Username;
     use crate::proto::UpstreamRefusal;

@@ -180,10 +180,20 @@ fn step(name: StepName, outcome: Outcome) -> Step {
 
 /// The steps until TLS is up. The first that was not done takes the `problem`.
 fn steps_of(progress: &Progress, tls: UpstreamTls, problem: &mut Option<Obstacle>) -> Vec<Step> {
-    let Progress { addresses, peer, tls: agreed, took: _ } = progress;
+    let Progress { proxy, addresses, peer, tls: agreed, took: _ } = progress;
+    let proxied = |told: String| match proxy {
+        // The name of the server itself is resolved by the proxy.
+        Some(proxy) => format!("{told}, of the proxy {proxy} (`egress.mail_proxy`)"),
+        None => told,
+    };
+    let addresses = addresses.as_ref().map(|them| listed(them.iter().map(|it| it.ip())));
+    let connected = match proxy {
+        Some(_) => "connected through the proxy at",
+        None => "connected to",
+    };
     let done = [
-        (StepName::Dns, addresses.as_ref().map(|them| listed(them.iter().map(|it| it.ip())))),
-        (StepName::Tcp, peer.map(|peer| format!("connected to {peer}"))),
+        (StepName::Dns, addresses.map(proxied)),
+        (StepName::Tcp, peer.map(|peer| format!("{connected} {peer}"))),
         (StepName::Tls, agreed.map(|agreed| told_of_tls(agreed, tls))),
     ];
     let steps = done.into_iter().map(|(name, done)| {

@@ -116,8 +116,10 @@ pub(in crate::relay) fn listener_of(
     let accounts = vec![alice(local_password)];
     let (listeners, limits) = (slice::from_ref(&settings), Limits::default());
     let certificates = &mut Certificates::default();
-    let service =
-        Arc::new(Service::new(accounts, Vec::new(), listeners, limits, certificates).unwrap());
+    let service = Arc::new(
+        Service::new(accounts, Vec::new(), listeners, limits, Arc::default(), certificates)
+            .unwrap(),
+    );
     let store = Store::in_memory();
     let passwords = Arc::new(Passwords::new(store.clone()).unwrap());
     // Each account has a made password besides, and so has one that does not exist.
@@ -154,7 +156,8 @@ async fn an_account_removed_while_the_provider_is_signed_in_to_ends_the_session(
     let listener = listener(Protocol::Imap, Shutdown::default(), LocalPassword::None);
     let access = signed_in(&listener).await;
     let (limits, certificates) = (Limits::default(), &mut Certificates::default());
-    let empty = Service::new(Vec::new(), Vec::new(), &[], limits, certificates).unwrap();
+    let empty =
+        Service::new(Vec::new(), Vec::new(), &[], limits, Arc::default(), certificates).unwrap();
     listener.relay().change(Arc::new(empty));
     let cut = timeout(Duration::from_secs(1), until_cut(&listener, &access)).await;
     assert_eq!(cut, Ok(Reason::AccountRemoved));

@@ -72,7 +72,7 @@ pub(crate) fn operator(accounts: Vec<AccountSettings>, serving: Option<Serving>)
     let store = Store::in_memory();
     let tokens = Tokens::new(store.clone());
     Operator {
-        online: Online::alone(tokens.clone()),
+        online: Online::alone(tokens.clone(), Arc::default()),
         tokens,
         passwords: Arc::new(Passwords::new(store.clone()).unwrap()),
         store,
