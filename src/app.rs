@@ -12,7 +12,6 @@ mod wanted;
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -29,6 +28,7 @@ use self::wanted::wanted;
 use crate::account::directory::Directory;
 use crate::account::password::Passwords;
 use crate::config::Config;
+use crate::net::listen::socket::BoundAddress;
 use crate::net::tls::certificates::{self, Certificates};
 use crate::oauth::Tokens;
 use crate::provider::Protocol;
@@ -76,11 +76,11 @@ pub struct Bound {
     /// What is spoken there.
     pub protocol: Protocol,
     /// Where; the port is the real one.
-    pub address: SocketAddr,
+    pub address: BoundAddress,
 }
 
 impl Bound {
-    fn new(settings: &ListenerSettings, address: SocketAddr) -> Self {
+    fn new(settings: &ListenerSettings, address: BoundAddress) -> Self {
         Self { listener: settings.name.clone(), protocol: settings.protocol, address }
     }
 }
@@ -91,7 +91,7 @@ impl App {
     /// # Errors
     /// When an address is taken or the relay cannot be made. Without a control socket it goes on.
     pub fn bind(config: Config, backing: Backing) -> Result<Self, StartError> {
-        let Backing { store, state_directory, file, set_log_level } = backing;
+        let Backing { store, state_directory, file, inherited, set_log_level } = backing;
         let (wanted, started_with) = (wanted(&config), Arc::new(config.clone()));
         let Config { listeners, accounts, devices, web, mut limits, grace, .. } = config;
         limits.sessions = descriptors::raise_limit(limits.sessions);
@@ -109,7 +109,7 @@ impl App {
             shutdown.clone(),
         ));
 
-        let mut sockets = Sockets::default();
+        let mut sockets = Sockets::new(inherited);
         let plan = sockets.plan(&listeners)?;
         sockets.follow(plan, &listeners_of(&relay, &service, listeners));
         let control = state_directory.and_then(|directory| {

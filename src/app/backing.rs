@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::net::listen::inherited::Inherited;
 use crate::store::Store;
 
 /// What an [`App`](super::App) stands on besides its configuration.
@@ -13,6 +14,8 @@ pub struct Backing {
     pub state_directory: Option<PathBuf>,
     /// The configuration file, to be read again by a reload.
     pub file: Option<PathBuf>,
+    /// The sockets that systemd has passed.
+    pub inherited: Inherited,
     /// Called with `log.level` of each configuration that a reload puts in force.
     pub set_log_level: Box<dyn Fn(tracing::Level) + Send + Sync>,
 }
@@ -24,6 +27,7 @@ impl Backing {
             store: Store::in_memory(),
             state_directory: None,
             file: None,
+            inherited: Inherited::default(),
             set_log_level: Box::new(|_| {}),
         }
     }

@@ -1,6 +1,7 @@
 //! What a reload does to the sockets of the listeners.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -60,7 +61,7 @@ impl File {
 }
 
 fn bound(app: &App) -> Vec<(String, SocketAddr)> {
-    app.bound().map(|bound| (bound.listener.clone(), bound.address)).collect()
+    app.bound().map(|bound| (bound.listener.clone(), bound.address.tcp().unwrap())).collect()
 }
 
 async fn greeting(address: SocketAddr) -> String {

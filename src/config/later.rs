@@ -15,12 +15,6 @@ const PROBES: &str = "leave it out: `mailbearer healthcheck` tells whether the r
 const EGRESS: &str = "leave it out: upstreams are reached directly, and token endpoints through \
                       the proxy that the usual environment variables name";
 
-/// Keys of a `[listeners.NAME]`.
-pub(super) const LISTENER: &[Later] = &[later(
-    "proxy_protocol_from",
-    "leave it out: every client is known by the address it connects from",
-)];
-
 /// Keys of `[limits]`.
 pub(super) const LIMITS: &[Later] = &[later("warm_connections", WARM)];
 

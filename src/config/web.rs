@@ -157,7 +157,7 @@ impl Page<'_> {
 
     /// Reports an address that a listener has.
     fn refuse_shared(&self, listeners: &[Listener<'_>]) -> Result<(), Reported> {
-        let taken = || listeners.iter().flat_map(|listener| &listener.addresses);
+        let taken = || listeners.iter().flat_map(Listener::tcp_addresses);
         let mut refused = Ok(());
         for (field, address) in &self.addresses {
             if let Some((other, _)) = taken().find(|(_, other)| collide(*other, *address)) {
