@@ -3,6 +3,7 @@
 
 mod clients;
 mod devices;
+mod doors;
 mod grant_of;
 mod later;
 mod listener_tls;
