@@ -26,6 +26,7 @@ import demo
 import devices
 import documented
 import faults
+import haproxy
 import interrupted
 import matrix
 import minute
@@ -33,6 +34,7 @@ import page
 import people
 import planted
 import rewriting
+import sockets
 import store
 import tls
 import tokens
@@ -222,6 +224,7 @@ def run_checks(module, scene, table):
 MODULES = (
     *(faults, tokens, store, commands, people, answers, interrupted),
     *(applications, documented, page, planted, devices, rewriting, minute, crash, demo),
+    *(haproxy, sockets),
 )
 GROUPS = {
     "streams": stream_messages,
