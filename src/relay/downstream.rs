@@ -113,9 +113,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             done = handshake => done,
         };
         self.spend(started);
-        done.map_err(|error| match error {
-            HandshakeError::ProxyHeader if !self.has_spoken => Ended::UnexpectedHeader,
-            error => Ended::NoTls(error),
+        done.map_err(|error| {
+            if !self.has_spoken && matches!(error, HandshakeError::ProxyHeader) {
+                Ended::UnexpectedHeader
+            } else {
+                Ended::NoTls(error)
+            }
         })
     }
 
