@@ -53,7 +53,7 @@ async fn connected(address: SocketAddr, source: &str, header: &[u8]) -> Client {
 }
 
 /// The file of a stage, with the balancer before each of its listeners.
-fn behind_balancer(text: String) -> String {
+fn behind_balancer(text: &str) -> String {
     let allow = "allow = [\"127.0.0.0/8\"";
     text.replace(
         allow,
@@ -259,7 +259,7 @@ async fn a_balancer_that_announces_nobody_cannot_sign_in_or_send() {
 
 #[tokio::test]
 async fn the_header_comes_before_implicit_tls() {
-    let stage = Stage::of(Tls::Implicit, behind_balancer).await;
+    let stage = Stage::of(Tls::Implicit, |text| behind_balancer(&text)).await;
     let log = Log::keep();
     let address = stage.address(Protocol::Submission);
     let client = connected(address, BALANCER, &v1("192.0.2.7")).await;
@@ -281,7 +281,7 @@ async fn the_header_comes_before_implicit_tls() {
 
 #[tokio::test]
 async fn an_announced_client_needs_tls_before_its_password() {
-    let stage = Stage::of(Tls::Offered, behind_balancer).await;
+    let stage = Stage::of(Tls::Offered, |text| behind_balancer(&text)).await;
     let address = stage.address(Protocol::Submission);
     let mut client = connected(address, BALANCER, &v1("192.0.2.7")).await;
     client.expect("220 ").await;
