@@ -35,6 +35,7 @@ use self::wanted::wanted;
 use crate::account::directory::Directory;
 use crate::account::password::Passwords;
 use crate::config::Config;
+use crate::net::listen::socket::BoundAddress;
 use crate::net::tls::certificates::{self, Certificates};
 use crate::oauth::Tokens;
 use crate::provider::Protocol;
@@ -87,11 +88,11 @@ pub struct Bound {
     /// What is spoken there.
     pub protocol: Protocol,
     /// Where; the port is the real one.
-    pub address: SocketAddr,
+    pub address: BoundAddress,
 }
 
 impl Bound {
-    fn new(settings: &ListenerSettings, address: SocketAddr) -> Self {
+    fn new(settings: &ListenerSettings, address: BoundAddress) -> Self {
         Self { listener: settings.name.clone(), protocol: settings.protocol, address }
     }
 }
@@ -102,7 +103,8 @@ impl App {
     /// # Errors
     /// When an address is taken or the relay cannot be made. Without a control socket it goes on.
     pub fn bind(config: Config, backing: Backing) -> Result<Self, StartError> {
-        let Backing { store, state_directory, file, set_log_level, supervisor } = backing;
+        let Backing { store, state_directory, file, inherited, set_log_level, supervisor } =
+            backing;
         let (wanted, started_with) = (wanted(&config), Arc::new(config.clone()));
         let Config { listeners, accounts, devices, web, egress, mut limits, grace, .. } = config;
         let egress = Arc::new(egress);
@@ -124,7 +126,7 @@ impl App {
             shutdown.clone(),
         ));
 
-        let mut sockets = Sockets::default();
+        let mut sockets = Sockets::new(inherited);
         let plan = sockets.plan(&listeners)?;
         sockets.follow(plan, &listeners_of(&relay, &service, listeners));
         let control = state_directory.and_then(|directory| {

@@ -39,7 +39,8 @@ impl Rig {
         std::fs::write(&file, text.replace(&imap, &pop3).replace("imap", "pop3")).unwrap();
         let config = Config::load(&file, Secrets::Verify).unwrap();
         let app = App::bind(config, Backing::in_memory()).unwrap();
-        let address = app.bound().find(|it| it.protocol == Protocol::Pop3).unwrap().address;
+        let bound = app.bound().find(|it| it.protocol == Protocol::Pop3).unwrap();
+        let address = bound.address.tcp().unwrap();
         tokio::spawn(app.run());
         Self { provider, address, _dir: dir }
     }

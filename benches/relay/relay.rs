@@ -46,7 +46,7 @@ pub(crate) async fn serve(dir: &Path) {
     std::fs::write(&file, text).unwrap();
     let app =
         App::bind(Config::load(&file, Secrets::Verify).unwrap(), Backing::in_memory()).unwrap();
-    println!("{}", app.bound().next().unwrap().address.port());
+    println!("{}", app.bound().next().unwrap().address.tcp().unwrap().port());
     app.run().await;
 }
 

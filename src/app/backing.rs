@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::Supervisor;
+use crate::net::listen::inherited::Inherited;
 use crate::store::Store;
 
 /// What an [`App`](super::App) stands on besides its configuration.
@@ -14,6 +15,8 @@ pub struct Backing {
     pub state_directory: Option<PathBuf>,
     /// The configuration file, to be read again by a reload.
     pub file: Option<PathBuf>,
+    /// The sockets that systemd has passed.
+    pub inherited: Inherited,
     /// Called with `log.level` of each configuration that a reload puts in force.
     pub set_log_level: Box<dyn Fn(tracing::Level) + Send + Sync>,
     /// Who is told how the relay is.
@@ -27,6 +30,7 @@ impl Backing {
             store: Store::in_memory(),
             state_directory: None,
             file: None,
+            inherited: Inherited::default(),
             set_log_level: Box::new(|_| {}),
             supervisor: Supervisor::default(),
         }

@@ -2,6 +2,9 @@
 
 use crate::account::password::RandomError;
 use crate::net::listen::ListenError;
+use crate::net::listen::inherited::InheritedError;
+use crate::net::listen::socket::BoundAddress;
+use crate::net::listen::unix::UnixListenError;
 use crate::net::tls::server::CertificateError;
 use crate::relay::ServiceError;
 use crate::web::admin::AdminTokenError;
@@ -16,6 +19,36 @@ pub enum StartError {
         listener: String,
         /// What is wrong.
         source: ListenError,
+    },
+    /// A unix socket cannot be listened on.
+    #[error("listeners.{listener}.address: {source}")]
+    ListenUnix {
+        /// The listener's name in the file.
+        listener: String,
+        /// What is wrong.
+        source: UnixListenError,
+    },
+    /// Systemd has not passed the socket that is named.
+    #[error("listeners.{listener}.address: {source}")]
+    Inherit {
+        /// The listener's name in the file.
+        listener: String,
+        /// What is wrong.
+        source: InheritedError,
+    },
+    /// A socket that systemd has passed is where passwords may not come in clear.
+    #[error(
+        "listeners.{listener}.address: the socket named {name:?} is at {address}, where passwords \
+         would cross a network in clear: write tls = \"starttls\" or \"implicit\", with a \
+         certificate, or `require_tls = false` to accept that"
+    )]
+    InClear {
+        /// The listener's name in the file.
+        listener: String,
+        /// The socket's.
+        name: String,
+        /// Where it is.
+        address: BoundAddress,
     },
     /// An address cannot be listened on beside another one of this relay.
     #[error(

@@ -1,6 +1,7 @@
 //! What a reload does to the sockets of the listeners.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
 use std::sync::mpsc as channel;
 use std::thread;
@@ -63,7 +64,7 @@ impl File {
 }
 
 fn bound(app: &App) -> Vec<(String, SocketAddr)> {
-    app.bound().map(|bound| (bound.listener.clone(), bound.address)).collect()
+    app.bound().map(|bound| (bound.listener.clone(), bound.address.tcp().unwrap())).collect()
 }
 
 async fn greeting(address: SocketAddr) -> String {

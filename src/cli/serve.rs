@@ -12,12 +12,15 @@ use super::{Exit, check, tell};
 use crate::app::{App, Backing, Supervisor};
 use crate::config::{Config, Problem, Secrets};
 use crate::logging::{self, LogLevel};
+use crate::net::listen::inherited::Inherited;
 use crate::relay::Shutdown;
 use crate::store::{Purpose, Store, StoreError};
 use crate::web::operator::Reload;
 
 /// Runs the relay of the configuration file `named`, or of the one that is found.
 pub(super) fn run(named: Option<PathBuf>) -> Exit {
+    // Before anything else could inherit them, and before there are threads.
+    let inherited = Inherited::from_environment();
     let (path, config) = match check::load(named, Secrets::Verify) {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
@@ -28,7 +31,7 @@ pub(super) fn run(named: Option<PathBuf>) -> Exit {
         let Problem { line, key, message: problem, help: hint } = warning;
         warn!(file, line, key, problem, hint, "configuration");
     }
-    match serve(config, path, level) {
+    match serve(config, path, inherited, level) {
         Ok(()) => Exit::Done,
         Err(Failure { exit, problem }) => {
             tell(problem);
@@ -65,7 +68,12 @@ impl From<StoreError> for Failure {
 ///
 /// # Errors
 /// When the store, the runtime, the listeners or the signals cannot be set up.
-fn serve(config: Config, file: PathBuf, level: LogLevel) -> Result<(), Failure> {
+fn serve(
+    config: Config,
+    file: PathBuf,
+    inherited: Inherited,
+    level: LogLevel,
+) -> Result<(), Failure> {
     let store = Store::open(&config.store, &Purpose::Serve)?;
     if let Some(problem) = store.warning() {
         warn!(problem, "the store");
@@ -77,6 +85,7 @@ fn serve(config: Config, file: PathBuf, level: LogLevel) -> Result<(), Failure> 
         store,
         state_directory: state_directory.ok(),
         file: Some(file),
+        inherited,
         set_log_level: Box::new(move |to| level.set(to)),
         supervisor: Supervisor::of_environment(),
     };

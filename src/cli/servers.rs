@@ -1,7 +1,7 @@
 //! Where a mail client finds the relay: what to enter as its servers.
 
 use crate::names::Username;
-use crate::net::listen::ListenAddress;
+use crate::net::listen::{Door, ListenAddress};
 use crate::relay::{ListenerSettings, ListenerTls};
 
 /// Who is to find us.
@@ -35,19 +35,26 @@ pub(super) fn lines(
             ListenerTls::Implicit(_) => "SSL/TLS",
         };
         if is_allowed && protocols.iter().any(|good_for| good_for == protocol) {
-            lines.extend(listener.addresses.iter().map(|address| {
-                let (host, port) = match address {
-                    ListenAddress::Localhost(port) => ("localhost".to_owned(), *port),
-                    ListenAddress::Socket(socket) if socket.ip().is_unspecified() => {
-                        ("this machine's name".to_owned(), socket.port())
-                    }
-                    ListenAddress::Socket(socket) => (socket.ip().to_string(), socket.port()),
-                };
-                format!("{protocol:<10}  {host}, port {port}, {encryption}")
-            }));
+            let doors = listener.addresses.iter().map(shown);
+            lines.extend(doors.map(|door| format!("{protocol:<10}  {door}, {encryption}")));
         }
     }
     lines
+}
+
+/// What to enter for `door`.
+fn shown(door: &Door) -> String {
+    match door {
+        Door::Tcp(ListenAddress::Localhost(port)) => format!("localhost, port {port}"),
+        Door::Tcp(ListenAddress::Socket(socket)) if socket.ip().is_unspecified() => {
+            format!("this machine's name, port {}", socket.port())
+        }
+        Door::Tcp(ListenAddress::Socket(socket)) => {
+            format!("{}, port {}", socket.ip(), socket.port())
+        }
+        Door::Unix(path) => format!("unix socket {}", path.display()),
+        Door::Systemd(name) => format!("where systemd's socket {name} listens"),
+    }
 }
 
 #[cfg(test)]
@@ -63,8 +70,9 @@ mod tests {
         ListenerSettings {
             name: "one".to_owned(),
             protocol,
-            addresses: vec![address],
+            addresses: vec![Door::Tcp(address)],
             allow: Vec::new(),
+            proxy_protocol_from: Vec::new(),
             accounts: (!accounts.is_empty()).then_some(accounts),
             upstream: None,
             tls: ListenerTls::None,

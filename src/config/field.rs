@@ -204,6 +204,11 @@ impl<'t> Field<'t> {
         self.value().is_some_and(DeValue::is_str)
     }
 
+    /// Whether this is a list with nothing in it.
+    pub(super) fn is_empty_list(&self) -> bool {
+        matches!(self.value(), Some(DeValue::Array(items)) if items.is_empty())
+    }
+
     /// Whether this is a table.
     pub(super) fn is_table(&self) -> bool {
         self.value().is_none_or(DeValue::is_table)

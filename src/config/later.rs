@@ -10,12 +10,6 @@ const fn later(name: &'static str, help: &'static str) -> Later {
 const WARM: &str = "leave it out: an upstream is connected to when somebody has signed in";
 const POSTGRESQL: &str = "leave it out: grants are kept in a file, which `path` names";
 
-/// Keys of a `[listeners.NAME]`.
-pub(super) const LISTENER: &[Later] = &[later(
-    "proxy_protocol_from",
-    "leave it out: every client is known by the address it connects from",
-)];
-
 /// Keys of `[limits]`.
 pub(super) const LIMITS: &[Later] = &[later("warm_connections", WARM)];
 

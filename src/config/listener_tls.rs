@@ -1,14 +1,14 @@
 //! `tls`, `certificate`, `private_key` and `require_tls` of a listener: how its clients come by TLS,
 //! and what they may say without.
 
-use crate::net::listen::ListenAddress;
+use crate::net::listen::{Door, ListenAddress};
 use crate::provider::Protocol;
 use crate::relay::ListenerTls;
 
 use super::certificate::Pair;
 use super::field::Field;
 use super::file::Reported;
-use super::listeners::{At, is_loopback};
+use super::listeners::{At, is_local};
 use super::table::Table;
 
 /// What the keys say, before they are compared with the addresses.
@@ -59,7 +59,7 @@ impl<'t> Keys<'t> {
         self,
         listener: &Field<'t>,
         protocol: Option<Protocol>,
-        addresses: Option<&[At<'t, ListenAddress>]>,
+        addresses: Option<&[At<'t, Door>]>,
     ) -> Result<Settings, Reported> {
         let Self { tls, pair, require_tls } = self;
         let (field, mode) = tls?.unwrap_or_else(|| (listener.clone(), Mode::None));
@@ -110,11 +110,12 @@ fn refuse_required(field: &Field<'_>) -> Reported {
     )
 }
 
-fn refuse_in_clear(addresses: &[At<'_, ListenAddress>]) -> Result<(), Reported> {
+fn refuse_in_clear(addresses: &[At<'_, Door>]) -> Result<(), Reported> {
     let mut refused = Ok(());
     for (field, address) in addresses {
-        if let ListenAddress::Socket(socket) = address
-            && !is_loopback(*address)
+        // What systemd passes is looked at when it is there.
+        if let Door::Tcp(ListenAddress::Socket(socket)) = address
+            && !is_local(address)
         {
             refused = Err(field.problem(
                 format!("is {socket}, where passwords would cross a network in clear"),
@@ -128,13 +129,10 @@ fn refuse_in_clear(addresses: &[At<'_, ListenAddress>]) -> Result<(), Reported> 
 
 /// Warns of every well-known port at which clients begin otherwise: they would wait for each other,
 /// or speak past each other.
-fn warn_of_ports(protocol: Protocol, addresses: &[At<'_, ListenAddress>], mode: Mode) {
+fn warn_of_ports(protocol: Protocol, addresses: &[At<'_, Door>], mode: Mode) {
     let (clear, implicit) = ports(protocol);
     for (field, address) in addresses {
-        let port = match address {
-            ListenAddress::Localhost(port) => *port,
-            ListenAddress::Socket(socket) => socket.port(),
-        };
+        let Some(port) = address.tcp().map(ListenAddress::port) else { continue };
         if port == implicit && mode != Mode::Implicit {
             field.warning(
                 format!(

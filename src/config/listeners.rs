@@ -1,19 +1,22 @@
 //! `[listeners.NAME]`: where mail clients connect, and who of them may.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::names::{AccountPattern, Username};
-use crate::net::listen::ListenAddress;
+use crate::net::listen::{Door, ListenAddress, unix};
 use crate::provider::{MailHost, Protocol};
-use crate::relay::ListenerSettings;
+use crate::relay::{ListenerSettings, ListenerTls};
 
 use super::field::Field;
 use super::file::Reported;
-use super::later;
 use super::listener_tls;
 use super::table::Table;
+
+/// Longest name of a socket, in bytes (systemd.socket(5), `FileDescriptorName=`).
+const SOCKET_NAME_LEN_MAX: usize = 255;
 
 /// A value with the field that it was read from.
 pub(super) type At<'t, T> = (Field<'t>, T);
@@ -23,11 +26,13 @@ pub(super) type At<'t, T> = (Field<'t>, T);
 pub(super) struct Listener<'t> {
     pub(super) field: Field<'t>,
     pub(super) protocol: Result<Protocol, Reported>,
-    pub(super) addresses: Vec<At<'t, ListenAddress>>,
+    pub(super) addresses: Vec<At<'t, Door>>,
     pub(super) accounts: Option<Vec<At<'t, AccountPattern>>>,
     pub(super) upstream: Option<At<'t, MailHost>>,
     /// `devices`, if it is written.
     pub(super) devices: Option<At<'t, bool>>,
+    /// The load balancers' networks.
+    pub(super) proxy_protocol_from: Vec<IpNet>,
     /// Who may connect; complete once [`Self::settle_allow`] was called.
     pub(super) allow: Vec<IpNet>,
     is_allow_written: bool,
@@ -58,6 +63,7 @@ impl<'t> Listener<'t> {
             protocol: self.protocol?,
             addresses: bare(self.addresses),
             allow: self.allow,
+            proxy_protocol_from: self.proxy_protocol_from,
             tls: tls.tls,
             require_tls: tls.require_tls,
             accounts: self.accounts.map(bare),
@@ -86,7 +92,12 @@ impl<'t> Listener<'t> {
         self.allow = loopback_networks();
         if self.serves_devices() && !devices.is_empty() {
             self.allow.extend(devices);
-        } else if !self.addresses.iter().any(|(_, address)| is_loopback(*address)) {
+        } else if !self.proxy_protocol_from.is_empty() {
+            self.field.warning(
+                "lacks `allow`, so none whom a load balancer announces may connect",
+                "write the networks of the clients behind it: allow = [\"192.168.20.0/24\"]",
+            );
+        } else if !self.addresses.iter().any(|(_, door)| may_be_local(door)) {
             self.field.warning(
                 "lacks `allow`, so none but this machine may connect",
                 "write the networks of its clients: allow = [\"192.168.20.0/24\"]",
@@ -106,8 +117,18 @@ impl<'t> Listener<'t> {
     /// Whether clients on other machines may connect.
     pub(super) fn lets_others_in(&self) -> bool {
         let own = loopback_networks();
-        self.addresses.iter().any(|(_, address)| !is_loopback(*address))
+        (self.is_behind_balancer() || self.addresses.iter().any(|(_, door)| !is_local(door)))
             && self.allow.iter().any(|network| !own.iter().any(|own| own.contains(network)))
+    }
+
+    /// Whether load balancers announce its clients.
+    pub(super) fn is_behind_balancer(&self) -> bool {
+        !self.proxy_protocol_from.is_empty()
+    }
+
+    /// Its addresses in the network, as far as the file tells them.
+    pub(super) fn tcp_addresses(&self) -> impl Iterator<Item = (&Field<'t>, ListenAddress)> {
+        self.addresses.iter().filter_map(|(field, door)| Some((field, door.tcp()?)))
     }
 
     fn read(name: &str, field: Field<'t>) -> Result<Self, Reported> {
@@ -121,15 +142,22 @@ impl<'t> Listener<'t> {
         });
         let addresses = table
             .require("address", "write address = \"localhost:1587\", or another free port")
-            .and_then(|field| field.each(address));
+            .and_then(|field| field.each(door));
         let tls = listener_tls::Keys::take(&mut table);
         let allow = table.read("allow", |field| field.each(network));
+        let balancers =
+            table.read("proxy_protocol_from", |field| balancers(&field).map(|it| (field, it)));
         let accounts = table.read("accounts", |field| field.each(pattern));
         let devices = table.read("devices", |field| field.flag().map(|flag| (field, flag)));
         let upstream = table.read("upstream", |field| field.mail_host().map(|host| (field, host)));
-        read = read.and(table.finish(later::LISTENER));
+        read = read.and(table.finish(&[]));
 
         let tls = tls.settle(&field, protocol.ok(), addresses.as_deref().ok());
+        if let (Ok(Some((key, balancers))), Ok(addresses), Ok(tls)) = (&balancers, &addresses, &tls)
+            && !balancers.is_empty()
+        {
+            read = read.and(check_balancers(key, balancers, addresses, tls));
+        }
         if let (Ok(Some((upstream, _))), Ok(None)) = (&upstream, &accounts) {
             read = Err(upstream.problem(
                 "needs `accounts` beside it, for their tokens are sent to that server",
@@ -154,6 +182,7 @@ impl<'t> Listener<'t> {
             name: name.to_owned(),
             tls,
             devices: or_empty(devices, &mut read),
+            proxy_protocol_from: or_empty(balancers, &mut read).map_or_else(Vec::new, |(_, it)| it),
             allow: allow.into_iter().map(|(_, network)| network).collect(),
             is_allow_written,
             field,
@@ -170,13 +199,94 @@ fn or_empty<T: Default>(value: Result<T, Reported>, read: &mut Result<(), Report
     })
 }
 
-/// An address to listen on.
+/// Where a listener listens.
+fn door(field: &Field<'_>) -> Result<Door, Reported> {
+    let text = field.text()?;
+    if let Some(path) = text.strip_prefix("unix:") {
+        return unix_path(field, path).map(Door::Unix);
+    }
+    if let Some(name) = text.strip_prefix("systemd:") {
+        return socket_name(field, name).map(Door::Systemd);
+    }
+    address(field).map(Door::Tcp)
+}
+
+/// The path of a unix socket.
+fn unix_path(field: &Field<'_>, path: &str) -> Result<PathBuf, Reported> {
+    if path.is_empty() || path.contains(char::is_control) {
+        let help = "write the path behind it: \"unix:/run/mailbearer/imap.sock\"";
+        return Err(field.problem("is a unix socket without a path", help));
+    }
+    let path = field.file().path(path);
+    if unix::fits(&path) {
+        Ok(path)
+    } else {
+        let len = path.as_os_str().len();
+        Err(field.problem(
+            format!("is a path of {len} bytes, and that of a unix socket has at most 107"),
+            "choose a shorter one: \"unix:/run/mailbearer/imap.sock\"",
+        ))
+    }
+}
+
+/// The name of sockets that systemd passes: `FileDescriptorName=`, as systemd.socket(5) allows it.
+fn socket_name(field: &Field<'_>, name: &str) -> Result<String, Reported> {
+    let fits = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b':';
+    if (1..=SOCKET_NAME_LEN_MAX).contains(&name.len()) && name.bytes().all(fits) {
+        Ok(name.to_owned())
+    } else {
+        Err(field.problem(
+            "is a systemd socket without a name that one can have",
+            "write the FileDescriptorName= of the .socket unit behind it: \"systemd:submission\"",
+        ))
+    }
+}
+
+/// The networks of load balancers. An empty list is none.
+fn balancers(field: &Field<'_>) -> Result<Vec<IpNet>, Reported> {
+    if field.is_empty_list() {
+        return Ok(Vec::new());
+    }
+    let networks = field.each(network)?;
+    Ok(networks.into_iter().map(|(_, network)| network).collect())
+}
+
+/// Reports what cannot be with load balancers in the networks `balancers`.
+fn check_balancers(
+    key: &Field<'_>,
+    balancers: &[IpNet],
+    addresses: &[At<'_, Door>],
+    tls: &listener_tls::Settings,
+) -> Result<(), Reported> {
+    if balancers.iter().any(|network| network.prefix_len() == 0) {
+        key.warning(
+            "holds every address, so whoever connects can claim to come from anywhere",
+            "name the addresses of the load balancers alone",
+        );
+    }
+    if addresses.iter().all(|(_, door)| matches!(door, Door::Unix(_))) {
+        key.warning(
+            "has no effect: a unix socket has no networks",
+            "leave it out, or listen on an address for the load balancers",
+        );
+    }
+    if tls.tls == ListenerTls::None && tls.require_tls.is_none() {
+        return Err(key.problem(
+            "lets clients of other machines in, whose passwords would cross a network in clear",
+            "write tls = \"starttls\" or \"implicit\", with a certificate; or write `require_tls = \
+             false` if the load balancer does TLS",
+        ));
+    }
+    Ok(())
+}
+
+/// An address with a port.
 pub(super) fn address(field: &Field<'_>) -> Result<ListenAddress, Reported> {
     let text = field.text()?;
     if text.starts_with("unix:") || text.starts_with("systemd:") {
         return Err(field.problem(
-            format!("is {text:?}: unix and systemd sockets are not in this version of mailbearer"),
-            "write an address with a port: \"localhost:1587\"",
+            format!("is {text:?}, and unix and systemd sockets are for listeners alone"),
+            "write an address with a port: \"127.0.0.1:8587\"",
         ));
     }
     if let Some(port) = text.strip_prefix("localhost:").and_then(port) {
@@ -209,6 +319,20 @@ pub(super) fn is_loopback(address: ListenAddress) -> bool {
         ListenAddress::Localhost(_) => true,
         ListenAddress::Socket(socket) => socket.ip().is_loopback(),
     }
+}
+
+/// Whether none but this machine reaches it. What systemd passes is looked at when it is there.
+pub(super) fn is_local(door: &Door) -> bool {
+    match door {
+        Door::Tcp(address) => is_loopback(*address),
+        Door::Unix(_) => true,
+        Door::Systemd(_) => false,
+    }
+}
+
+/// Whether it may be that none but this machine reaches it.
+fn may_be_local(door: &Door) -> bool {
+    is_local(door) || matches!(door, Door::Systemd(_))
 }
 
 /// A network, or a single address.

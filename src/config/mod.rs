@@ -209,6 +209,7 @@ impl Config {
         // A listener would seem to serve nobody when something else is wrong with its accounts.
         if !field.file().has_problems() {
             relations::check_service(&listeners, &accounts.settings);
+            relations::refuse_any_behind_balancers(&listeners, &accounts.settings);
             relations::warn_of_any(&listeners, &accounts.settings);
             devices.warn_of_unserved(&listeners);
         }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::account::{AccountSettings, LocalPassword};
 use crate::names::AccountPattern;
-use crate::net::listen::ListenAddress;
+use crate::net::listen::{Door, ListenAddress};
 use crate::provider::{GrantId, MailHost, Protocol};
 
 use super::field::Field;
@@ -16,15 +16,28 @@ const LOCALHOST: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6
 
 /// Reports every address that an earlier one takes already.
 pub(super) fn refuse_collisions(listeners: &[Listener<'_>]) {
-    let addresses = || listeners.iter().flat_map(|listener| &listener.addresses);
-    for (nth, (field, address)) in addresses().enumerate() {
-        let taken = addresses().take(nth).find(|(_, earlier)| collide(*earlier, *address));
+    let doors = || listeners.iter().flat_map(|listener| &listener.addresses);
+    for (nth, (field, door)) in doors().enumerate() {
+        let taken = doors().take(nth).find(|(_, earlier)| are_one(earlier, door));
         if let Some((earlier, _)) = taken {
-            field.problem(
-                format!("is an address that `{}` has already", earlier.key()),
-                "choose another port for one of the two",
-            );
+            let (what, help) = match door {
+                Door::Tcp(_) => ("an address", "choose another port for one of the two"),
+                Door::Unix(_) => ("a path", "choose another one for one of the two"),
+                Door::Systemd(_) => (
+                    "the name of sockets",
+                    "give those of one of the two another FileDescriptorName= in their .socket unit",
+                ),
+            };
+            field.problem(format!("is {what} that `{}` has already", earlier.key()), help);
         }
+    }
+}
+
+/// Whether clients that come to the one would come to the other.
+fn are_one(one: &Door, other: &Door) -> bool {
+    match (one.tcp(), other.tcp()) {
+        (Some(one), Some(other)) => collide(one, other),
+        (Some(_) | None, _) => one == other,
     }
 }
 
@@ -47,8 +60,8 @@ pub(super) fn collide(one: ListenAddress, other: ListenAddress) -> bool {
 pub(super) fn refuse_loops(listeners: &[Listener<'_>], hosts: &[At<'_, MailHost>]) {
     let upstreams = listeners.iter().filter_map(|listener| listener.upstream.as_ref());
     for (field, host) in upstreams.chain(hosts) {
-        let addresses = listeners.iter().flat_map(|listener| &listener.addresses);
-        if let Some((own, _)) = addresses.into_iter().find(|(_, own)| leads_to(host, *own)) {
+        let mut addresses = listeners.iter().flat_map(Listener::tcp_addresses);
+        if let Some((own, _)) = addresses.find(|(_, own)| leads_to(host, *own)) {
             field.problem(
                 format!("is {host}, which is `{}`: the relay would call itself", own.key()),
                 "name the provider's own server",
@@ -110,6 +123,32 @@ pub(super) fn check_service(listeners: &[Listener<'_>], accounts: &[At<'_, Accou
             field.warning(
                 "is served by no listener",
                 "add it to the `accounts` of one, or give its provider a server for the protocol",
+            );
+        }
+    }
+}
+
+/// Reports every account that takes any password, which it does from this machine alone, where load
+/// balancers announce clients: an announced address shows nobody to be on this machine.
+pub(super) fn refuse_any_behind_balancers(
+    listeners: &[Listener<'_>],
+    accounts: &[At<'_, AccountSettings>],
+) {
+    for (field, account) in accounts {
+        let is_any = matches!(account.local_password, LocalPassword::Any);
+        let mut asked = listeners.iter().filter(|own| serves(own, account));
+        if let Some(listener) = asked.find(|own| is_any && own.is_behind_balancer()) {
+            field.problem(
+                format!(
+                    "has local_password = \"any\", and `{}.proxy_protocol_from` lets load balancers \
+                     speak for its clients",
+                    listener.field.key()
+                ),
+                format!(
+                    "make a password by `mailbearer password {}`, or keep the account off that \
+                     listener by its `accounts`",
+                    account.name
+                ),
             );
         }
     }

@@ -3,6 +3,7 @@
 
 mod clients;
 mod devices;
+mod doors;
 mod egress;
 mod grant_of;
 mod later;
@@ -26,7 +27,7 @@ use std::sync::Arc;
 use super::*;
 use crate::account::LocalPassword;
 use crate::names::Username;
-use crate::net::listen::ListenAddress;
+use crate::net::listen::{Door, ListenAddress};
 use crate::provider::{MailHost, Mechanism, PerProtocol, Protocol, Provider, UpstreamTls};
 use crate::relay::ListenerTls;
 use crate::secret::SecretSource;
@@ -145,8 +146,9 @@ fn a_file_means_what_the_documentation_says() {
         ListenerSettings {
             name: "submission".into(),
             protocol: Protocol::Submission,
-            addresses: vec![ListenAddress::Localhost(1587)],
+            addresses: vec![Door::Tcp(ListenAddress::Localhost(1587))],
             allow: loopback.to_vec(),
+            proxy_protocol_from: Vec::new(),
             accounts: None,
             devices: false,
             upstream: None,
@@ -289,7 +291,8 @@ fn a_key_of_a_listener_reaches_its_settings() {
     let listener = &config.listeners[0];
     assert_eq!(listener.protocol, Protocol::Imap);
     let addresses = ["127.0.0.1:0", "[::1]:0", "192.0.2.1:143", "127.0.0.1:0"];
-    let addresses = addresses.map(|address| ListenAddress::Socket(address.parse().unwrap()));
+    let addresses =
+        addresses.map(|address| Door::Tcp(ListenAddress::Socket(address.parse().unwrap())));
     assert_eq!(listener.addresses, addresses);
     let allow: Vec<String> = listener.allow.iter().map(ToString::to_string).collect();
     assert_eq!(allow, ["192.0.2.0/24", "192.0.2.7/32", "fd00::/8"]);

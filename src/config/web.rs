@@ -170,7 +170,7 @@ impl Page<'_> {
 
     /// Reports an address of the probes that the page has.
     fn refuse_shared_with(&self, probes: &[At<'_, ListenAddress>]) -> Result<(), Reported> {
-        refuse_taken(probes, &|| self.addresses.iter())
+        refuse_taken(probes, &|| self.addresses.iter().map(|(field, address)| (field, *address)))
     }
 }
 
@@ -179,7 +179,7 @@ fn refuse_shared(
     addresses: &[At<'_, ListenAddress>],
     listeners: &[Listener<'_>],
 ) -> Result<(), Reported> {
-    refuse_taken(addresses, &|| listeners.iter().flat_map(|listener| &listener.addresses))
+    refuse_taken(addresses, &|| listeners.iter().flat_map(Listener::tcp_addresses))
 }
 
 /// Reports those of `addresses` that are `taken`.
@@ -188,7 +188,7 @@ fn refuse_taken<'a, 't: 'a, I>(
     taken: &dyn Fn() -> I,
 ) -> Result<(), Reported>
 where
-    I: Iterator<Item = &'a At<'t, ListenAddress>>,
+    I: Iterator<Item = (&'a Field<'t>, ListenAddress)>,
 {
     let mut refused = Ok(());
     for (field, address) in addresses {

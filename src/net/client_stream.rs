@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::proxy_header;
 use super::read_ahead::ReadAhead;
 use crate::proto::printable;
 
@@ -55,6 +56,9 @@ pub enum HandshakeError {
     /// without an alert.
     #[error("the client closed the connection in the midst of the TLS handshake")]
     BrokenOff,
+    /// It begins with a PROXY header.
+    #[error("the client begins with a PROXY header where TLS is expected")]
+    ProxyHeader,
     /// It speaks in clear.
     #[error("the client speaks in clear where TLS is expected")]
     Clear,
@@ -124,6 +128,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ClientStream<S> {
         let mut stream = ReadAhead::new(stream);
         let first = match timeout(patience, stream.first_byte()).await {
             Err(_) => Err(HandshakeError::Silent),
+            Ok(Ok(Some(_))) if proxy_header::begins(stream.ahead()) => {
+                Err(HandshakeError::ProxyHeader)
+            }
             Ok(Ok(Some(byte))) => expect_hello(byte),
             Ok(Ok(None)) if started.elapsed() >= AWAITED_GREETING => Err(HandshakeError::Silent),
             Ok(Ok(None) | Err(_)) => Err(HandshakeError::Left),

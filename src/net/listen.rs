@@ -1,7 +1,12 @@
 //! Addresses to listen on, and listening on them.
 
+pub mod inherited;
+pub mod socket;
+pub mod unix;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
@@ -17,6 +22,27 @@ const LOCALHOST_TRIES: usize = 16;
 const LOCALHOST: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
 /// One entry of a listener's `address`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Door {
+    /// An address of this machine.
+    Tcp(ListenAddress),
+    /// `unix:PATH`: a socket that is made there.
+    Unix(PathBuf),
+    /// `systemd:NAME`: the sockets that systemd passes under that name.
+    Systemd(String),
+}
+
+impl Door {
+    /// Its address in the network, as far as the file tells it.
+    pub fn tcp(&self) -> Option<ListenAddress> {
+        match self {
+            Self::Tcp(address) => Some(*address),
+            Self::Unix(_) | Self::Systemd(_) => None,
+        }
+    }
+}
+
+/// An address of this machine to listen on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ListenAddress {
     /// `localhost:P`: both loopback addresses. With port 0 both get the same free port.

@@ -7,7 +7,9 @@ pub mod egress;
 pub mod listen;
 pub mod network;
 pub mod own_addresses;
+pub mod peer;
 #[cfg(test)]
 pub(crate) mod props;
+pub mod proxy_header;
 pub mod read_ahead;
 pub mod tls;

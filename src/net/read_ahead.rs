@@ -33,6 +33,11 @@ impl<S> ReadAhead<S> {
         Self { stream, ahead: Bytes::new() }
     }
 
+    /// What was read and not yet asked for.
+    pub fn ahead(&self) -> &[u8] {
+        &self.ahead
+    }
+
     /// The stream itself. What was read ahead is lost.
     pub fn into_inner(self) -> S {
         self.stream

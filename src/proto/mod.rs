@@ -10,6 +10,7 @@
 pub mod imap;
 pub mod pop3;
 pub mod preauth;
+pub mod probe;
 #[cfg(test)]
 mod promises;
 pub mod sasl;
@@ -124,6 +125,8 @@ pub enum CloseReason {
     ClientHello,
     /// Bytes came in clear behind STARTTLS.
     CleartextBehindStartTls,
+    /// A load balancer that did not say for whom it speaks said more than NOOP and QUIT.
+    NoAddress,
 }
 
 /// Why this side ends a session that has not signed in.
@@ -137,6 +140,8 @@ pub enum Farewell {
     TooManySessions,
     /// `limits.sessions_per_peer` is reached.
     TooManyFromPeer,
+    /// A load balancer did not say for whom it speaks.
+    NoAddress,
 }
 
 impl Farewell {
@@ -147,6 +152,7 @@ impl Farewell {
             Self::SignInTimeout => "no sign-in in time",
             Self::TooManySessions => "too many sessions, try again later",
             Self::TooManyFromPeer => "too many sessions from your address have not signed in",
+            Self::NoAddress => "the load balancer told no client address, NOOP and QUIT are served",
         }
     }
 }

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::outcome::Reason;
 use crate::net::buffer::{READ_LEN, read_piece};
 use crate::net::client_stream::{ClientStream, HandshakeError};
+use crate::net::proxy_header::{self, HeaderError};
 use crate::net::tls::certificates::Certificate;
 use crate::proto::{
     AwaitClientTls as _, Claim, CloseReason, Downstream, Farewell, Input, Output, Step,
@@ -42,6 +43,8 @@ pub(crate) struct Client<S> {
     left: Duration,
     /// Whether it has closed its side.
     closed: bool,
+    /// Whether it has said something.
+    has_spoken: bool,
     drain: CancellationToken,
 }
 
@@ -58,6 +61,10 @@ pub(crate) enum Ended {
     SecondHello,
     /// No TLS came about.
     NoTls(HandshakeError),
+    /// It begins with a PROXY header where none is due.
+    UnexpectedHeader,
+    /// It lacks the PROXY header that is due.
+    NoHeader(HeaderError),
 }
 
 impl Ended {
@@ -68,6 +75,9 @@ impl Ended {
             Self::Draining => Reason::Draining,
             Self::SignInTimeout => Reason::SignInTimeout,
             Self::SecondHello => Reason::ClientHello,
+            Self::UnexpectedHeader => Reason::ProxyHeader,
+            Self::NoHeader(HeaderError::Left) => Reason::GaveUp,
+            Self::NoHeader(_) => Reason::ProxyHeader,
             Self::NoTls(HandshakeError::Left) => Reason::GaveUp,
             Self::NoTls(_) => Reason::NoTls,
         }
@@ -84,7 +94,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     ) -> Self {
         let (stream, left) = (ClientStream::Clear(stream), sign_in_timeout);
         let (input, output) = (Input::default(), Output::default());
-        Self { stream, certificate, input, output, left, closed: false, drain }
+        let (closed, has_spoken) = (false, false);
+        Self { stream, certificate, input, output, left, closed, has_spoken, drain }
     }
 
     /// Does the TLS handshake, in the client's own time. Nothing received before it counts.
@@ -102,7 +113,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             done = handshake => done,
         };
         self.spend(started);
-        done.map_err(Ended::NoTls)
+        done.map_err(|error| {
+            if !self.has_spoken && matches!(error, HandshakeError::ProxyHeader) {
+                Ended::UnexpectedHeader
+            } else {
+                Ended::NoTls(error)
+            }
+        })
     }
 
     /// Where machines write.
@@ -185,7 +202,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     /// Says what is still to be said and closes.
     pub(crate) async fn end<M: Downstream>(mut self, ended: &Ended) {
         let farewell = match ended {
-            Ended::Over(_) | Ended::SecondHello | Ended::NoTls(_) => None,
+            Ended::Over(_)
+            | Ended::SecondHello
+            | Ended::NoTls(_)
+            | Ended::UnexpectedHeader
+            | Ended::NoHeader(_) => None,
             Ended::Draining => Some(Farewell::Draining),
             Ended::SignInTimeout => Some(Farewell::SignInTimeout),
         };
@@ -237,7 +258,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     async fn read(&mut self) -> Result<(), Ended> {
         let started = Instant::now();
         let input = &mut self.input;
-        let read = read_piece(&mut self.stream, READ_LEN, |bytes| input.extend(bytes));
+        let is_first = !std::mem::replace(&mut self.has_spoken, true);
+        let mut begins_with_header = false;
+        let read = read_piece(&mut self.stream, READ_LEN, |bytes| {
+            // A balancer sends it in one piece.
+            begins_with_header = is_first && proxy_header::begins(bytes);
+            input.extend(bytes);
+        });
         let read = tokio::select! {
             biased;
             () = self.drain.cancelled() => return Err(Ended::Draining),
@@ -249,6 +276,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                 self.closed = true;
                 Ok(())
             }
+            Ok(Ok(_)) if begins_with_header => Err(Ended::UnexpectedHeader),
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) => Err(Ended::Over(Reason::GaveUp)),
             Err(_) => Err(Ended::SignInTimeout),

@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
 use super::ListenerSettings;
+use super::caller::Caller;
 use super::listener::Listener;
 use super::outcome::Reason;
 use super::protocol::MailProtocol;
@@ -34,7 +35,7 @@ const REFUSAL_DELAY: Duration = Duration::from_secs(1);
 /// What it hears if that is nobody; after a second, where it is for what it has shown.
 pub(super) async fn password<P: MailProtocol>(
     listener: &Listener,
-    client: IpAddr,
+    client: Caller,
     shown: &LocalCredentials,
     received: Instant,
 ) -> Result<SignedIn, Refusal> {
@@ -101,11 +102,24 @@ pub(super) async fn shut_out(
 /// that would make it one.
 pub(super) fn device<P: MailProtocol>(
     listener: &Listener,
-    client: IpAddr,
+    client: Caller,
 ) -> Result<SignedIn, Refusal> {
+    let address = match client {
+        Caller::Address(address) => address,
+        Caller::Announced(_) | Caller::UnixSocket => {
+            let refusal = Refusal::NoDevice;
+            warn!(
+                refusal = refusal.kind(),
+                hint = known_by_no_address(listener, client),
+                "refused"
+            );
+            return Err(refusal);
+        }
+    };
     let directory = listener.service().directory();
-    let known =
-        listener.relay().passwords().known_device(directory, origin::<P>(listener, client), client);
+    let origin = origin::<P>(listener, client);
+    let known = listener.relay().passwords().known_device(directory, origin, address);
+    let client = address;
     let (refusal, hint) = match known {
         Some(access) => match hides_others(listener, client, access.device()) {
             Ok(None) => return Ok(access),
@@ -116,6 +130,21 @@ pub(super) fn device<P: MailProtocol>(
     };
     warn!(refusal = refusal.kind(), hint, "refused");
     Err(refusal)
+}
+
+/// What to do about `client`, whose address makes it no device: it is another's word, or there is
+/// none.
+fn known_by_no_address(listener: &Listener, client: Caller) -> String {
+    let ListenerSettings { name, devices, .. } = listener.settings();
+    let serves = if *devices { "" } else { "this listener serves no devices, and " };
+    match client {
+        Caller::Announced(address) => format!(
+            "{serves}{address} is what a load balancer announces, by which no device is known: let              it sign in, by the `username` of a [devices.NAME] for one, or connect directly"
+        ),
+        Caller::Address(_) | Caller::UnixSocket => format!(
+            "{serves}a client at a unix socket has no address, by which devices are known: let it              sign in, or connect to a port of [listeners.{name}]"
+        ),
+    }
 }
 
 /// What to do about `client`, which is no device of `listener`: the line that would make it one.
@@ -162,7 +191,7 @@ fn hides_others(
     )))
 }
 
-fn origin<P: MailProtocol>(listener: &Listener, client: IpAddr) -> Origin<'_> {
+fn origin<P: MailProtocol>(listener: &Listener, client: Caller) -> Origin<'_> {
     let Admitted { accounts, devices } = listener.admitted();
-    Origin { accounts, devices, protocol: P::PROTOCOL, peer: client.into() }
+    Origin { accounts, devices, protocol: P::PROTOCOL, peer: client.peer() }
 }

@@ -56,16 +56,26 @@ impl SessionLimits {
     pub(crate) fn admit(&self, peer: IpAddr) -> Result<Place, Farewell> {
         let peer = network_of(peer);
         let mut counts = self.lock();
-        let strangers = counts.strangers.get(&peer).copied().unwrap_or_default();
-        if strangers >= counts.per_peer_max {
-            return Err(Farewell::TooManyFromPeer);
-        }
+        counts.refuse_more_of(peer)?;
         if counts.sessions >= counts.sessions_max {
             return Err(Farewell::TooManySessions);
         }
         counts.sessions += 1;
-        counts.strangers.insert(peer, strangers + 1);
+        counts.add_stranger(peer);
         Ok(Place { limits: self.clone(), stranger: Some(peer) })
+    }
+
+    /// A place for a session from somebody who is still to be told.
+    ///
+    /// # Errors
+    /// What to tell the client when there is none.
+    pub(crate) fn admit_unnamed(&self) -> Result<Place, Farewell> {
+        let mut counts = self.lock();
+        if counts.sessions >= counts.sessions_max {
+            return Err(Farewell::TooManySessions);
+        }
+        counts.sessions += 1;
+        Ok(Place { limits: self.clone(), stranger: None })
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
@@ -74,6 +84,15 @@ impl SessionLimits {
 }
 
 impl Counts {
+    fn refuse_more_of(&self, peer: IpAddr) -> Result<(), Farewell> {
+        let strangers = self.strangers.get(&peer).copied().unwrap_or_default();
+        if strangers < self.per_peer_max { Ok(()) } else { Err(Farewell::TooManyFromPeer) }
+    }
+
+    fn add_stranger(&mut self, peer: IpAddr) {
+        *self.strangers.entry(peer).or_default() += 1;
+    }
+
     fn remove_stranger(&mut self, peer: IpAddr) {
         if let Some(count) = self.strangers.get_mut(&peer) {
             *count -= 1;
@@ -85,6 +104,21 @@ impl Counts {
 }
 
 impl Place {
+    /// Says from where the session comes: it counts for `peer` until it has signed in.
+    ///
+    /// # Errors
+    /// What to tell the client when that address has too many already.
+    pub(crate) fn count_for(&mut self, peer: IpAddr) -> Result<(), Farewell> {
+        self.signed_in();
+        let peer = network_of(peer);
+        let mut counts = self.limits.lock();
+        counts.refuse_more_of(peer)?;
+        counts.add_stranger(peer);
+        drop(counts);
+        self.stranger = Some(peer);
+        Ok(())
+    }
+
     /// Says that the session has signed in: it no longer counts against its address.
     pub(crate) fn signed_in(&mut self) {
         if let Some(peer) = self.stranger.take() {

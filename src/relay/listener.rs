@@ -1,23 +1,24 @@
 //! A listener: turns away whom it must and starts a session for the rest.
 
 mod accept;
+mod announced;
 mod turned_away;
 
 pub use accept::serve;
 
-use std::io::Write as _;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use tokio::net::TcpStream;
-use tracing::{Instrument as _, error_span, field};
+use tracing::{Instrument as _, Span, error_span, field};
 
 use self::turned_away::TurnedAway;
+use super::caller::Caller;
 use super::meter::TurnAwayReason;
 use super::protocol::{Imap, MailProtocol, Pop3, Submission};
 use super::{ListenerSettings, ListenerTls, Relay, Service, session};
 use crate::account::Sender;
 use crate::account::password::{AccessEnd, Admitted, Peer, SignedIn};
+use crate::net::listen::socket::ClientSocket;
+use crate::net::peer::PeerAddress;
 use crate::net::tls::certificates::Certificate;
 use crate::proto::imap::NonSyncLiterals;
 use crate::proto::smtp::{DeviceMail, Extensions};
@@ -75,7 +76,7 @@ impl Listener {
         Self { settings, relay, service, certificate, reachable, reads_messages, turned_away }
     }
 
-    fn start(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+    fn start(self: &Arc<Self>, stream: ClientSocket, peer: PeerAddress) {
         match self.settings.protocol {
             Protocol::Submission => self.start_session::<Submission>(stream, peer),
             Protocol::Imap => self.start_session::<Imap>(stream, peer),
@@ -83,14 +84,16 @@ impl Listener {
         }
     }
 
-    fn start_session<P: MailProtocol>(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
-        let address = peer.ip().to_canonical();
-        if !self.allows(address) {
+    fn start_session<P: MailProtocol>(self: &Arc<Self>, stream: ClientSocket, peer: PeerAddress) {
+        stream.prepare();
+        if self.expects_header(peer) {
+            return self.start_announced::<P>(stream, peer);
+        }
+        let caller = Caller::of(peer);
+        if !self.allows(caller) {
             return self.refuse_stranger(peer);
         }
-        // Each reply leaves at once; a delayed acknowledgement would cost 40 ms.
-        stream.set_nodelay(true).ok();
-        let place = match self.relay.admit(address) {
+        let place = match self.relay.admit(caller.counted_as()) {
             Ok(place) => place,
             Err(farewell) => {
                 self.relay.meter().turned_away(P::PROTOCOL, farewell.into());
@@ -98,26 +101,37 @@ impl Listener {
                 return self.turn_away::<P>(stream, farewell);
             }
         };
+        let span = self.span::<P>(peer, None);
+        let session = session::run::<P, ClientSocket>(Arc::clone(self), stream, caller, place);
+        self.relay.sessions().spawn(session.instrument(span));
+    }
+
+    /// What all lines of a session have. `peer` is who is judged, whatever `balancer` forwards it.
+    fn span<P: MailProtocol>(&self, peer: PeerAddress, balancer: Option<PeerAddress>) -> Span {
         // Of the highest level, so that a refusal names its session whatever `log.level` is.
-        let span = error_span!(
+        error_span!(
             "session",
             id = %self.relay.next_id(),
             protocol = P::PROTOCOL.name(),
             listener = self.settings.name,
             %peer,
+            balancer = balancer.map(field::display),
             account = field::Empty,
-        );
-        let session = session::run::<P, TcpStream>(Arc::clone(self), stream, address, place);
-        self.relay.sessions().spawn(session.instrument(span));
+        )
     }
 
-    /// Whether a client from `address` is spoken to at all.
-    fn allows(&self, address: IpAddr) -> bool {
-        self.settings.allow.iter().any(|network| network.contains(&address))
+    /// Whether `caller` is spoken to at all. Who may connect to a unix socket, its file says.
+    fn allows(&self, caller: Caller) -> bool {
+        match caller {
+            Caller::Address(address) | Caller::Announced(address) => {
+                self.settings.allow.iter().any(|network| network.contains(&address))
+            }
+            Caller::UnixSocket => true,
+        }
     }
 
     /// Turns a client away whose address is not allowed; it hears nothing.
-    fn refuse_stranger(&self, peer: SocketAddr) {
+    fn refuse_stranger(&self, peer: PeerAddress) {
         self.relay.meter().turned_away(self.settings.protocol, TurnAwayReason::NotAllowed);
         self.turned_away.tell(peer, NOT_ALLOWED);
     }
@@ -194,8 +208,9 @@ impl Listener {
 
     /// Turns a client away for whom there is no descriptor. One that is not allowed hears nothing
     /// then, either.
-    fn turn_away_from_full(&self, stream: TcpStream, peer: SocketAddr) {
-        if !self.allows(peer.ip().to_canonical()) {
+    fn turn_away_from_full(&self, stream: ClientSocket, peer: PeerAddress) {
+        // There is no time to hear whom a balancer announces.
+        if !self.expects_header(peer) && !self.allows(Caller::of(peer)) {
             return self.refuse_stranger(peer);
         }
         self.relay.meter().turned_away(self.settings.protocol, TurnAwayReason::NoDescriptor);
@@ -210,15 +225,12 @@ impl Listener {
 
     /// Says why and closes, without waiting: a client beyond the limits gets no task of ours. Where
     /// it would have to be said under TLS it is only closed.
-    fn turn_away<P: MailProtocol>(&self, stream: TcpStream, farewell: Farewell) {
+    fn turn_away<P: MailProtocol>(&self, stream: ClientSocket, farewell: Farewell) {
         if self.settings.tls.is_implicit() {
             return;
         }
         let mut output = Output::default();
         P::Downstream::farewell(farewell, &mut output);
-        if let Ok(mut stream) = stream.into_std() {
-            // The send buffer of a new connection is empty; if this fails all the same, so be it.
-            let _ = stream.write(&output.take());
-        }
+        stream.dismiss(&output.take());
     }
 }

@@ -112,10 +112,11 @@ impl From<Farewell> for TurnAwayReason {
     fn from(farewell: Farewell) -> Self {
         match farewell {
             Farewell::TooManyFromPeer => Self::TooManyFromPeer,
-            // The other two are said to those who have a session.
-            Farewell::TooManySessions | Farewell::Draining | Farewell::SignInTimeout => {
-                Self::TooManySessions
-            }
+            // The others are said to those who have a session, or are no client.
+            Farewell::TooManySessions
+            | Farewell::Draining
+            | Farewell::SignInTimeout
+            | Farewell::NoAddress => Self::TooManySessions,
         }
     }
 }

@@ -1,9 +1,11 @@
 //! The relay: sessions from accept to close.
 
+mod caller;
 pub mod diagnosis;
 mod downstream;
 mod first_lines;
 mod gate;
+mod header_advice;
 mod judge;
 mod limits;
 pub mod listener;
@@ -40,7 +42,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::account::password::Passwords;
 use crate::names::AccountPattern;
-use crate::net::listen::ListenAddress;
+use crate::net::listen::Door;
 use crate::net::own_addresses::OwnAddresses;
 use crate::net::tls::server::CertificateFiles;
 use crate::oauth::Tokens;
@@ -63,9 +65,11 @@ pub struct ListenerSettings {
     /// What is spoken there.
     pub protocol: Protocol,
     /// Where it listens; at least one.
-    pub addresses: Vec<ListenAddress>,
+    pub addresses: Vec<Door>,
     /// Networks that may connect.
     pub allow: Vec<IpNet>,
+    /// Networks of load balancers, from which a PROXY header has to come first.
+    pub proxy_protocol_from: Vec<IpNet>,
     /// How TLS begins towards its clients.
     pub tls: ListenerTls,
     /// Whether credentials are taken under TLS alone. Left out, they are from this machine in
@@ -224,6 +228,10 @@ impl Relay {
 
     fn admit(&self, peer: IpAddr) -> Result<Place, Farewell> {
         self.places.admit(peer)
+    }
+
+    fn admit_unnamed(&self) -> Result<Place, Farewell> {
+        self.places.admit_unnamed()
     }
 
     /// A session id: short, and unique while the process runs.

@@ -8,6 +8,7 @@ use tracing::{info, warn};
 use super::ListenerSettings;
 use super::diagnosis::Gravity;
 use super::downstream::Ended;
+use super::header_advice;
 use super::meter::Took;
 use super::observer::Report;
 use super::splice::{End, Spliced};
@@ -47,6 +48,10 @@ pub(crate) enum Reason {
     CleartextBehindStartTls,
     /// No TLS came about with the client.
     NoTls,
+    /// A PROXY header was wrong, was missing, or came where none is due.
+    ProxyHeader,
+    /// A load balancer that did not say for whom it speaks wanted more than to probe.
+    NoAddress,
     /// `limits.sign_in_timeout` passed.
     SignInTimeout,
     /// One side closed after the sign-in: the ordinary end.
@@ -67,7 +72,7 @@ pub(crate) enum Reason {
 
 impl Reason {
     /// Every one.
-    pub(super) const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 19] = [
         Self::Quit,
         Self::GaveUp,
         Self::Browser,
@@ -77,6 +82,8 @@ impl Reason {
         Self::ClientHello,
         Self::CleartextBehindStartTls,
         Self::NoTls,
+        Self::ProxyHeader,
+        Self::NoAddress,
         Self::SignInTimeout,
         Self::Closed,
         Self::Broke,
@@ -98,6 +105,8 @@ impl Reason {
             Self::ClientHello => "client-hello",
             Self::CleartextBehindStartTls => "cleartext-behind-starttls",
             Self::NoTls => "no-tls",
+            Self::ProxyHeader => "proxy-header",
+            Self::NoAddress => "no-address",
             Self::SignInTimeout => "sign-in-timeout",
             Self::Closed => "closed",
             Self::Broke => "broke",
@@ -136,6 +145,7 @@ impl From<CloseReason> for Reason {
             CloseReason::TooManyCommands => Self::TooManyCommands,
             CloseReason::ClientHello => Self::ClientHello,
             CloseReason::CleartextBehindStartTls => Self::CleartextBehindStartTls,
+            CloseReason::NoAddress => Self::NoAddress,
         }
     }
 }
@@ -217,6 +227,8 @@ impl Outcome {
             | Reason::ClientHello
             | Reason::CleartextBehindStartTls
             | Reason::NoTls
+            | Reason::ProxyHeader
+            | Reason::NoAddress
             | Reason::SignInTimeout
             | Reason::Closed
             | Reason::Broke
@@ -228,13 +240,16 @@ impl Outcome {
         };
         let error = match ended {
             Ended::NoTls(error) if reason == Reason::NoTls => Some(error.to_string()),
+            Ended::NoHeader(error) => Some(error.to_string()),
             Ended::NoTls(_)
             | Ended::SecondHello
+            | Ended::UnexpectedHeader
             | Ended::Over(_)
             | Ended::Draining
             | Ended::SignInTimeout => None,
         };
         let hint = tls_advice::advice(ended, settings);
+        let hint = hint.or_else(|| header_advice::advice(ended, settings));
         Self {
             reason,
             side,

@@ -3,12 +3,12 @@
 //!
 //! Nothing is dialled and no token asked for before it is known who the client is.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
+use super::caller::Caller;
 use super::downstream::{Client, Ended, close};
 use super::first_lines::FirstLines;
 use super::judge::until_shut_out;
@@ -29,8 +29,8 @@ use crate::proto::smtp::Replies;
 use crate::proto::{AwaitVerdict as _, Downstream as _, Step};
 use crate::provider::Protocol;
 
-/// Serves one client, which comes from the address `from`. `place` is freed when the session is over.
-pub(crate) async fn run<P, S>(listener: Arc<Listener>, stream: S, from: IpAddr, mut place: Place)
+/// Serves one client, `from` wherever it comes. `place` is freed when the session is over.
+pub(crate) async fn run<P, S>(listener: Arc<Listener>, stream: S, from: Caller, mut place: Place)
 where
     P: MailProtocol,
     S: AsyncRead + AsyncWrite + Unpin,
@@ -92,7 +92,7 @@ async fn until_cut(listener: &Listener, access: &SignedIn) -> Reason {
 
 async fn sign_in<P, S>(
     listener: &Arc<Listener>,
-    from: IpAddr,
+    from: Caller,
     mut client: Client<S>,
 ) -> Result<Session<S>, Outcome>
 where
@@ -104,7 +104,7 @@ where
     {
         return Err(Box::pin(over::<P, S>(client, Attained::NoClaim, ended, listener)).await);
     }
-    let machine = P::downstream(listener, listener.privacy(from.into()));
+    let machine = P::downstream(listener, listener.privacy(from.peer()));
     machine.greet(client.output());
     let (mut step, mut attained) = (Step::Read(machine), Attained::NoClaim);
     let ended = loop {

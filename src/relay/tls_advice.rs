@@ -30,7 +30,11 @@ pub(crate) fn advice(ended: &Ended, settings: &ListenerSettings) -> Option<Strin
              choose SSL/TLS in the client instead of STARTTLS, and set `{key}` to \"implicit\""
         ),
         Ended::NoTls(error) => of_handshake(error, tls, name, &key)?,
-        Ended::Over(_) | Ended::Draining | Ended::SignInTimeout => return None,
+        Ended::Over(_)
+        | Ended::Draining
+        | Ended::SignInTimeout
+        | Ended::NoHeader(_)
+        | Ended::UnexpectedHeader => return None,
     };
     Some(sentence)
 }
@@ -42,7 +46,8 @@ fn of_handshake(
     key: &str,
 ) -> Option<String> {
     Some(match error {
-        HandshakeError::Left => return None,
+        // What is to be done about a header is told as such.
+        HandshakeError::Left | HandshakeError::ProxyHeader => return None,
         HandshakeError::Silent | HandshakeError::Clear if tls.is_implicit() => format!(
             "choose SSL/TLS in the client, or set `{key}` to \"starttls\" for clients that begin \
              in clear"

@@ -4,13 +4,13 @@
 //! Where the provider refuses a token that a newer one may mend, it is shown a newer one on one new
 //! connection, whose outcome counts. The client hears of the outcome alone.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 use tracing::{Span, info, warn};
 
 use super::Relay;
+use super::caller::Caller;
 use super::diagnosis::token::Wanted;
 use super::gate::{Full, Mailbox, Permit};
 use super::judge;
@@ -47,7 +47,7 @@ pub(crate) struct Accepted<P: MailProtocol> {
 /// Whether the claim holds; if so the provider's side is signed in.
 pub(crate) async fn verdict<P: MailProtocol>(
     listener: &Listener,
-    client: IpAddr,
+    client: Caller,
     claim: &Claim,
 ) -> Result<Accepted<P>, Refusal> {
     let received = Instant::now();

@@ -27,6 +27,7 @@ import devices
 import documented
 import egress
 import faults
+import haproxy
 import interrupted
 import matrix
 import minute
@@ -36,6 +37,7 @@ import planted
 import probes
 import rewriting
 import running
+import sockets
 import store
 import systemd
 import tls
@@ -226,7 +228,7 @@ def run_checks(module, scene, table):
 MODULES = (
     *(faults, tokens, store, commands, people, answers, interrupted),
     *(applications, documented, page, planted, devices, rewriting, probes, minute, egress, crash),
-    *(demo, systemd, running),
+    *(demo, systemd, running, haproxy, sockets),
 )
 GROUPS = {
     "streams": stream_messages,

@@ -111,7 +111,7 @@ impl Rig {
         let app = App::bind(config, backing).unwrap();
         let bound: Vec<_> = app.bound().cloned().collect();
         let [submission, imap, ..] = &bound[..] else { panic!("{bound:?}") };
-        let (submission, imap) = (submission.address, imap.address);
+        let (submission, imap) = (submission.address.tcp().unwrap(), imap.address.tcp().unwrap());
         let probes = app.probes().to_vec();
         let (shutdown, operator) = (app.shutdown(), app.operator());
         let running = tokio::spawn(app.run());
@@ -120,7 +120,8 @@ impl Rig {
 
     /// Where the listener of this name listens.
     pub fn address(&self, listener: &str) -> SocketAddr {
-        self.bound.iter().find(|bound| bound.listener == listener).unwrap().address
+        let mut bound = self.bound.iter().filter(|bound| bound.listener == listener);
+        bound.find_map(|bound| bound.address.tcp()).unwrap()
     }
 
     /// A client of that listener that was greeted.

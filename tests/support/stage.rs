@@ -51,6 +51,11 @@ impl Stage {
 
     /// The same with more of the file.
     pub async fn with(tls: Tls, extra: &str) -> Self {
+        Self::of(tls, |text| text + extra).await
+    }
+
+    /// The same with the file changed.
+    pub async fn of(tls: Tls, change: impl FnOnce(String) -> String) -> Self {
         let authority = Authority::new();
         let identity = authority.issue(HERE);
         let acceptor = identity.acceptor();
@@ -67,7 +72,7 @@ impl Stage {
             ("server.pem", certificate),
             ("server.key", key),
             ("password", PASSWORD.to_owned()),
-            ("mailbearer.toml", text(tls, &upstreams) + extra),
+            ("mailbearer.toml", change(text(tls, &upstreams))),
         ] {
             std::fs::write(dir.path().join(name), text).unwrap();
         }
@@ -81,7 +86,7 @@ impl Stage {
     /// Where `protocol` is spoken.
     pub fn address(&self, protocol: Protocol) -> SocketAddr {
         let mut bound = self.bound.iter().filter(|bound| bound.protocol == protocol);
-        bound.next().expect("a listener of each protocol").address
+        bound.next().expect("a listener of each protocol").address.tcp().unwrap()
     }
 
     /// TLS that trusts this relay.

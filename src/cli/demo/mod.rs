@@ -21,7 +21,7 @@ use crate::config::{Config, LogFormat, LogSettings, WebSettings};
 use crate::logging;
 use crate::names::{AccountPattern, Username};
 use crate::net::egress::Egress;
-use crate::net::listen::ListenAddress;
+use crate::net::listen::{Door, ListenAddress};
 use crate::provider::{PerProtocol, Protocol};
 use crate::relay::{Limits, ListenerSettings, ListenerTls};
 use crate::sandbox::{Sandbox, SandboxSettings};
@@ -79,7 +79,7 @@ async fn demo(arguments: DemoArgs) -> Result<()> {
         .map_err(|error| error.to_string())?;
     let address = |protocol| {
         let bound = app.bound().find(|bound| bound.protocol == protocol);
-        bound.map(|bound| bound.address).ok_or("a listener is missing")
+        bound.and_then(|bound| bound.address.tcp()).ok_or("a listener is missing")
     };
     let (submission, imap) = (address(Protocol::Submission)?, address(Protocol::Imap)?);
     let shutdown = app.shutdown();
@@ -144,8 +144,9 @@ fn config(provider: &Sandbox, ca_file: &NamedTempFile) -> Result<Config> {
     let listener = |protocol: Protocol| ListenerSettings {
         name: protocol.name().to_owned(),
         protocol,
-        addresses: vec![ListenAddress::Socket(loopback)],
+        addresses: vec![Door::Tcp(ListenAddress::Socket(loopback))],
         allow: vec![loopback.ip().into()],
+        proxy_protocol_from: Vec::new(),
         accounts: None,
         upstream: None,
         tls: ListenerTls::None,

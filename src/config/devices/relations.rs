@@ -12,7 +12,7 @@ use crate::provider::Protocol;
 use super::{Device, Devices};
 use crate::config::accounts::Accounts;
 use crate::config::field::Field;
-use crate::config::listeners::{At, Listener, is_loopback};
+use crate::config::listeners::{At, Listener, is_local};
 use crate::config::table::nearest;
 
 /// The names of a file's accounts and their keys.
@@ -62,8 +62,8 @@ impl Devices<'_> {
         // Those without a network may be anywhere, on this machine as well.
         let are_elsewhere = networks.peek().is_some() && networks.all(|it| !it.is_loopback());
         // Where no address could be read, that was reported.
-        let mut addresses = listener.addresses.iter().map(|(_, address)| *address).peekable();
-        if are_elsewhere && addresses.peek().is_some() && addresses.all(is_loopback) {
+        let mut addresses = listener.addresses.iter().map(|(_, door)| door).peekable();
+        if are_elsewhere && addresses.peek().is_some() && addresses.all(is_local) {
             field.warning(
                 "is true, and none but this machine reaches the listener: the networks of its \
                  devices are elsewhere",

@@ -15,19 +15,4 @@ fn what_is_not_built_yet_is_refused_as_such() {
     };
     refused_later("store", &["url = { env = \"X\" }"]);
     refused_later("limits", &["warm_connections = 8"]);
-
-    let words = r#"
-        4 proxy_protocol_from = []
-        4: `listeners.submission.proxy_protocol_from` is not in this version of mailbearer
-        "#;
-    refused("", words);
-    refused(
-        "listeners.submission",
-        r#"
-        3 address = "unix:relay.sock"
-        address is "unix:relay.sock": unix and systemd sockets are not in this version of mailbearer
-        3 address = "systemd:smtp"
-        address is "systemd:smtp": unix and systemd sockets are not in this version of mailbearer
-        "#,
-    );
 }

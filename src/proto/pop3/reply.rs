@@ -82,7 +82,10 @@ pub(super) fn refusal(refusal: &Refusal) -> String {
 pub(super) fn farewell(farewell: Farewell) -> String {
     let code = match farewell {
         Farewell::SignInTimeout => "",
-        Farewell::Draining | Farewell::TooManySessions | Farewell::TooManyFromPeer => "[SYS/TEMP] ",
+        Farewell::Draining
+        | Farewell::TooManySessions
+        | Farewell::TooManyFromPeer
+        | Farewell::NoAddress => "[SYS/TEMP] ",
     };
     format!("-ERR {code}{}", farewell.text())
 }

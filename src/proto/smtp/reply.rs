@@ -104,7 +104,7 @@ pub(super) fn farewell(farewell: Farewell) -> String {
     let code = match farewell {
         Farewell::Draining => "421 4.3.2",
         Farewell::SignInTimeout => "421 4.4.2",
-        Farewell::TooManySessions | Farewell::TooManyFromPeer => "421 4.7.0",
+        Farewell::TooManySessions | Farewell::TooManyFromPeer | Farewell::NoAddress => "421 4.7.0",
     };
     format!("{code} {}", farewell.text())
 }

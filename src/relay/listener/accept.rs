@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::Listener;
+use crate::net::listen::socket::ListenSocket;
 
 /// How long accepting rests after it failed for good: the usual cause is that no descriptor is left,
 /// and one is free when a session ends.
@@ -27,7 +27,7 @@ const TELL_INTERVAL: Duration = Duration::from_secs(60);
 /// Accepts connections of `socket` until `stop`, each for the listener that `current` names then.
 pub async fn serve(
     current: watch::Receiver<Arc<Listener>>,
-    socket: TcpListener,
+    socket: ListenSocket,
     stop: CancellationToken,
 ) {
     let mut spare = Spare::new();
@@ -106,7 +106,7 @@ impl Spare {
     }
 
     /// Turns the next client away, if there is one; tells whether that went well.
-    async fn turn_away_next(&mut self, socket: &TcpListener, listener: &Listener) -> bool {
+    async fn turn_away_next(&mut self, socket: &ListenSocket, listener: &Listener) -> bool {
         self.0 = None;
         let accepted = tokio::select! {
             biased;

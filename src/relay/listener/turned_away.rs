@@ -7,12 +7,13 @@
 
 use std::collections::HashMap;
 use std::mem::take;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
+
+use crate::net::peer::PeerAddress;
 
 /// How long nothing is told of a cause after a line about it.
 const QUIET: Duration = Duration::from_secs(60);
@@ -30,7 +31,7 @@ struct Tally {
     quiet_until: Instant,
     untold: u64,
     /// The last one.
-    peer: SocketAddr,
+    peer: PeerAddress,
 }
 
 impl TurnedAway {
@@ -40,8 +41,8 @@ impl TurnedAway {
     }
 
     /// Tells of `peer`, who is turned away because of `reason`, now or later.
-    pub(super) fn tell(&self, peer: SocketAddr, reason: &'static str) {
-        let now = Instant::now();
+    pub(super) fn tell(&self, peer: impl Into<PeerAddress>, reason: &'static str) {
+        let (now, peer) = (Instant::now(), peer.into());
         let mut tallies = self.tallies();
         let tally = tallies.entry(reason).or_insert(Tally { quiet_until: now, untold: 0, peer });
         tally.peer = peer;
@@ -77,6 +78,7 @@ impl TurnedAway {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
     use std::slice;
 
     use tokio::io::AsyncReadExt as _;
@@ -173,7 +175,7 @@ mod tests {
         let listener = listener_of(settings, Shutdown::default(), LocalPassword::None);
         let (log, _collecting) = Log::collect();
         let (_current, watched) = watch::channel(listener);
-        tokio::spawn(super::super::serve(watched, socket, CancellationToken::new()));
+        tokio::spawn(super::super::serve(watched, socket.into(), CancellationToken::new()));
         for _ in 0..3 {
             let mut client = TcpStream::connect(address).await.unwrap();
             let mut byte = 0;

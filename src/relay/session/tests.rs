@@ -79,7 +79,7 @@ pub(in crate::relay) fn start<P: MailProtocol>(
     let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let place = listener.relay().admit(peer).unwrap();
     let (client, stream) = duplex(4_096);
-    let session = run::<P, DuplexStream>(listener, stream, peer, place);
+    let session = run::<P, DuplexStream>(listener, stream, peer.into(), place);
     (client, tokio::spawn(session))
 }
 
@@ -99,6 +99,7 @@ pub(in crate::relay) fn settings(protocol: Protocol) -> ListenerSettings {
         protocol,
         addresses: Vec::new(),
         allow: vec!["127.0.0.0/8".parse().unwrap()],
+        proxy_protocol_from: Vec::new(),
         accounts: None,
         devices: false,
         upstream: None,

@@ -7,7 +7,7 @@ use std::process::Command;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
 use tokio::io::AsyncReadExt as _;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::*;
 use crate::account::LocalPassword;
@@ -61,7 +61,7 @@ async fn listen(settings: ListenerSettings) -> (SocketAddr, TcpStream) {
     let (current, watched) = watch::channel(listener);
     tokio::spawn(async move {
         let _current = current;
-        serve(watched, socket, CancellationToken::new()).await;
+        serve(watched, socket.into(), CancellationToken::new()).await;
     });
     let mut first = TcpStream::connect(address).await.unwrap();
     first.read_u8().await.unwrap();
@@ -130,6 +130,7 @@ async fn a_client_without_a_descriptor_is_closed_where_it_is_not_allowed() {
 async fn heard_without_a_descriptor(settings: ListenerSettings) -> String {
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
+    let socket = ListenSocket::from(socket);
     let listener = listener_of(settings, Shutdown::default(), LocalPassword::None);
     let mut spare = Spare::new();
     let connecting = client();

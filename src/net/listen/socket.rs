@@ -1,0 +1,192 @@
+//! A bound socket of whatever kind, and the connections that it accepts.
+
+use std::fmt;
+use std::io::{self, IoSlice, Write as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+use super::unix::SocketFile;
+use crate::net::peer::PeerAddress;
+
+/// How long a connection is silent before the system asks whether the other side is there.
+///
+/// Less than the 4 minutes after which Azure's load balancer forgets a connection, and the 350 s of
+/// Amazon's (their documentation of idle timeouts): IDLE is silent for 29 minutes.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(180);
+
+/// A bound socket.
+#[derive(Debug)]
+pub enum ListenSocket {
+    /// Of TCP.
+    Tcp(TcpListener),
+    /// A unix socket. Its file goes with it, where this process has made it.
+    Unix(UnixListener, Option<SocketFile>),
+}
+
+/// Where a socket is bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BoundAddress {
+    /// An address and the real port.
+    Tcp(SocketAddr),
+    /// A path; none for a socket that was passed without one.
+    Unix(Option<PathBuf>),
+}
+
+impl BoundAddress {
+    /// Its address in the network; none of a unix socket.
+    pub fn tcp(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// Whether none but this machine reaches it.
+    pub fn is_local(&self) -> bool {
+        self.tcp().is_none_or(|address| address.ip().to_canonical().is_loopback())
+    }
+}
+
+impl fmt::Display for BoundAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(Some(path)) => write!(f, "unix:{}", path.display()),
+            Self::Unix(None) => f.write_str("unix"),
+        }
+    }
+}
+
+impl ListenSocket {
+    /// Waits for the next connection.
+    ///
+    /// # Errors
+    /// What accept(2) gives.
+    pub async fn accept(&self) -> io::Result<(ClientSocket, PeerAddress)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                Ok((ClientSocket::Tcp(stream), peer.into()))
+            }
+            Self::Unix(listener, _) => {
+                let (stream, _) = listener.accept().await?;
+                let process = stream.peer_cred().ok().map(Into::into);
+                Ok((ClientSocket::Unix(stream), PeerAddress::Unix(process)))
+            }
+        }
+    }
+
+    /// Where it is bound.
+    ///
+    /// # Errors
+    /// What getsockname(2) gives.
+    pub fn address(&self) -> io::Result<BoundAddress> {
+        Ok(match self {
+            Self::Tcp(listener) => BoundAddress::Tcp(listener.local_addr()?),
+            Self::Unix(listener, _) => {
+                BoundAddress::Unix(listener.local_addr()?.as_pathname().map(Into::into))
+            }
+        })
+    }
+}
+
+impl From<TcpListener> for ListenSocket {
+    fn from(listener: TcpListener) -> Self {
+        Self::Tcp(listener)
+    }
+}
+
+/// An accepted connection.
+#[derive(Debug)]
+pub enum ClientSocket {
+    /// Of TCP.
+    Tcp(TcpStream),
+    /// At a unix socket.
+    Unix(UnixStream),
+}
+
+impl ClientSocket {
+    /// Sets what a mail session wants of TCP. Where the system refuses that, it goes on without.
+    pub fn prepare(&self) {
+        if let Self::Tcp(stream) = self {
+            // Each reply leaves at once; a delayed acknowledgement would cost 40 ms.
+            stream.set_nodelay(true).ok();
+            let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER);
+            SockRef::from(stream).set_tcp_keepalive(&keepalive).ok();
+        }
+    }
+
+    /// Says `last_words` as far as that goes without waiting, and closes.
+    pub fn dismiss(self, last_words: &[u8]) {
+        // The send buffer of a new connection is empty; if this fails all the same, so be it.
+        let _ = match self {
+            Self::Tcp(stream) => stream.into_std().and_then(|mut it| it.write(last_words)),
+            Self::Unix(stream) => stream.into_std().and_then(|mut it| it.write(last_words)),
+        };
+    }
+}
+
+impl AsyncRead for ClientSocket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        asked: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, asked),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, asked),
+        }
+    }
+}
+
+impl AsyncWrite for ClientSocket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut *self {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut *self {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.is_write_vectored(),
+            Self::Unix(stream) => stream.is_write_vectored(),
+        }
+    }
+}
