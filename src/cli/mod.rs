@@ -12,6 +12,7 @@ mod demo;
 mod errand;
 mod exit;
 mod healthcheck;
+mod import;
 mod line;
 mod owner;
 mod password;
@@ -122,6 +123,14 @@ Example: mailbearer authorize alice@contoso.com
     #[command(after_help = "Example: mailbearer certificates --out certs --name mail.contoso.com \
                       --name 192.0.2.10")]
     Certificates(CertificatesArgs),
+    /// Translate the configuration of another program: email-oauth2-proxy's.
+    ///
+    /// Servers, accounts and grants become ours. What has no counterpart is told, with what to do;
+    /// what lacks something is set aside as comments, so that `check` accepts the rest. Tokens are
+    /// not taken over.
+    #[command(after_help = "\
+Example: mailbearer import emailproxy emailproxy.config --output mailbearer.toml")]
+    Import(import::ImportArgs),
     /// Have the running relay read its configuration again.
     ///
     /// As SIGHUP does: all of it or nothing. No session ends but those of accounts and devices that
@@ -285,6 +294,7 @@ fn run(cli: Cli) -> Exit {
         Command::Token(arguments) => token::run(cli.config, arguments),
         Command::Authorize(arguments) => authorize::run(cli.config, arguments),
         Command::Certificates(arguments) => certificates::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
         Command::Reload => reload::run(cli.config),
         Command::Healthcheck => healthcheck::run(cli.config),
     }

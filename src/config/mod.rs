@@ -65,6 +65,7 @@ use self::providers::Providers;
 
 pub use self::file::EnvLookup;
 pub use self::locate::{NotFound, locate};
+pub use self::presets::preset_hosts;
 pub use self::problem::{ConfigError, Problem};
 pub use self::secrets::Secrets;
 pub use self::web::{PageSettings, WebSettings};
