@@ -13,6 +13,7 @@ mod outcome;
 mod pace;
 mod protocol;
 mod quota;
+pub mod recent;
 mod records;
 mod rules;
 mod service;
@@ -49,6 +50,7 @@ use gate::Gates;
 use limits::{Place, SessionLimits};
 use pace::Paces;
 use quota::Quotas;
+use recent::Recent;
 use records::Records;
 pub use service::{Service, ServiceError};
 use troubles::Troubles;
@@ -152,6 +154,7 @@ pub struct Relay {
     own_addresses: OwnAddresses,
     records: Records,
     troubles: Arc<Troubles>,
+    recent: Arc<Recent>,
     sessions: TaskTracker,
     shutdown: Shutdown,
     last_id: AtomicU64,
@@ -182,6 +185,7 @@ impl Relay {
             own_addresses: OwnAddresses::default(),
             records: Records::default(),
             troubles: Arc::default(),
+            recent: Arc::default(),
             sessions: TaskTracker::new(),
             shutdown,
             last_id: AtomicU64::new(0),
@@ -203,6 +207,11 @@ impl Relay {
     /// What went wrong last with each account, as its mail servers tell it.
     pub fn troubles(&self) -> &Arc<Troubles> {
         &self.troubles
+    }
+
+    /// The sessions that ended last.
+    pub fn recent(&self) -> &Arc<Recent> {
+        &self.recent
     }
 
     /// The configuration in force, to be watched.

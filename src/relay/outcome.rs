@@ -9,6 +9,7 @@ use super::ListenerSettings;
 use super::diagnosis::Gravity;
 use super::downstream::Ended;
 use super::observer::Report;
+use super::recent::How;
 use super::splice::{End, Spliced};
 use super::tls_advice;
 use crate::account::password::AccessEnd;
@@ -226,6 +227,22 @@ impl Outcome {
 }
 
 impl Outcome {
+    /// The same for whoever asks for the sessions that ended last.
+    pub(crate) fn how(&self, lasted: Duration) -> How {
+        How {
+            reason: self.reason.name(),
+            side: self.side.name(),
+            error: self.error.clone(),
+            cause: self.cause,
+            hint: self.hint.clone(),
+            last_reply: self.last_reply.clone(),
+            messages: self.messages,
+            up_bytes: self.up_bytes,
+            down_bytes: self.down_bytes,
+            lasted,
+        }
+    }
+
     /// A session that was signed in, and what was seen of it.
     pub(crate) fn of_session(spliced: &Spliced, report: Report) -> Self {
         let (reason, side, error) = match spliced.end {
