@@ -8,18 +8,21 @@ mod authorize;
 mod certificates;
 mod check;
 mod columns;
+mod completions;
 mod demo;
 mod errand;
 mod exit;
 mod healthcheck;
 mod import;
 mod line;
+mod man;
 mod owner;
 mod password;
 mod reload;
 mod send_test;
 mod serve;
 mod servers;
+mod support_bundle;
 mod token;
 
 use std::fmt;
@@ -140,6 +143,20 @@ Example: mailbearer import emailproxy emailproxy.config --output mailbearer.toml
     /// Tell whether the running relay is ready, by the exit code: 0 or 1.
     #[command(after_help = "Example: mailbearer -c /etc/mailbearer/mailbearer.toml healthcheck")]
     Healthcheck,
+    /// Gather what whoever helps wants to know, in one text that is safe to paste.
+    ///
+    /// Version, configuration without its secrets, states of the accounts, and how the last hundred
+    /// sessions ended, which a relay that runs knows. Values are shown by the type of their key: no
+    /// secret is, nor a key that is not known.
+    #[command(after_help = "Example: mailbearer support-bundle --hide-names --output bundle.txt")]
+    SupportBundle(support_bundle::SupportBundleArgs),
+    /// Print what a shell needs to complete commands and options.
+    #[command(after_help = "\
+Example: mailbearer completions bash > /usr/share/bash-completion/completions/mailbearer")]
+    Completions(completions::CompletionsArgs),
+    /// Print the manual pages, or write a file for each.
+    #[command(after_help = "Example: mailbearer man --out /usr/local/share/man/man1")]
+    Man(man::ManArgs),
 }
 
 /// What `accounts` is asked for.
@@ -297,6 +314,9 @@ fn run(cli: Cli) -> Exit {
         Command::Import(arguments) => import::run(&arguments),
         Command::Reload => reload::run(cli.config),
         Command::Healthcheck => healthcheck::run(cli.config),
+        Command::SupportBundle(arguments) => support_bundle::run(cli.config, &arguments),
+        Command::Completions(arguments) => completions::run(arguments),
+        Command::Man(arguments) => man::run(&arguments),
     }
 }
 
