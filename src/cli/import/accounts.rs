@@ -224,7 +224,7 @@ fn write_provider(
     }
     let is_elsewhere = consent.is_some_and(|url| !is_of_one(url, &token));
     let is_special = resource.is_some() || is_elsewhere;
-    let found = providers.find(Endpoints { token, keys, is_special });
+    let found = providers.find(&Endpoints { token, keys, is_special });
     table.set("provider", providers.name(found.at));
     if let Some(tenant) = found.tenant {
         table.set("tenant", tenant);

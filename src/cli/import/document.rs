@@ -103,11 +103,14 @@ fn comment(text: &mut String, remark: &str) {
         let paragraph: String =
             paragraph.chars().map(|char| if char.is_control() { '?' } else { char }).collect();
         let mut line = String::new();
-        for word in paragraph.split(' ') {
-            if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > WIDTH {
+        // What begins with a space is a command line, which stays whole.
+        let is_whole = paragraph.starts_with(' ');
+        for (nth, word) in paragraph.split(' ').enumerate() {
+            let is_full = line.chars().count() + 1 + word.chars().count() > WIDTH;
+            if nth > 0 && is_full && !is_whole {
                 let _ = writeln!(text, "# {line}"); // a String takes everything
                 line.clear();
-            } else if !line.is_empty() || word.is_empty() {
+            } else if nth > 0 {
                 line.push(' ');
             }
             line.push_str(word);

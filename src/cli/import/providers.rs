@@ -74,7 +74,7 @@ pub(super) struct Found {
 
 impl Providers {
     /// The provider that has these `endpoints`.
-    pub(super) fn find(&mut self, endpoints: Endpoints) -> Found {
+    pub(super) fn find(&mut self, endpoints: &Endpoints) -> Found {
         let preset = built_in(&endpoints.token).filter(|_| !endpoints.is_special);
         let (written, tenant, name) = match preset {
             // Personal accounts have a preset, because no organisation is theirs.
@@ -306,7 +306,7 @@ mod tests {
             ("http://127.0.0.1:1/token", "provider"),
         ] {
             let token = token.to_owned();
-            let found = providers.find(Endpoints { token, keys: Vec::new(), is_special: false });
+            let found = providers.find(&Endpoints { token, keys: Vec::new(), is_special: false });
             assert_eq!(providers.name(found.at), name);
         }
     }
