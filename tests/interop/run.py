@@ -26,9 +26,11 @@ import demo
 import devices
 import documented
 import faults
+import image
 import interrupted
 import matrix
 import minute
+import moving
 import page
 import people
 import planted
@@ -222,6 +224,7 @@ def run_checks(module, scene, table):
 MODULES = (
     *(faults, tokens, store, commands, people, answers, interrupted),
     *(applications, documented, page, planted, devices, rewriting, minute, crash, demo),
+    *(moving, image),
 )
 GROUPS = {
     "streams": stream_messages,
