@@ -1,25 +1,38 @@
-# The relay and nothing else, running as nobody. It writes nothing: the root may be read-only.
+# syntax=docker/dockerfile:1
+# The relay, what it is linked with and the roots that it trusts: nothing else, and no shell. It runs
+# as nobody, and the root may be read-only. docs/containers.md says how it is used.
 #
 #   docker build -t mailbearer .
 #   docker run --read-only --network host --env CONTOSO_SECRET \
-#     -v ./mailbearer.toml:/etc/mailbearer/mailbearer.toml:ro mailbearer
+#     -v ./mailbearer.toml:/etc/mailbearer/mailbearer.toml:ro \
+#     -v mailbearer-state:/var/lib/mailbearer mailbearer
 #
 # User 65534 has to be able to read that file, and those that it names.
-#
-# Listeners are on loopback, so the container shares the network of the application it serves: the
-# host's, as above, or a pod's.
 
 FROM rust:1.95-bookworm AS build
 WORKDIR /build
 COPY . .
-RUN cargo build --locked --profile dist --bin mailbearer
+# What is compiled and downloaded stays between builds, and in no layer.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/build/target \
+    cargo build --locked --profile dist --bin mailbearer \
+ && deploy/image-root target/dist/mailbearer /root-of-image \
+ && mkdir /state
 
-FROM debian:bookworm-slim
-RUN apt-get update \
- && apt-get install -y --no-install-recommends ca-certificates \
- && rm -rf /var/lib/apt/lists/*
-COPY --from=build /build/target/dist/mailbearer /usr/local/bin/mailbearer
+FROM scratch
+LABEL org.opencontainers.image.title="mailbearer" \
+      org.opencontainers.image.description="Keeps old mail clients working: rewrites their sign-in into XOAUTH2" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0"
+COPY --from=build /root-of-image /
+# The state directory of a file in /etc/mailbearer; a volume there begins with its owner. With grants
+# of applications and passwords from the file nothing is written, and none is needed.
+COPY --from=build --chown=65534:65534 --chmod=700 /state /var/lib/mailbearer
+# The roots, where the library that asks for them looks first.
+ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt PATH=/usr/local/bin
 # By number, so that an orchestrator can see that it is not root.
 USER 65534:65534
+# Through the control socket in the state directory.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=10s \
+    CMD ["/usr/local/bin/mailbearer", "healthcheck"]
 ENTRYPOINT ["/usr/local/bin/mailbearer"]
 CMD ["serve"]

@@ -203,6 +203,7 @@ impl App {
             reload: self.reloads(),
             not_ready: Arc::new(not_ready),
             troubles: Arc::clone(self.relay.troubles()),
+            recent: Arc::clone(self.relay.recent()),
         };
         Operator {
             tokens: self.tokens.clone(),

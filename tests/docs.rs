@@ -7,6 +7,8 @@
 mod clients;
 #[path = "docs/commands.rs"]
 mod commands;
+#[path = "docs/containers.rs"]
+mod containers;
 #[path = "docs/keys.rs"]
 mod keys;
 #[path = "docs/limits.rs"]

@@ -8,17 +8,21 @@ mod authorize;
 mod certificates;
 mod check;
 mod columns;
+mod completions;
 mod demo;
 mod errand;
 mod exit;
 mod healthcheck;
+mod import;
 mod line;
+mod man;
 mod owner;
 mod password;
 mod reload;
 mod send_test;
 mod serve;
 mod servers;
+mod support_bundle;
 mod token;
 
 use std::fmt;
@@ -122,6 +126,14 @@ Example: mailbearer authorize alice@contoso.com
     #[command(after_help = "Example: mailbearer certificates --out certs --name mail.contoso.com \
                       --name 192.0.2.10")]
     Certificates(CertificatesArgs),
+    /// Translate the configuration of another program: email-oauth2-proxy's.
+    ///
+    /// Servers, accounts and grants become ours. What has no counterpart is told, with what to do;
+    /// what lacks something is set aside as comments, so that `check` accepts the rest. Tokens are
+    /// not taken over.
+    #[command(after_help = "\
+Example: mailbearer import emailproxy emailproxy.config --output mailbearer.toml")]
+    Import(import::ImportArgs),
     /// Have the running relay read its configuration again.
     ///
     /// As SIGHUP does: all of it or nothing. No session ends but those of accounts and devices that
@@ -131,6 +143,20 @@ Example: mailbearer authorize alice@contoso.com
     /// Tell whether the running relay is ready, by the exit code: 0 or 1.
     #[command(after_help = "Example: mailbearer -c /etc/mailbearer/mailbearer.toml healthcheck")]
     Healthcheck,
+    /// Gather what whoever helps wants to know, in one text that is safe to paste.
+    ///
+    /// Version, configuration without its secrets, states of the accounts, and how the last hundred
+    /// sessions ended, which a relay that runs knows. Values are shown by the type of their key: no
+    /// secret is, nor a key that is not known.
+    #[command(after_help = "Example: mailbearer support-bundle --hide-names --output bundle.txt")]
+    SupportBundle(support_bundle::SupportBundleArgs),
+    /// Print what a shell needs to complete commands and options.
+    #[command(after_help = "\
+Example: mailbearer completions bash > /usr/share/bash-completion/completions/mailbearer")]
+    Completions(completions::CompletionsArgs),
+    /// Print the manual pages, or write a file for each.
+    #[command(after_help = "Example: mailbearer man --out /usr/local/share/man/man1")]
+    Man(man::ManArgs),
 }
 
 /// What `accounts` is asked for.
@@ -285,8 +311,12 @@ fn run(cli: Cli) -> Exit {
         Command::Token(arguments) => token::run(cli.config, arguments),
         Command::Authorize(arguments) => authorize::run(cli.config, arguments),
         Command::Certificates(arguments) => certificates::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
         Command::Reload => reload::run(cli.config),
         Command::Healthcheck => healthcheck::run(cli.config),
+        Command::SupportBundle(arguments) => support_bundle::run(cli.config, &arguments),
+        Command::Completions(arguments) => completions::run(arguments),
+        Command::Man(arguments) => man::run(&arguments),
     }
 }
 

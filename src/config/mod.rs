@@ -31,6 +31,7 @@ mod mailbox_limits;
 mod presets;
 mod problem;
 mod providers;
+mod redacted;
 mod relations;
 mod scopes;
 mod secrets;
@@ -69,7 +70,9 @@ use self::table::Table;
 
 pub use self::file::EnvLookup;
 pub use self::locate::{NotFound, locate};
+pub use self::presets::preset_hosts;
 pub use self::problem::{ConfigError, Problem};
+pub use self::redacted::{Names, is_key, redacted};
 pub use self::secrets::Secrets;
 pub use self::web::{PageSettings, WebSettings};
 

@@ -16,6 +16,7 @@ mod outcome;
 mod pace;
 mod protocol;
 mod quota;
+pub mod recent;
 mod records;
 mod rules;
 mod service;
@@ -53,6 +54,7 @@ use limits::{Place, SessionLimits};
 use meter::Meter;
 use pace::Paces;
 use quota::Quotas;
+use recent::Recent;
 use records::Records;
 pub use service::{Service, ServiceError};
 use troubles::Troubles;
@@ -159,6 +161,7 @@ pub struct Relay {
     records: Records,
     troubles: Arc<Troubles>,
     meter: Meter,
+    recent: Arc<Recent>,
     sessions: TaskTracker,
     shutdown: Shutdown,
     last_id: AtomicU64,
@@ -192,6 +195,7 @@ impl Relay {
             records: Records::default(),
             troubles: Arc::default(),
             meter,
+            recent: Arc::default(),
             sessions: TaskTracker::new(),
             shutdown,
             last_id: AtomicU64::new(0),
@@ -219,6 +223,11 @@ impl Relay {
     /// What is counted of its sessions.
     pub fn meter(&self) -> &Meter {
         &self.meter
+    }
+
+    /// The sessions that ended last.
+    pub fn recent(&self) -> &Arc<Recent> {
+        &self.recent
     }
 
     /// The configuration in force, to be watched.

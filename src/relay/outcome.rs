@@ -11,6 +11,7 @@ use super::downstream::Ended;
 use super::header_advice;
 use super::meter::Took;
 use super::observer::Report;
+use super::recent::How;
 use super::splice::{End, Spliced};
 use super::tls_advice;
 use crate::account::password::AccessEnd;
@@ -312,6 +313,22 @@ impl Outcome {
 }
 
 impl Outcome {
+    /// The same for whoever asks for the sessions that ended last.
+    pub(crate) fn how(&self, lasted: Duration) -> How {
+        How {
+            reason: self.reason.name(),
+            side: self.side.name(),
+            error: self.error.clone(),
+            cause: self.cause,
+            hint: self.hint.clone(),
+            last_reply: self.last_reply.clone(),
+            messages: self.messages,
+            up_bytes: self.up_bytes,
+            down_bytes: self.down_bytes,
+            lasted,
+        }
+    }
+
     /// A session that was signed in at `upstream`, what was seen of it, and what its sign-in `took`.
     pub(crate) fn of_session(
         upstream: String,

@@ -18,12 +18,14 @@ use super::meter::Took;
 use super::observer::Observer;
 use super::outcome::{Attained, Outcome, Reason};
 use super::protocol::MailProtocol;
+use super::recent::Closed;
 use super::rules;
 use super::splice::{End, Start, splice};
 use super::upstream::UpstreamStream;
 use super::verdict::{Accepted, verdict};
 use super::watched::{Course, Watched};
 use crate::account::password::SignedIn;
+use crate::clock;
 use crate::net::client_stream::ClientStream;
 use crate::proto::smtp::Replies;
 use crate::proto::{AwaitVerdict as _, Downstream as _, Step};
@@ -41,17 +43,27 @@ where
     let sign_in_timeout = listener.service().limits().sign_in_timeout;
     let certificate = listener.certificate().cloned();
     let client = Client::new(stream, certificate, sign_in_timeout, relay.drain().clone());
-    let outcome = match sign_in::<P, S>(&listener, from, client).await {
+    let (account, outcome) = match sign_in::<P, S>(&listener, from, client).await {
         Ok(session) => {
             place.signed_in();
             active.signed_in();
+            let account = session.access.account().name().clone();
             // Boxed, so that a session holds room for it once it has signed in alone.
-            Box::pin(session.run(&listener)).await
+            (Some(account), Box::pin(session.run(&listener)).await)
         }
-        Err(outcome) => outcome,
+        Err(outcome) => (None, outcome),
     };
-    outcome.log(started.elapsed());
+    let lasted = started.elapsed();
+    outcome.log(lasted);
     relay.meter().ended(P::PROTOCOL, outcome.reason());
+    relay.recent().note(Closed {
+        at: clock::unix_time(),
+        listener: listener.settings().name.clone(),
+        protocol: P::PROTOCOL,
+        from: from.to_string(),
+        account,
+        how: outcome.how(lasted),
+    });
 }
 
 /// A session that is signed in on both sides.

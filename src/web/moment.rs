@@ -28,7 +28,8 @@ impl Moment {
         self.rfc_3339().chars().take_while(|c| *c != 'T').collect()
     }
 
-    fn rfc_3339(self) -> String {
+    /// The moment to the second: `2027-02-20T08:15:00Z`.
+    pub fn rfc_3339(self) -> String {
         humantime::format_rfc3339_seconds(UNIX_EPOCH + self.0).to_string()
     }
 }

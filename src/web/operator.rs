@@ -29,6 +29,7 @@ use crate::account::password::Passwords;
 use crate::names::{AccountPattern, Username};
 use crate::oauth::Tokens;
 use crate::relay::online::Online;
+use crate::relay::recent::{Closed, Recent};
 use crate::relay::troubles::Troubles;
 use crate::store::{Health, Store};
 
@@ -69,6 +70,8 @@ pub struct Serving {
     pub not_ready: Arc<dyn Fn() -> Vec<String> + Send + Sync>,
     /// What went wrong last with each account.
     pub troubles: Arc<Troubles>,
+    /// The sessions that ended last.
+    pub recent: Arc<Recent>,
 }
 
 impl fmt::Debug for Serving {
@@ -140,6 +143,11 @@ impl Operator {
     pub fn health(&self) -> Result<Vec<String>, OperatorError> {
         let serving = self.serving.as_ref().ok_or(OperatorError::NotServing)?;
         Ok((serving.not_ready)())
+    }
+
+    /// The sessions that ended last, the last one first; none where no relay runs.
+    pub fn recent(&self) -> Vec<Closed> {
+        self.serving.as_ref().map(|serving| serving.recent.sessions()).unwrap_or_default()
     }
 
     /// The device of that name, if it is one.

@@ -7,7 +7,7 @@ use super::pages::{Page, pages};
 use super::scene::Scene;
 
 /// Programs that are not ours and that tests do not have: what stands behind their names is not run.
-const OTHERS: [&str; 5] = ["az", "cargo", "fuzz/run", "ssh", "swaks"];
+const OTHERS: [&str; 7] = ["az", "cargo", "docker", "fuzz/run", "kubectl", "ssh", "swaks"];
 
 /// The command lines of a page: of its `sh` blocks, or of an example's comments.
 fn lines(page: &Page) -> Vec<String> {
@@ -30,7 +30,7 @@ fn every_command_line_is_understood() {
     for page in guides() {
         for line in lines(&page) {
             // What stands behind belongs to the shell.
-            let command = line.split(['<', '|']).next().unwrap().trim_end();
+            let command = line.split(['<', '>', '|']).next().unwrap().trim_end();
             let words: Vec<&str> = command.split(' ').collect();
             let args = match words.as_slice() {
                 ["mailbearer", args @ ..] => args,

@@ -28,9 +28,11 @@ import documented
 import egress
 import faults
 import haproxy
+import image
 import interrupted
 import matrix
 import minute
+import moving
 import page
 import people
 import planted
@@ -228,7 +230,7 @@ def run_checks(module, scene, table):
 MODULES = (
     *(faults, tokens, store, commands, people, answers, interrupted),
     *(applications, documented, page, planted, devices, rewriting, probes, minute, egress, crash),
-    *(demo, systemd, running, haproxy, sockets),
+    *(demo, systemd, running, haproxy, sockets, moving, image),
 )
 GROUPS = {
     "streams": stream_messages,

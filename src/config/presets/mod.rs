@@ -100,6 +100,11 @@ pub(super) fn find(name: &str) -> Option<Preset> {
     }
 }
 
+/// The mail servers of the built-in provider of this name, if it is one.
+pub fn preset_hosts(name: &str) -> Option<PerProtocol<Option<MailHost>>> {
+    find(name).map(|preset| preset.provider.hosts)
+}
+
 /// What Exchange Online is asked for, worldwide.
 pub(super) fn entra_scopes() -> PresetScopes {
     microsoft::worldwide_scopes()

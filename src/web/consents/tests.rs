@@ -248,7 +248,12 @@ async fn redirect_goes_to_the_page_where_browsers_reach_it() {
     assert_eq!(pasted.redirect_uri, redirect_uri);
 
     let reload = mpsc::channel(1).0;
-    let serving = Serving { reload, not_ready: Arc::new(Vec::new), troubles: Arc::default() };
+    let serving = Serving {
+        reload,
+        not_ready: Arc::new(Vec::new),
+        troubles: Arc::default(),
+        recent: Arc::default(),
+    };
     let relay = Operator { serving: Some(serving), ..alone };
     let asked = begin(&relay, ALICE, Method::Browser).await.unwrap();
     assert_eq!(asked.redirect_uri, redirect_uri);

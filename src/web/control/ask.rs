@@ -2,6 +2,7 @@
 
 mod aftermath;
 mod consent;
+mod facts;
 mod online;
 
 use std::fmt;
@@ -14,6 +15,7 @@ pub use self::aftermath::{Extent, ForeseeRevocation, RevocationForeseen};
 pub use self::consent::{
     AnswerConsent, BeginConsent, ConsentBegun, ConsentKept, ConsentProgress, EndConsent,
 };
+pub use self::facts::{ClosedRow, Facts, GatherFacts};
 pub use self::online::{
     GoOnline, ReachableRow, SaidRow, SendTest, SentTest, ShowReachable, StepResult, StepRow, Walked,
 };

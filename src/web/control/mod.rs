@@ -25,11 +25,12 @@ use axum::{Json, Router};
 use serde::de::DeserializeOwned;
 
 pub use self::ask::{
-    AnswerConsent, Ask, Authorize, Authorized, BeginConsent, CheckHealth, ConsentBegun,
-    ConsentKept, ConsentProgress, EndConsent, Extent, ForeseeRevocation, GetToken, GoOnline,
-    GotToken, HealthTold, ListPasswords, MadePassword, MakePassword, PasswordRow, ReachableRow,
-    Reload, Reloaded, RevocationForeseen, Revoke, RevokePassword, Revoked, RevokedWhere, SaidRow,
-    SendTest, SentTest, ShowAccounts, ShowReachable, Shown, StepResult, StepRow, Walked,
+    AnswerConsent, Ask, Authorize, Authorized, BeginConsent, CheckHealth, ClosedRow, ConsentBegun,
+    ConsentKept, ConsentProgress, EndConsent, Extent, Facts, ForeseeRevocation, GatherFacts,
+    GetToken, GoOnline, GotToken, HealthTold, ListPasswords, MadePassword, MakePassword,
+    PasswordRow, ReachableRow, Reload, Reloaded, RevocationForeseen, Revoke, RevokePassword,
+    Revoked, RevokedWhere, SaidRow, SendTest, SentTest, ShowAccounts, ShowReachable, Shown,
+    StepResult, StepRow, Walked,
 };
 pub use self::failure::Failure;
 pub use self::socket::{ControlSocket, bind};
@@ -63,6 +64,7 @@ pub fn router(operator: Operator) -> Router {
     let router = telling::route::<SendTest>(router);
     let router = route::<Reload>(router);
     let router = route::<CheckHealth>(router);
+    let router = route::<GatherFacts>(router);
     router
         .fallback(async || {
             failed(&OperatorError::Malformed("this relay knows no such request".into()))

@@ -201,7 +201,8 @@ async fn accounts_tell_what_a_mail_server_did_not_do_last_and_for_whom() {
     let endpoint = "http://127.0.0.1:9/token";
     accounts.push(account("own@fabrikam.com", GrantKind::ClientCredentials, endpoint));
     let (reload, not_ready) = (mpsc::channel(1).0, Arc::new(Vec::new));
-    let serving = Serving { reload, not_ready, troubles: Arc::clone(&troubles) };
+    let serving =
+        Serving { reload, not_ready, troubles: Arc::clone(&troubles), recent: Arc::default() };
     let router = router(operator(accounts, Some(serving)));
     note("Scan@fabrikam.com", "554 one");
     note("own@fabrikam.com", "554 two");
@@ -542,7 +543,7 @@ async fn reload_and_health_fail_when_no_relay_runs() {
 async fn reload_and_health_tell_what_the_relay_says() {
     let (reload, mut orders) = mpsc::channel(1);
     let not_ready = Arc::new(|| vec!["draining".to_owned()]);
-    let serving = Serving { reload, not_ready, troubles: Arc::default() };
+    let serving = Serving { reload, not_ready, troubles: Arc::default(), recent: Arc::default() };
     let router = router(operator(accounts("http://127.0.0.1:9/token"), Some(serving)));
     tokio::spawn(async move {
         for outcome in [Ok(vec!["odd".to_owned()]), Err("mailbearer.toml:3: wrong".to_owned())] {

@@ -184,7 +184,8 @@ async fn accounts_are_shown_with_what_a_mail_server_said_and_none_of_it_is_html(
     };
     troubles.note(&Username::parse("scan@fabrikam.com").unwrap(), trouble);
     let reload = tokio::sync::mpsc::channel(1).0;
-    let serving = Serving { reload, not_ready: Arc::new(Vec::new), troubles };
+    let serving =
+        Serving { reload, not_ready: Arc::new(Vec::new), troubles, recent: Arc::default() };
     let operator = operator(accounts("http://127.0.0.1:9/token"), Some(serving));
     let page = Scene::with(operator, None).get("/").await.text;
     for shown in [
