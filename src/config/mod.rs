@@ -37,6 +37,7 @@ mod sender;
 mod settings;
 mod store;
 mod table;
+pub mod template;
 mod tenant;
 #[cfg(test)]
 mod tests;
