@@ -136,12 +136,18 @@ fn own_provider(out: &mut String, own: &OwnProvider) {
              # Tells the endpoints by its metadata (RFC 8414, OpenID Connect Discovery).\n\
              issuer = {issuer}\n\
              # What tokens are asked for.\n\
-             scopes = [{}]\n\
-             # Its mail servers, as the client of them that mailbearer is. STARTTLS is required where it\n\
-             # is written.",
+             scopes = [{}]",
             scopes.join(", ")
         ),
     );
+    if own.scopes.iter().any(|scope| scope == "offline_access") {
+        add(
+            out,
+            "# `offline_access` lasts only if the person is asked (OpenID Connect Core section 11).\n\
+             authorization_params = { prompt = \"consent\" }",
+        );
+    }
+    add(out, "# Its mail servers. Where STARTTLS is written, nothing is said without it.");
     let PerProtocol { submission, imap, pop3 } = &own.hosts;
     for (name, host) in [("submission", submission), ("imap", imap), ("pop3", pop3)] {
         if let Some(host) = host {

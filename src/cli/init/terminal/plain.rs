@@ -25,8 +25,8 @@ pub(super) fn text(question: Question<'_>, check: Check<'_>) -> Result<String, N
             tell(format_args!("  ({})", question.help));
         }
         let answer = match question.proposal {
-            Some(proposal) => ask(format_args!("{} [{proposal}]: ", question.ask))?,
-            None => ask(format_args!("{}: ", question.ask))?,
+            Some(proposal) => ask(format_args!("{} [{proposal}] ", question.ask))?,
+            None => ask(format_args!("{} ", question.ask))?,
         };
         let answer = match question.proposal {
             Some(proposal) if answer.is_empty() => proposal.to_owned(),
@@ -65,8 +65,9 @@ pub(super) fn choose(
 /// Asks for a line that is not shown.
 pub(super) fn secret(question: Question<'_>) -> Result<Zeroizing<String>, NoAnswer> {
     tell(format_args!("  ({})", question.help));
-    prompt(format_args!("{}: ", question.ask))?;
+    // Before it is asked, so that no key of an early answer is shown.
     let hidden = Hidden::begin().map_err(NoAnswer::Broken)?;
+    prompt(format_args!("{} ", question.ask))?;
     let answer = read_hidden();
     drop(hidden);
     tell("");
