@@ -26,6 +26,7 @@ import demo
 import devices
 import documented
 import faults
+import first_run
 import interrupted
 import matrix
 import minute
@@ -232,6 +233,7 @@ GROUPS = {
         module.__name__: partial(run_checks, module)
         for module in MODULES
     },
+    "first-run": partial(run_checks, first_run),
 }
 
 
