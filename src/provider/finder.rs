@@ -55,8 +55,8 @@ const AUTODISCOVER: &[(&str, &str)] = &[
 
 /// The provider that gives mailboxes of `domain` to everybody.
 pub fn of_domain(domain: &str) -> Option<&'static str> {
-    let is_it = |known: &&str| known.eq_ignore_ascii_case(domain);
-    DOMAINS.iter().find(|(_, domains)| domains.iter().any(|it| is_it(&it))).map(|(name, _)| *name)
+    let is_it = |known: &str| known.eq_ignore_ascii_case(domain);
+    DOMAINS.iter().find(|(_, domains)| domains.iter().any(|it| is_it(it))).map(|(name, _)| *name)
 }
 
 /// The provider that takes mail in at the exchanger `host`.

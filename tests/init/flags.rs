@@ -145,20 +145,52 @@ async fn secret_of_an_earlier_run_is_replaced_by_force_alone() {
 }
 
 #[tokio::test]
-async fn unit_and_compose_file_are_written_and_the_password_left_to_the_service() {
+async fn unit_is_handed_the_secret_and_the_password_left_to_it() {
     let rig = Rig::new();
-    let args = with(
-        &APPLICATION,
-        &["--client-secret-env", "S", "--unit", "mb.service", "--compose", "compose.yaml"],
-    );
-    let output = rig.run(&args).await;
+    let args =
+        with(&APPLICATION, &["--client-secret-stdin", "--unit", "mb.service", "-o", "mb.toml"]);
+    let output = rig.run_with(&args, "secret").await;
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert_eq!(rig.names(), ["compose.yaml", "mailbearer.toml", "mb.service"]);
-    assert!(rig.read("mb.service").contains("ExecStart="));
-    assert!(rig.read("compose.yaml").contains("services:"));
+    assert_eq!(rig.names(), ["mb.client-secret", "mb.service", "mb.toml"]);
+    let place = "{ file = \"/run/credentials/mailbearer.service/client-secret\" }";
+    assert!(rig.read("mb.toml").contains(place), "{}", rig.read("mb.toml"));
+    // Another user than root has no port below 1024.
+    assert!(rig.read("mb.toml").contains("address = \"localhost:1587\""));
+    let unit = rig.read("mb.service");
+    let credential = format!("\nLoadCredential=client-secret:{}\n", real(&rig, "mb.client-secret"));
+    assert!(unit.contains(&credential), "{unit}");
+    assert!(unit.contains(&real(&rig, "mb.toml")), "{unit}");
+    let told = String::from_utf8(output.stderr).unwrap();
+    let line = format!(
+        "sudo -u mailbearer mailbearer -c {} password app@contoso.com",
+        real(&rig, "mb.toml")
+    );
+    assert!(told.contains(&line), "{told}");
+    assert!(output.stdout.is_empty(), "no password is made here");
+}
+
+#[tokio::test]
+async fn compose_file_is_handed_the_secret_and_the_password_left_to_the_container() {
+    let rig = Rig::new();
+    std::fs::write(rig.path("its-secret"), "secret").unwrap();
+    let more = ["--client-secret-file", "its-secret", "--compose", "compose.yaml"];
+    let output = rig.run(&with(&APPLICATION, &more)).await;
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(rig.names(), ["compose.yaml", "its-secret", "mailbearer.toml"]);
+    let file = rig.read("mailbearer.toml");
+    assert!(file.contains("{ file = \"/run/secrets/client-secret\" }"), "{file}");
+    let compose = rig.read("compose.yaml");
+    assert!(compose.contains(&format!("file: {}", real(&rig, "its-secret"))), "{compose}");
+    assert!(compose.contains(&format!("{}:", real(&rig, "mailbearer.toml"))), "{compose}");
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(told.contains("mailbearer password app@contoso.com"), "{told}");
-    assert!(output.stdout.is_empty());
+
+    let both = with(&APPLICATION, &["--compose", "x", "--unit", "y"]);
+    refused(&rig.run(&both).await, 64);
+}
+
+fn real(rig: &Rig, name: &str) -> String {
+    rig.path(name).display().to_string()
 }
 
 #[tokio::test]

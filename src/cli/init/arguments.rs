@@ -66,14 +66,15 @@ pub(in crate::cli) struct InitArgs {
     /// Where the page listens that shows the accounts, or off.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8587")]
     pub(super) web: String,
-    /// The file to write. Default: the one that -c names, or ./mailbearer.toml.
+    /// The file to write. Default: the one that -c names, or ./mailbearer.toml; with --unit
+    /// /etc/mailbearer/mailbearer.toml, with --compose beside that file.
     #[arg(long, short, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
     /// Write the unit of systemd, too, into this file. Password and consent are left to the service.
     #[arg(long, alias = "systemd", value_name = "FILE")]
     pub(super) unit: Option<PathBuf>,
     /// Write a compose file, too. Password and consent are left to the container.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "unit")]
     pub(super) compose: Option<PathBuf>,
     /// Replace files that are there.
     #[arg(long)]

@@ -2,24 +2,30 @@
 
 use std::path::Path;
 
-use super::arguments::InitArgs;
 use super::interview::{Answers, tell_of_variable};
+use super::service::Service;
 use crate::cli::errand::Errand;
 use crate::cli::{Exit, authorize, password, tell};
 use crate::store::shell_word;
 
 /// Gets the consent, makes the password, and shows what to enter.
-pub(super) fn run(arguments: &InitArgs, answers: &Answers, output: &Path) -> Result<Exit, Exit> {
+pub(super) fn run(
+    service: Option<&Service>,
+    answers: &Answers,
+    output: &Path,
+) -> Result<Exit, Exit> {
     let draft = &answers.draft;
     let name = draft.address.as_str();
     let command = format!("mailbearer -c {}", shell_word(&output.to_string_lossy()));
     let lacks_secret = tell_of_variable(draft.secret.as_ref());
-    if arguments.unit.is_some() || arguments.compose.is_some() {
-        tell("once the service runs, where it runs and as its user:");
+    if let Some(service) = service {
+        tell(format_args!("{}: {}", service.path().display(), service.advice()));
+        tell("once the service runs:");
+        let command = service.command(output);
         if draft.grant.is_kept() {
-            tell(format_args!("  mailbearer authorize {name} --paste"));
+            tell(format_args!("  {command} authorize {} --paste", shell_word(name)));
         }
-        tell(format_args!("  mailbearer password {name}"));
+        tell(format_args!("  {command} password {}", shell_word(name)));
         return Ok(Exit::Done);
     }
     let errand = Errand::load(Some(output.to_owned()))?;

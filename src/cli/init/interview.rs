@@ -7,13 +7,14 @@ mod application;
 mod provider;
 mod served;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
 use self::application::Application;
 pub(super) use self::application::tell_of_variable;
 use super::arguments::InitArgs;
+use super::service::Service;
 use super::terminal::{NoAnswer, Question, Terminal};
 use crate::config::template::{Draft, Offer};
 use crate::names::Address;
@@ -25,6 +26,8 @@ pub(super) struct Answers {
     pub(super) draft: Draft,
     /// A client secret that was entered, and the file that it goes to.
     pub(super) secret: Option<(PathBuf, Zeroizing<String>)>,
+    /// The file of a client secret that is handed over to a service.
+    pub(super) handed_over: Option<PathBuf>,
     /// How the person consents now, if they do.
     pub(super) consent: Option<Method>,
 }
@@ -50,8 +53,9 @@ impl From<NoAnswer> for Stop {
 pub(super) struct Interview<'a> {
     arguments: &'a InitArgs,
     terminal: Option<Terminal>,
+    service: Option<&'a Service>,
     /// The file that will be written.
-    output: PathBuf,
+    output: &'a Path,
     missing: Vec<&'static str>,
 }
 
@@ -65,13 +69,14 @@ struct Item<'a> {
 }
 
 impl<'a> Interview<'a> {
-    /// An interview about the file `output`, with whoever is at `terminal`.
+    /// An interview about the file `output` for `service`, with whoever is at `terminal`.
     pub(super) fn new(
         arguments: &'a InitArgs,
         terminal: Option<Terminal>,
-        output: PathBuf,
+        service: Option<&'a Service>,
+        output: &'a Path,
     ) -> Self {
-        Self { arguments, terminal, output, missing: Vec::new() }
+        Self { arguments, terminal, service, output, missing: Vec::new() }
     }
 
     /// Asks everything.
@@ -106,7 +111,8 @@ impl<'a> Interview<'a> {
         if !self.missing.is_empty() {
             return Err(Stop::Missing(self.missing));
         }
-        let Application { grant, tenant, client_id, place, key_file, typed } = application;
+        let Application { grant, tenant, client_id, place, key_file, typed, handed_over } =
+            application;
         let draft = Draft {
             address,
             provider,
@@ -119,7 +125,7 @@ impl<'a> Interview<'a> {
             devices: served.devices,
             page: self.arguments.web.clone(),
         };
-        Ok(Answers { draft, secret: typed, consent })
+        Ok(Answers { draft, secret: typed, handed_over, consent })
     }
 
     fn address(&mut self) -> Result<Option<Address>, Stop> {
@@ -199,9 +205,8 @@ impl<'a> Interview<'a> {
                 Stop::Wrong("--authorize: say browser, paste, device or later".to_owned())
             });
         }
-        let leaves_it = self.arguments.unit.is_some() || self.arguments.compose.is_some();
-        let Some(terminal) = self.terminal.filter(|_| application.grant.is_kept() && !leaves_it)
-        else {
+        let is_for_now = application.grant.is_kept() && self.service.is_none();
+        let Some(terminal) = self.terminal.filter(|_| is_for_now) else {
             return Ok(None);
         };
         let no_browser = crate::cli::authorize::no_browser().is_some();

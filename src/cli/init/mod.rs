@@ -8,6 +8,7 @@ mod ending;
 mod files;
 mod finding;
 mod interview;
+mod service;
 mod terminal;
 
 use std::fs;
@@ -18,13 +19,10 @@ use zeroize::Zeroizing;
 pub(super) use self::arguments::InitArgs;
 use self::files::{Holds, NewFile, Replace};
 use self::interview::{Answers, Interview, Stop};
+use self::service::Service;
 use self::terminal::{NoAnswer, Terminal};
 use super::{Exit, tell};
 use crate::config::{Config, Secrets};
-
-/// The unit and the compose file, as they are written on request.
-const UNIT: &str = include_str!("../../../deploy/mailbearer.service");
-const COMPOSE: &str = include_str!("../../../deploy/compose.yaml");
 
 /// The name of the file, where none is told.
 const FILE_NAME: &str = "mailbearer.toml";
@@ -32,19 +30,25 @@ const FILE_NAME: &str = "mailbearer.toml";
 /// Asks, writes, and says what to enter.
 pub(super) fn run(named: Option<PathBuf>, arguments: &InitArgs) -> Exit {
     let output = arguments.output.clone().or(named);
-    let output = output.unwrap_or_else(|| PathBuf::from(FILE_NAME));
+    let service = Service::of(arguments);
+    let usual = || service.as_ref().map_or(PathBuf::from(FILE_NAME), Service::usual_output);
+    let output = output.unwrap_or_else(usual);
     let output = std::path::absolute(&output).unwrap_or(output);
     let terminal = Terminal::find().filter(|_| !arguments.yes);
-    match begin(arguments, terminal, output) {
+    match begin(arguments, terminal, service.as_ref(), &output) {
         Ok(exit) => exit,
         Err(stop) => refuse(stop),
     }
 }
 
-fn begin(arguments: &InitArgs, terminal: Option<Terminal>, output: PathBuf) -> Result<Exit, Stop> {
+fn begin(
+    arguments: &InitArgs,
+    terminal: Option<Terminal>,
+    service: Option<&Service>,
+    output: &Path,
+) -> Result<Exit, Stop> {
     let mut replace = if arguments.force { Replace::Yes } else { Replace::No };
-    let told = [Some(&output), arguments.unit.as_ref(), arguments.compose.as_ref()];
-    for path in told.into_iter().flatten() {
+    for path in [Some(output), service.map(Service::path)].into_iter().flatten() {
         replace = may_replace(path, replace, terminal)?;
     }
     if terminal.is_some() {
@@ -53,11 +57,11 @@ fn begin(arguments: &InitArgs, terminal: Option<Terminal>, output: PathBuf) -> R
             output.display()
         ));
     }
-    let answers = Interview::new(arguments, terminal, output.clone()).hold()?;
+    let answers = Interview::new(arguments, terminal, service, output).hold()?;
     if let Some((path, _)) = &answers.secret {
         replace = may_replace(path, replace, terminal)?;
     }
-    Ok(write(arguments, &answers, &output, replace).unwrap_or_else(|exit| exit))
+    Ok(write(service, &answers, output, replace).unwrap_or_else(|exit| exit))
 }
 
 /// Asks whether the file at `path` may be replaced, if there is one.
@@ -81,7 +85,7 @@ fn may_replace(path: &Path, replace: Replace, terminal: Option<Terminal>) -> Res
 
 /// Writes the files, and does what comes after.
 fn write(
-    arguments: &InitArgs,
+    service: Option<&Service>,
     answers: &Answers,
     output: &Path,
     replace: Replace,
@@ -97,8 +101,9 @@ fn write(
     if let Some((path, secret)) = &answers.secret {
         new.push(file(path, secret, Holds::Secret));
     }
-    for (path, content) in [(&arguments.unit, UNIT), (&arguments.compose, COMPOSE)] {
-        new.extend(path.as_ref().map(|path| file(path, content, Holds::NoSecret)));
+    if let Some(service) = service {
+        let content = service.content(output, answers.handed_over.as_deref());
+        new.push(file(service.path(), &content, Holds::NoSecret));
     }
     new.push(file(output, &text, Holds::NoSecret));
     files::write(&new, replace).map_err(|error| {
@@ -110,7 +115,7 @@ fn write(
         let note = if file.holds == Holds::Secret { ", for its owner alone" } else { "" };
         tell(format_args!("wrote {}{note}", file.path.display()));
     }
-    ending::run(arguments, answers, output)
+    ending::run(service, answers, output)
 }
 
 /// Reads what is to be written as `check` does: whatever single answers could not show is told

@@ -77,10 +77,8 @@ pub(in crate::cli) fn first(errand: &Errand, name: &str) -> Result<(), Exit> {
     );
     lines.push(format!("  user name   {name}"));
     lines.push(format!("  password    {}", made.password.0.expose_secret()));
-    match finish(lines.join("\n")) {
-        Exit::Done => Ok(()),
-        unread => Err(unread),
-    }
+    let shown = finish(lines.join("\n"));
+    if shown == Exit::Done { Ok(()) } else { Err(shown) }
 }
 
 /// Names in a sentence: `submission, imap and pop3`.

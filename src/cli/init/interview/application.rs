@@ -22,6 +22,8 @@ pub(super) struct Application {
     pub(super) key_file: Option<PathBuf>,
     /// A secret that was entered, and the file that it goes to.
     pub(super) typed: Option<(PathBuf, Zeroizing<String>)>,
+    /// The file of a secret that is handed over to a service.
+    pub(super) handed_over: Option<PathBuf>,
 }
 
 /// Where a secret is, and what is to be written there.
@@ -51,6 +53,7 @@ impl Interview<'_> {
                 place: None,
                 key_file: Some(key_file),
                 typed: None,
+                handed_over: None,
             });
             return Ok(application);
         }
@@ -61,7 +64,16 @@ impl Interview<'_> {
         let (place, typed) = secret.map_or((None, None), |(place, typed)| (Some(place), typed));
         let Some(client_id) = client_id else { return Ok(None) };
         let client_id = Some(client_id);
-        Ok(Some(Application { grant, tenant, client_id, place, key_file: None, typed }))
+        let (place, handed_over) = self.handed_over(place, typed.as_ref().map(|(path, _)| path));
+        Ok(Some(Application {
+            grant,
+            tenant,
+            client_id,
+            place,
+            key_file: None,
+            typed,
+            handed_over,
+        }))
     }
 
     fn grant(&mut self, offer: &Offer) -> Result<Option<GrantKind>, Stop> {
@@ -167,6 +179,21 @@ impl Interview<'_> {
         };
         let place = terminal.text(question, &|text| place(text).map(drop))?;
         place_of(&place).map(|place| Some((place, None)))
+    }
+
+    /// Where the service finds the secret that is at `place`, and the file that is handed over to it.
+    fn handed_over(
+        &self,
+        place: Option<Place>,
+        typed: Option<&PathBuf>,
+    ) -> (Option<Place>, Option<PathBuf>) {
+        match (self.service, place) {
+            (Some(service), Some(Place::File(path))) => {
+                let file = typed.cloned().unwrap_or(path);
+                (Some(Place::File(service.secret_place())), Some(file))
+            }
+            (_, place) => (place, None),
+        }
     }
 
     /// A secret that goes to a file beside the one that is written.

@@ -102,10 +102,10 @@ impl Interview<'_> {
         };
         let hosts = PerProtocol { submission: Some(submission), imap, pop3 };
         // Relative paths of the file are relative to it, those of a flag to where it is typed.
-        let ca_file = match &arguments.ca_file {
-            Some(path) => Some(std::path::absolute(path).unwrap_or_else(|_| path.clone())),
-            None => None,
-        };
+        let ca_file = arguments
+            .ca_file
+            .as_ref()
+            .map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()));
         Ok(Some(Choice::Own(Box::new(OwnProvider { issuer, scopes, hosts, ca_file }))))
     }
 

@@ -77,12 +77,16 @@ impl Interview<'_> {
             let Some(told) = self.ask(&item, &networks)? else { return Ok(None) };
             devices = told;
         }
+        // A service is another user, and has no privilege.
+        let is_privileged = geteuid().is_root() && self.service.is_none();
+        let ports = if is_privileged { Ports::Expected } else { Ports::Unprivileged };
         let listeners = listeners.into_iter().map(|(protocol, address)| {
             let is_for_devices = !devices.is_empty() && protocol == Protocol::Submission;
+            let host = if is_for_devices { "0.0.0.0" } else { "localhost" };
             let address = match address {
                 Some(address) if is_for_devices || is_local(&address) => address,
                 Some(_) => return Err(Stop::Wrong(NOT_LOCAL.to_owned())),
-                None => usual_address(protocol, is_for_devices),
+                None => usual_address(protocol, host, ports),
             };
             Ok((protocol, address))
         });
@@ -128,15 +132,22 @@ fn is_local(address: &str) -> bool {
         || address.parse::<std::net::SocketAddr>().is_ok_and(|it| it.ip().is_loopback())
 }
 
-/// The port that programs expect for root, if it is free; otherwise one that needs no privilege.
-fn usual_address(protocol: Protocol, for_devices: bool) -> String {
+/// Which ports are proposed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ports {
+    /// Those that programs expect, as far as they are free.
+    Expected,
+    /// Those that need no privilege.
+    Unprivileged,
+}
+
+fn usual_address(protocol: Protocol, host: &str, ports: Ports) -> String {
     let (expected, unprivileged) = match protocol {
         Protocol::Submission => (587, 1587),
         Protocol::Imap => (143, 1143),
         Protocol::Pop3 => (110, 1110),
     };
-    let host = if for_devices { "0.0.0.0" } else { "localhost" };
     // Whatever has it, a mail server mostly, is there to stay.
-    let is_free = geteuid().is_root() && TcpListener::bind((host, expected)).is_ok();
+    let is_free = ports == Ports::Expected && TcpListener::bind((host, expected)).is_ok();
     format!("{host}:{}", if is_free { expected } else { unprivileged })
 }
