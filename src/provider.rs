@@ -2,6 +2,7 @@
 //! what differs between providers stands here and never as a name inside a protocol machine.
 
 mod client;
+pub mod finder;
 mod grant;
 mod server;
 

@@ -14,6 +14,7 @@ mod errand;
 mod exit;
 mod healthcheck;
 mod import;
+mod init;
 mod line;
 mod man;
 mod owner;
@@ -63,6 +64,18 @@ enum Command {
     /// until Ctrl-C, with lines to paste for curl and swaks.
     #[command(after_help = "Example: mailbearer demo --once")]
     Demo(DemoArgs),
+    /// Write a configuration file by asking for what it needs, and say what to enter in the old
+    /// application.
+    ///
+    /// Finds the provider by the address, asks for the application's id and secret and for who uses
+    /// it, writes a file in which every line says why, gets the person's consent if one is needed,
+    /// and makes the local password. Each answer may be a flag; without a terminal nothing is asked.
+    /// Nothing is written before the last answer, and no file is replaced unasked.
+    #[command(after_help = "\
+Example: mailbearer init
+         mailbearer init --address app@contoso.com --grant client-credentials \
+--client-id 11111111-2222-3333-4444-555555555555 --client-secret-env CONTOSO_SECRET")]
+    Init(Box<init::InitArgs>),
     /// Run the relay until SIGTERM or SIGINT.
     ///
     /// Prints every address that it listens on. The first signal lets signed-in sessions finish
@@ -299,6 +312,7 @@ pub fn main() -> Exit {
 fn run(cli: Cli) -> Exit {
     match cli.command {
         Command::Demo(arguments) => demo::run(arguments),
+        Command::Init(arguments) => init::run(cli.config, &arguments),
         Command::Serve => serve::run(cli.config),
         Command::Check(CheckArgs { online: None }) => check::run(cli.config),
         Command::Check(CheckArgs { online: Some(account) }) => {

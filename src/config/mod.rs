@@ -39,6 +39,7 @@ mod sender;
 mod settings;
 mod store;
 mod table;
+pub mod template;
 mod tenant;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ pub mod buffer;
 pub mod client_stream;
 pub mod connect;
 pub mod egress;
+pub mod exchangers;
 pub mod listen;
 pub mod network;
 pub mod own_addresses;

@@ -78,7 +78,6 @@ impl Recent {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
 
     fn closed(number: u64) -> Closed {

@@ -195,9 +195,7 @@ async fn a_listener_shows_its_certificate_by_the_line_of_openssl() {
     let lines = page.blocks("sh").concat();
     let line = lines.lines().find(|line| line.starts_with("openssl s_client ")).unwrap();
     let mut line = line.replace("relay.example", "localhost");
-    for (written, port) in &rig.ports {
-        line = line.replace(written, port);
-    }
+    line = rig.with_ports(&line);
     let mut openssl = Command::new("timeout");
     openssl.args([PATIENCE_S, "sh", "-c", &line]).current_dir(rig.scene.dir.path());
     let shown = openssl.stdin(Stdio::null()).output().unwrap();
@@ -321,6 +319,20 @@ impl Rig {
         Self { provider, scene, relay, password, ports: written.into_iter().zip(ports).collect() }
     }
 
+    /// The text with the ports that are here. Not one behind the other: the digits of one that the
+    /// page writes may stand in one that is here.
+    fn with_ports(&self, text: &str) -> String {
+        let mark = |place: usize| format!("<port {place}>");
+        let mut text = text.to_owned();
+        for (place, (written, _)) in self.ports.iter().enumerate() {
+            text = text.replace(written, &mark(place));
+        }
+        for (place, (_, port)) in self.ports.iter().enumerate() {
+            text = text.replace(&mark(place), port);
+        }
+        text
+    }
+
     /// What has arrived for Bob.
     fn arrived(&self) -> Vec<String> {
         let messages = self.provider.messages(&Username::parse(BOB).unwrap());
@@ -380,13 +392,12 @@ impl Home {
         if certificates.exists() {
             fs::copy(certificates, at("ca.pem")).unwrap();
         }
-        let mut text = example
+        // First the ports, for the digits of one may stand in what is put in behind.
+        let text = rig
+            .with_ports(example)
             .replace("/etc/mailbearer/ca.pem", at("ca.pem").to_str().unwrap())
             .replace("relay.example", "localhost")
             .replace("LOCAL-PASSWORD", &rig.password);
-        for (written, port) in &rig.ports {
-            text = text.replace(written, port);
-        }
         let file = at(program.file);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(&file, text).unwrap();

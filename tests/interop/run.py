@@ -27,6 +27,7 @@ import devices
 import documented
 import egress
 import faults
+import first_run
 import haproxy
 import image
 import interrupted
@@ -241,6 +242,7 @@ GROUPS = {
         module.__name__: partial(run_checks, module)
         for module in MODULES
     },
+    "first-run": partial(run_checks, first_run),
 }
 
 

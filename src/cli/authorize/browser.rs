@@ -7,7 +7,7 @@ use std::env;
 /// The address is on the command line of the program that opens it, for everybody on the machine
 /// to see. It holds `state` and the challenge of PKCE, by which nobody gets a token.
 pub(super) fn open(url: &str) -> Result<(), String> {
-    if let Some(reason) = no_browser(|name| env::var_os(name).is_some_and(|it| !it.is_empty())) {
+    if let Some(reason) = missing() {
         return Err(reason.to_owned());
     }
     // Anything else might open a file, or start another program.
@@ -19,7 +19,12 @@ pub(super) fn open(url: &str) -> Result<(), String> {
     })
 }
 
-/// Why there is no browser in front of whoever runs this, told by the environment's variables.
+/// Why there is no browser in front of whoever runs this, if there is none.
+pub(super) fn missing() -> Option<&'static str> {
+    no_browser(|name| env::var_os(name).is_some_and(|it| !it.is_empty()))
+}
+
+/// The same, told by the environment's variables.
 fn no_browser(is_set: impl Fn(&str) -> bool) -> Option<&'static str> {
     let any = |names: &[&str]| names.iter().any(|name| is_set(name));
     if any(&["SSH_CONNECTION", "SSH_TTY", "SSH_CLIENT"]) {

@@ -31,27 +31,44 @@ const TRIES: usize = 3;
 /// to answer says at once that there is none.
 const ASK_PAUSE: Duration = Duration::from_secs(2);
 
-/// Has the person asked as `ask` says, waits for their answer, and tells what comes of it.
+/// Has the person asked as `ask` says, waits for their answer, tells what comes of it and what is
+/// next.
 pub(super) fn run(errand: &Errand, ask: &BeginConsent, show: Show) -> Result<Exit, Exit> {
     errand.visit(async |visit| {
-        let no_signals = |error| failed(format!("signals cannot be received ({error})"));
-        let mut interrupts = signal(SignalKind::interrupt()).map_err(no_signals)?;
-        let begun = tokio::select! {
-            biased;
-            _ = interrupts.recv() => return Err(failed("broken off".to_owned())),
-            begun = visit.ask(ask) => begun?,
-        };
-        let consent = begun.consent().to_owned();
-        let waiting = match present(ask, begun, show) {
-            Ok(inputs) => Waiting { consent, interrupts, inputs, ask_at: Instant::now() },
-            Err(failure) => {
-                let _ = visit.ask(&EndConsent { consent }).await; // nobody knows what to open
-                return Err(failure);
-            }
-        };
-        let kept = waiting.wait(visit).await?;
+        let kept = wait_for(visit, ask, show).await?;
         ending::tell_of(errand, visit, &kept, show).await
     })
+}
+
+/// The same for somebody who hears later what is next.
+pub(super) fn obtain(errand: &Errand, ask: &BeginConsent) -> Result<Exit, Exit> {
+    errand.visit(async |visit| {
+        let kept = wait_for(visit, ask, Show::Text).await?;
+        ending::tell_who(&kept, Show::Text)
+    })
+}
+
+async fn wait_for(
+    visit: &mut Visit,
+    ask: &BeginConsent,
+    show: Show,
+) -> Result<ConsentKept, Failure> {
+    let no_signals = |error| failed(format!("signals cannot be received ({error})"));
+    let mut interrupts = signal(SignalKind::interrupt()).map_err(no_signals)?;
+    let begun = tokio::select! {
+        biased;
+        _ = interrupts.recv() => return Err(failed("broken off".to_owned())),
+        begun = visit.ask(ask) => begun?,
+    };
+    let consent = begun.consent().to_owned();
+    let waiting = match present(ask, begun, show) {
+        Ok(inputs) => Waiting { consent, interrupts, inputs, ask_at: Instant::now() },
+        Err(failure) => {
+            let _ = visit.ask(&EndConsent { consent }).await; // nobody knows what to open
+            return Err(failure);
+        }
+    };
+    waiting.wait(visit).await
 }
 
 /// Shows what the person needs; gives the lines of standard input if they are to paste one.

@@ -9,7 +9,7 @@ use crate::names::Username;
 use crate::store::shell_word;
 use crate::web::control::{ConsentKept, Failure, ListPasswords};
 
-/// Tells of the consent that is `kept`.
+/// Tells of the consent that is `kept`, and what is next.
 ///
 /// # Errors
 /// When nobody reads it.
@@ -19,6 +19,18 @@ pub(super) async fn tell_of(
     kept: &ConsentKept,
     show: Show,
 ) -> Result<Exit, Failure> {
+    let told = tell_who(kept, show)?;
+    if show == Show::Text {
+        tell_what_is_next(errand, visit, &kept.account).await;
+    }
+    Ok(told)
+}
+
+/// Tells of the consent that is `kept`.
+///
+/// # Errors
+/// When nobody reads it.
+pub(super) fn tell_who(kept: &ConsentKept, show: Show) -> Result<Exit, Failure> {
     let ConsentKept { account, user, missing, unsaved } = kept;
     if let Some(problem) = unsaved {
         tell(format_args!("warning: the consent is in the relay's memory alone: {problem}"));
@@ -36,7 +48,6 @@ pub(super) async fn tell_of(
         Some(user) => format!("{account}: the consent of {user} is kept"),
         None => format!("{account}: a consent is kept; the provider does not tell whose it is"),
     })?;
-    tell_what_is_next(errand, visit, account).await;
     Ok(Exit::Done)
 }
 

@@ -42,3 +42,17 @@ pub(super) fn run(named: Option<PathBuf>, arguments: AuthorizeArgs) -> Exit {
     });
     outcome.unwrap_or_else(|exit| exit)
 }
+
+/// Gets the consent for `account` by `method`, for a command that has more to do then.
+///
+/// # Errors
+/// The exit code, when there is none; it has been told why.
+pub(super) fn obtain(errand: &Errand, account: &str, method: Method) -> Result<Exit, Exit> {
+    let ask = BeginConsent { account: account.to_owned(), method: Some(method), users: Vec::new() };
+    consent::obtain(errand, &ask)
+}
+
+/// Why there is no browser in front of whoever runs this, if there is none.
+pub(super) fn no_browser() -> Option<&'static str> {
+    browser::missing()
+}

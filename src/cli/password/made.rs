@@ -61,6 +61,26 @@ fn make(errand: &Errand, ask: MakePassword) -> Result<Exit, Exit> {
     Ok(Exit::Done)
 }
 
+/// Makes the first local password of the account `name`, and shows what to enter in the old
+/// application, all of it on standard output.
+///
+/// # Errors
+/// The exit code, when it is not made or nobody reads it; it has been told why.
+pub(in crate::cli) fn first(errand: &Errand, name: &str) -> Result<(), Exit> {
+    let ask = MakePassword { name: name.to_owned(), label: None, protocols: Vec::new() };
+    let made = errand.carry_out(&ask)?;
+    let mut lines = vec!["enter in the application:".to_owned()];
+    lines.extend(
+        servers::lines(errand.listeners(), Served::Account(name), &made.protocols)
+            .into_iter()
+            .map(|line| format!("  {line}")),
+    );
+    lines.push(format!("  user name   {name}"));
+    lines.push(format!("  password    {}", made.password.0.expose_secret()));
+    let shown = finish(lines.join("\n"));
+    if shown == Exit::Done { Ok(()) } else { Err(shown) }
+}
+
 /// Names in a sentence: `submission, imap and pop3`.
 fn listed(names: &[String]) -> String {
     match names.split_last() {

@@ -1,0 +1,235 @@
+//! The interview: each answer from a flag, else from the person, else what is proposed.
+//!
+//! In:  flags, and a terminal if somebody is there. Out: the [`Answers`], or all flags that are
+//! missing at once.
+
+mod application;
+mod provider;
+mod served;
+
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use self::application::Application;
+pub(super) use self::application::tell_of_variable;
+use super::arguments::InitArgs;
+use super::service::Service;
+use super::terminal::{NoAnswer, Question, Terminal};
+use crate::config::template::{Draft, Offer};
+use crate::names::Address;
+use crate::web::consents::Method;
+
+/// What is known when everything was asked.
+pub(super) struct Answers {
+    /// What the file says.
+    pub(super) draft: Draft,
+    /// A client secret that was entered, and the file that it goes to.
+    pub(super) secret: Option<(PathBuf, Zeroizing<String>)>,
+    /// The file of a client secret that is handed over to a service.
+    pub(super) handed_over: Option<PathBuf>,
+    /// How the person consents now, if they do.
+    pub(super) consent: Option<Method>,
+}
+
+/// Why there are no answers.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The person ended it, or the terminal is broken.
+    NoAnswer(NoAnswer),
+    /// A flag says what cannot be.
+    Wrong(String),
+    /// These flags are missing, and nobody can be asked.
+    Missing(Vec<&'static str>),
+}
+
+impl From<NoAnswer> for Stop {
+    fn from(none: NoAnswer) -> Self {
+        Self::NoAnswer(none)
+    }
+}
+
+/// An interview that goes on.
+pub(super) struct Interview<'a> {
+    arguments: &'a InitArgs,
+    terminal: Option<Terminal>,
+    service: Option<&'a Service>,
+    /// The file that will be written.
+    output: &'a Path,
+    missing: Vec<&'static str>,
+}
+
+/// One thing to know: its flag, and how it is asked.
+struct Item<'a> {
+    /// The flag's value, if it is given.
+    given: Option<&'a str>,
+    /// How the flag is told when it is missing.
+    flag: &'static str,
+    question: Question<'a>,
+}
+
+impl<'a> Interview<'a> {
+    /// An interview about the file `output` for `service`, with whoever is at `terminal`.
+    pub(super) fn new(
+        arguments: &'a InitArgs,
+        terminal: Option<Terminal>,
+        service: Option<&'a Service>,
+        output: &'a Path,
+    ) -> Self {
+        Self { arguments, terminal, service, output, missing: Vec::new() }
+    }
+
+    /// Asks everything.
+    pub(super) fn hold(mut self) -> Result<Answers, Stop> {
+        let address = self.address()?;
+        let provider = match &address {
+            Some(address) => self.provider(address)?,
+            None => self.told_provider()?,
+        };
+        let offer = provider.as_ref().map(Offer::of);
+        let application = match (&address, &offer) {
+            (Some(address), Some(offer)) => self.application(address, offer)?,
+            // Without them nobody knows what is needed; the usual is told at once.
+            (None, _) | (_, None) => {
+                self.tell_usual();
+                None
+            }
+        };
+        let served = match &offer {
+            Some(offer) => self.served(offer)?,
+            None => None,
+        };
+        let consent = match (&application, &offer) {
+            (Some(application), Some(offer)) => self.consent(application, offer)?,
+            (None, _) | (_, None) => None,
+        };
+        let (Some(address), Some(provider), Some(application), Some(served)) =
+            (address, provider, application, served)
+        else {
+            return Err(Stop::Missing(self.missing));
+        };
+        if !self.missing.is_empty() {
+            return Err(Stop::Missing(self.missing));
+        }
+        let Application { grant, tenant, client_id, place, key_file, typed, handed_over } =
+            application;
+        let draft = Draft {
+            address,
+            provider,
+            tenant,
+            grant,
+            client_id,
+            secret: place,
+            key_file,
+            listeners: served.listeners,
+            devices: served.devices,
+            page: self.arguments.web.clone(),
+        };
+        Ok(Answers { draft, secret: typed, handed_over, consent })
+    }
+
+    fn address(&mut self) -> Result<Option<Address>, Stop> {
+        let item = Item {
+            given: self.arguments.address.as_deref(),
+            flag: "--address ADDRESS",
+            question: Question {
+                ask: "Address of the mailbox:",
+                help: "programs will sign in by it",
+                proposal: None,
+            },
+        };
+        self.ask(&item, &|text| {
+            Address::parse(&text.to_lowercase()).map_err(|problem| problem.to_string())
+        })
+    }
+
+    /// Takes what the flag says, or asks, or takes what is proposed; notes that it is missing.
+    fn ask<T>(
+        &mut self,
+        item: &Item<'_>,
+        parse: &dyn Fn(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, Stop> {
+        if let Some(given) = item.given {
+            let name = item.flag.split(' ').next().unwrap_or(item.flag);
+            let parsed = parse(given).map_err(|problem| Stop::Wrong(format!("{name}: {problem}")));
+            return parsed.map(Some);
+        }
+        let answer = match (self.terminal, item.question.proposal) {
+            (Some(terminal), _) => terminal.text(item.question, &|text| parse(text).map(drop))?,
+            (None, Some(proposal)) => proposal.to_owned(),
+            (None, None) => {
+                self.missing.push(item.flag);
+                return Ok(None);
+            }
+        };
+        // What was proposed and does not fit is as good as missing.
+        match parse(&answer) {
+            Ok(parsed) => Ok(Some(parsed)),
+            Err(_) => {
+                self.missing.push(item.flag);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Notes what is missing mostly, where even the provider is not known.
+    fn tell_usual(&mut self) {
+        let arguments = self.arguments;
+        let usual = [
+            (arguments.grant.is_none(), "--grant GRANT"),
+            (arguments.client_id.is_none() && arguments.key_file.is_none(), "--client-id ID"),
+        ];
+        self.missing.extend(usual.into_iter().filter(|(lacks, _)| *lacks).map(|(_, flag)| flag));
+    }
+
+    /// How the person consents, once the file is there.
+    fn consent(
+        &mut self,
+        application: &Application,
+        offer: &Offer,
+    ) -> Result<Option<Method>, Stop> {
+        let has_device_flow = offer.has_device_flow;
+        let ways = [
+            ("browser", Some(Method::Browser), "now, in the browser that opens on this machine"),
+            (
+                "paste",
+                Some(Method::Paste),
+                "now, in any browser: open an address there, paste one back",
+            ),
+            ("device", Some(Method::Device), "now, by a code on another device"),
+            ("later", None, "later, by `mailbearer authorize`"),
+        ];
+        if let Some(given) = &self.arguments.authorize {
+            let way = ways.iter().find(|(name, ..)| name == given);
+            return way.map(|(_, method, _)| *method).ok_or_else(|| {
+                Stop::Wrong("--authorize: say browser, paste, device or later".to_owned())
+            });
+        }
+        let is_for_now = application.grant.is_kept() && self.service.is_none();
+        let Some(terminal) = self.terminal.filter(|_| is_for_now) else {
+            return Ok(None);
+        };
+        let no_browser = crate::cli::authorize::no_browser().is_some();
+        let by_code_alone = application.grant == crate::provider::GrantKind::DeviceCode;
+        let mut offered: Vec<_> = ways
+            .into_iter()
+            .filter(|(_, method, _)| match method {
+                Some(Method::Device) => has_device_flow,
+                Some(Method::Browser | Method::Paste) => !by_code_alone,
+                None => true,
+            })
+            .collect();
+        if no_browser {
+            // Who came by SSH has their browser elsewhere.
+            offered.sort_by_key(|(_, method, _)| match method {
+                Some(Method::Device) => 0,
+                Some(Method::Paste) => 1,
+                Some(Method::Browser) => 2,
+                None => 3,
+            });
+        }
+        let options: Vec<String> = offered.iter().map(|(.., told)| (*told).to_owned()).collect();
+        let chosen = terminal.choose("Consent at the provider:", &options, 0)?;
+        Ok(offered.get(chosen).and_then(|(_, method, _)| *method))
+    }
+}

@@ -1,0 +1,12 @@
+//! `init`: by flags, by a person at a terminal, and with a name server's help; from nothing to a
+//! message.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+
+mod dns;
+mod finding;
+mod flags;
+mod person;
+mod rig;
+mod served;
+#[path = "../support/mod.rs"]
+mod support;
