@@ -181,7 +181,7 @@ impl Scene {
         let config = Config::load(&self.file, Secrets::Verify).unwrap();
         let backing = Backing { file: Some(self.file.clone()), ..Backing::in_memory() };
         let app = App::bind(config, backing).unwrap();
-        let address = app.bound().next().unwrap().address;
+        let address = app.bound().next().unwrap().address.tcp().unwrap();
         let (operator, shutdown) = (app.operator(), app.shutdown());
         let mut running = JoinSet::new();
         running.spawn(app.run());

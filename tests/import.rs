@@ -53,7 +53,7 @@ impl Imported {
     }
 
     fn get(&self, table: &str, name: &str) -> &Table {
-        self.table[table][name].as_table().unwrap()
+        self.table.get(table).unwrap().get(name).unwrap().as_table().unwrap()
     }
 
     fn has(&self, table: &str, name: &str) -> bool {

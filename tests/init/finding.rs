@@ -1,6 +1,8 @@
 //! The provider, found by what DNS says.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::timeout;
 
 use crate::dns::{NameServer, Record};
 use crate::rig::{Rig, refused};
@@ -63,12 +65,10 @@ async fn names_of_dns_are_never_shown() {
 #[tokio::test]
 async fn name_server_that_does_not_help_is_no_error() {
     for server in [NameServer::silent().await, NameServer::babbling().await] {
-        let began = Instant::now();
-        let told = told(&server).await;
+        // Three seconds, and what a busy machine takes.
+        let told = timeout(Duration::from_secs(20), told(&server)).await.unwrap();
         assert!(told.contains("--provider NAME"), "{told}");
         assert!(server.questions() > 0);
-        // Three seconds, and what a busy machine takes.
-        assert!(began.elapsed() < Duration::from_secs(20));
     }
 }
 
