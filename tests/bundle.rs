@@ -190,6 +190,8 @@ fn a_bundle_of_a_running_relay_tells_how_the_last_sessions_ended() {
     let mut client = TcpStream::connect(address).unwrap();
     client.write_all(b"QUIT\r\n").unwrap();
     client.read_to_end(&mut Vec::new()).unwrap();
+    // The relay waits for that before it tells how the session ended.
+    drop(client);
     let bundle = || {
         let output = mailbearer(dir.path(), &["support-bundle"]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

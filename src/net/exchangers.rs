@@ -1,6 +1,6 @@
 //! Where DNS says that the mail of a domain goes.
 //!
-//! In:  a domain. Out: names of hosts, at most [`NAMES_MAX`], as the name server has them.
+//! In:  a domain. Out: names of hosts, at most `NAMES_MAX`, as the name server has them.
 //! They are a stranger's words: compare them with what is known, and do not repeat them.
 
 use std::net::SocketAddr;

@@ -4,7 +4,7 @@
 //!         2.2.
 //! In:     the header alone. The byte behind it, be it TLS' or the protocol's, stays in the stream.
 //! Waits:  [`HEADER_TIMEOUT`] in all.
-//! Limits: [`V1_LEN_MAX`] and [`V2_LEN_MAX`]; no more is ever asked of the stream.
+//! Limits: `V1_LEN_MAX` and `V2_LEN_MAX`; no more is ever asked of the stream.
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! What a load balancer that speaks for itself may say: NOOP and QUIT, which the machine of the
 //! protocol answers.
 //!
-//! In:   lines of up to [`LINE_LEN_MAX`] bytes.
+//! In:   lines of up to `LINE_LEN_MAX` bytes.
 //! Out:  what that machine says to those two commands.
 //! Ends: in `Step::Close`, with whatever else is said. Nobody is ever signed in.
 
