@@ -138,7 +138,9 @@ impl Visit {
     /// # Errors
     /// When it was not.
     pub(super) async fn ask<A: Ask>(&mut self, ask: &A) -> Result<A::Answer, Failure> {
-        let (is_done, body) = self.door.send(request(A::PATH, ask)?).await?;
+        let answered = self.door.send(request(A::PATH, ask)?).await;
+        let (is_done, body) =
+            if A::IS_LOOK { answered.map_err(door::unanswered_look) } else { answered }?;
         if is_done { parse(&body) } else { Err(parse(&body)?) }
     }
 

@@ -228,6 +228,19 @@ fn unanswered(error: &dyn fmt::Display) -> Failure {
     }
 }
 
+/// The same of a request that does nothing itself: a relay that ends may close its socket between
+/// question and answer, and nothing is in doubt then.
+pub(super) fn unanswered_look(failure: Failure) -> Failure {
+    if matches!(failure.exit, Class::TryLater) {
+        return failure;
+    }
+    Failure {
+        error: "the running relay answers no more".to_owned(),
+        fix: "see its log, and begin again".to_owned(),
+        exit: Class::TryLater,
+    }
+}
+
 /// Connects to the socket; `None` where nobody listens.
 async fn knock(socket: &Path) -> io::Result<Option<UnixStream>> {
     let stream = match UnixStream::connect(socket).await {

@@ -32,6 +32,8 @@ use crate::web::operator::{Consent, Operator, OperatorError};
 pub trait Ask: Serialize + DeserializeOwned + Send + 'static {
     /// Where it is sent.
     const PATH: &'static str;
+    /// Whether it does nothing itself, so that nothing is in doubt where no answer came.
+    const IS_LOOK: bool = false;
     /// What comes back.
     type Answer: Serialize + DeserializeOwned + Send + 'static;
 

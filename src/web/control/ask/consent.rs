@@ -135,6 +135,7 @@ pub struct ConsentKept {
 
 impl Ask for ConsentProgress {
     const PATH: &'static str = "/consents/progress";
+    const IS_LOOK: bool = true;
     /// Nothing while the person has not answered.
     type Answer = Option<ConsentKept>;
 
