@@ -84,7 +84,7 @@ behind_proxy = "hunter2"
 
 [egress]
 http_proxy = "http://user:hunter2@proxy:3128"
-mail_proxy = "socks5://user:hunter2@proxy:1080"
+mail_proxy = "http://user:8080/hunter2@proxy:3128"
 bind = "hunter2"
 
 [log]

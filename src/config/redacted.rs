@@ -310,6 +310,10 @@ fn url(text: &str) -> String {
     // What a preset has in place of the tenant is no part of a URL.
     let parsed = reqwest::Url::parse(&text.replace("{tenant}", "TENANT")).ok();
     let Some(mut url) = parsed.filter(reqwest::Url::has_host) else { return HIDDEN.to_owned() };
+    // A password with a slash is taken for a path, and what stands before it for a host.
+    if url.path().contains('@') {
+        return HIDDEN.to_owned();
+    }
     let had_more = url.query().is_some()
         || url.fragment().is_some()
         || !url.username().is_empty()

@@ -35,7 +35,8 @@ impl PeerAddress {
 
 impl From<SocketAddr> for PeerAddress {
     fn from(address: SocketAddr) -> Self {
-        Self::Tcp(address)
+        // As IPv4 where it is, whatever family the socket has: one of systemd serves both.
+        Self::Tcp(SocketAddr::new(address.ip().to_canonical(), address.port()))
     }
 }
 
@@ -54,6 +55,23 @@ impl fmt::Display for PeerAddress {
             Self::Unix(Some(Process { uid, pid: Some(pid) })) => {
                 write!(f, "unix:uid={uid},pid={pid}")
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_of_a_socket_for_both_families_is_told_as_what_it_is() {
+        for (address, told) in [
+            ("[::ffff:192.0.2.7]:50000", "192.0.2.7:50000"),
+            ("192.0.2.7:50000", "192.0.2.7:50000"),
+            ("[2001:db8::7]:50000", "[2001:db8::7]:50000"),
+        ] {
+            let peer = PeerAddress::from(address.parse::<SocketAddr>().unwrap());
+            assert_eq!(peer.to_string(), told);
         }
     }
 }

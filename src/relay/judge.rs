@@ -139,10 +139,12 @@ fn known_by_no_address(listener: &Listener, client: Caller) -> String {
     let serves = if *devices { "" } else { "this listener serves no devices, and " };
     match client {
         Caller::Announced(address) => format!(
-            "{serves}{address} is what a load balancer announces, by which no device is known: let              it sign in, by the `username` of a [devices.NAME] for one, or connect directly"
+            "{serves}{address} is what a load balancer announces, by which no device is known: let \
+             it sign in, by the `username` of a [devices.NAME] for one, or connect directly"
         ),
         Caller::Address(_) | Caller::UnixSocket => format!(
-            "{serves}a client at a unix socket has no address, by which devices are known: let it              sign in, or connect to a port of [listeners.{name}]"
+            "{serves}a client at a unix socket has no address, by which devices are known: let it \
+             sign in, or connect to a port of [listeners.{name}]"
         ),
     }
 }

@@ -44,6 +44,7 @@ impl Listener {
                 self.relay.sessions().spawn(session);
             }
             Err(farewell) => {
+                self.relay.meter().turned_away(P::PROTOCOL, farewell.into());
                 self.turned_away.tell(balancer, farewell.text());
                 self.turn_away::<P>(stream, farewell);
             }
