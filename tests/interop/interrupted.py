@@ -4,7 +4,7 @@ import browser
 import expect
 import tenant
 from asking import asking
-from people import ALICE, FAILED, relay_of_alice
+from people import ALICE, FAILED, TRY_LATER, relay_of_alice
 
 # Whom a reload adds.
 BOB = "bob@people.test"
@@ -46,15 +46,15 @@ def an_account_that_a_reload_removes_is_given_no_consent(scene):
 
 
 def a_relay_that_is_killed_keeps_nothing_and_the_next_consent_works(scene):
-    """`kill -9` while the person signs in: `authorize` says so, and the answer finds nobody."""
+    """`kill -9` while the person signs in: `authorize` says to begin again, and the answer finds nobody."""
     with relay_of_alice(scene, "killed") as relay:
         for way, arguments in WAYS.items():
             with asking(relay, ALICE, "--json", *arguments) as ask:
                 line = ask.line()
                 relay.kill()
                 done = ask.finish()
-            expect.that(done.code == FAILED, f"{way}: it ended with {done.code}: {done.stderr}")
-            expect.that("relay" in done.stderr, f"{way}: it said {done.stderr!r}")
+            expect.that(done.code == TRY_LATER, f"{way}: it ended with {done.code}: {done.stderr}")
+            expect.that("begin again" in done.stderr, f"{way}: it said {done.stderr!r}")
             seen = _answer(scene, line)
             if way == "browser":
                 expect.that(seen.text is None, f"somebody answered: {seen.text!r}")

@@ -20,7 +20,7 @@ from processes import wait_for
 # Who consents, and a mailbox that she may open besides hers.
 ALICE, SHARED = "alice@people.test", "info@people.test"
 # Exit codes of the interface.
-FAILED, USAGE = 1, 64
+FAILED, USAGE, TRY_LATER = 1, 64, 75
 
 
 def consent_in_the_browser_that_authorize_opens(scene):
