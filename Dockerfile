@@ -1,13 +1,6 @@
 # syntax=docker/dockerfile:1
 # The relay, what it is linked with and the roots that it trusts: nothing else, and no shell. It runs
-# as nobody, and the root may be read-only. docs/containers.md says how it is used.
-#
-#   docker build -t mailbearer .
-#   docker run --read-only --network host --env CONTOSO_SECRET \
-#     -v ./mailbearer.toml:/etc/mailbearer/mailbearer.toml:ro \
-#     -v mailbearer-state:/var/lib/mailbearer mailbearer
-#
-# User 65534 has to be able to read that file, and those that it names.
+# as nobody, and the root may be read-only. docs/containers.md has the lines that build and run it.
 
 FROM rust:1.95-bookworm AS build
 WORKDIR /build

@@ -130,7 +130,8 @@ impl App {
         let plan = sockets.plan(&listeners)?;
         sockets.follow(plan, &listeners_of(&relay, &service, listeners));
         let control = state_directory.and_then(|directory| {
-            control::bind(&directory).map_err(|error| tell_of_no_control(&error)).ok()
+            let bound = control::bind(&directory).map(|socket| socket.about(file.clone()));
+            bound.map_err(|error| tell_of_no_control(&error)).ok()
         });
         let directory = watch::Sender::new(Arc::clone(service.directory()));
         let vitals = Vitals {

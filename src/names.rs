@@ -69,6 +69,19 @@ impl fmt::Display for Username {
     }
 }
 
+/// Why a text is no pattern of user names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PatternError {
+    /// It is no user name either.
+    #[error(transparent)]
+    Name(#[from] UsernameError),
+    /// A `*` stands in a wrong place.
+    #[error(
+        "a * stands for a whole name before the @ of a domain, as in *@contoso.com, or nowhere"
+    )]
+    Star,
+}
+
 /// Which user names an account, or a listener's `accounts`, covers. Case is ignored.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum AccountPattern {
@@ -83,28 +96,28 @@ impl AccountPattern {
     ///
     /// # Errors
     /// When it is no user name, or a `*` stands anywhere but alone before the `@`.
-    pub fn parse(text: &str) -> Result<Self, UsernameError> {
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
         let name = Username::parse(text)?.folded();
         match name.as_str().strip_prefix("*@") {
             Some(domain) if !domain.is_empty() && !domain.contains(['*', '@']) => {
                 Ok(Self::Domain(domain.to_owned()))
             }
-            Some(_) => Err(UsernameError),
-            None if name.as_str().contains('*') => Err(UsernameError),
+            Some(_) => Err(PatternError::Star),
+            None if name.as_str().contains('*') => Err(PatternError::Star),
             None => Ok(Self::Exact(name)),
         }
     }
 
-    /// Whether this pattern covers `name`. A domain never covers a name with a second `@` or an
-    /// empty local part: such a name is no mailbox of that domain.
+    /// Whether this pattern covers `name`. A domain never covers a name with a second `@`, an empty
+    /// local part or a `*` in it: such a name is no mailbox of that domain, and may be a pattern.
     pub fn covers(&self, name: &Username) -> bool {
         match self {
             Self::Exact(exact) => *exact == name.folded(),
-            Self::Domain(domain) => name
-                .folded()
-                .as_str()
-                .split_once('@')
-                .is_some_and(|(local, rest)| !local.is_empty() && rest == domain),
+            Self::Domain(domain) => {
+                name.folded().as_str().split_once('@').is_some_and(|(local, rest)| {
+                    !local.is_empty() && !local.contains('*') && rest == domain
+                })
+            }
         }
     }
 
@@ -155,6 +168,8 @@ mod tests {
         {
             assert!(!covers(other), "{other}");
         }
+        // A pattern is no name of a mailbox, or one password would seem to open all of them.
+        assert!(!covers("*@contoso.com") && !covers("a*@contoso.com"));
     }
 
     #[test]
@@ -171,7 +186,7 @@ mod tests {
     #[test]
     fn a_star_stands_alone_before_the_at_sign_or_nowhere() {
         for bad in ["*", "*@", "a*@b", "*@*", "*@a@b", "**@b"] {
-            assert!(AccountPattern::parse(bad).is_err(), "{bad}");
+            assert_eq!(AccountPattern::parse(bad), Err(PatternError::Star), "{bad}");
         }
     }
 }

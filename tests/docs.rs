@@ -1,12 +1,19 @@
 //! What the documents say is true: every command and every file in them is run, every link and path
 //! leads somewhere, and the replies that the README names are those that clients hear.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
 
 #[path = "docs/clients.rs"]
 mod clients;
 #[path = "docs/commands.rs"]
 mod commands;
+#[path = "docs/configuration.rs"]
+mod configuration;
 #[path = "docs/containers.rs"]
 mod containers;
 #[path = "docs/keys.rs"]
@@ -27,91 +34,23 @@ mod proxy;
 mod replies;
 #[path = "docs/scene.rs"]
 mod scene;
+#[path = "docs/services.rs"]
+mod services;
+#[path = "docs/starting.rs"]
+mod starting;
+#[path = "docs/stories.rs"]
+mod stories;
 
 use std::fs;
 use std::path::Path;
 
 use pages::{Page, exists, pages, root};
-use scene::{SECRET, Scene};
+use scene::Scene;
 
 /// The blocks of `language` of the README, in order.
 fn readme_blocks(language: &str) -> Vec<String> {
     let page = pages().into_iter().find(|page| page.name == "README.md").unwrap();
     page.blocks(language)
-}
-
-#[test]
-fn a_reader_who_follows_the_readme_line_by_line_gets_there() {
-    let file = readme_blocks("toml").concat();
-    // Tests take any free port.
-    let mut scene = Scene::new(&file.replace(":1587", ":0").replace(":1143", ":0"));
-    scene.env.clear();
-    let blocks = readme_blocks("sh").into_iter().filter(|block| !is_of_office(block));
-    for line in blocks.collect::<String>().lines() {
-        if let Some((name, _)) = line.strip_prefix("export ").and_then(|it| it.split_once('=')) {
-            scene.env.push((name.to_owned(), SECRET.to_owned()));
-            continue;
-        }
-        match line {
-            // What cargo builds is what these tests run; the rest is for the suites of tests/run.
-            "cargo install --locked --path ." => assert!(exists("Cargo.lock")),
-            "cargo run --release -- demo" => drop(scene.run(&["demo", "--once"], b"")),
-            "./tests/run" => assert_eq!(longest_run(), 56, "the README says it"),
-            "mailbearer password app@contoso.com" => {
-                let password = scene.run(&["password", "app@contoso.com"], b"");
-                assert_eq!(password.trim_end().len(), 20);
-            }
-            "mailbearer check" => {
-                let told = scene.run(&["check"], b"");
-                assert_eq!(told, "mailbearer.toml: no problems (2 listeners, 1 account)\n");
-            }
-            "mailbearer serve" => {
-                let shown = scene.serve().end();
-                assert!(shown.contains("listening on 127.0.0.1:"), "{shown}");
-                assert!(shown.contains("(submission)") && shown.contains("(imap)"), "{shown}");
-            }
-            _ if line.starts_with("mailbearer authorize ") => {} // see person.rs
-            _ => panic!("no test runs {line:?}"),
-        }
-    }
-}
-
-#[test]
-fn an_office_that_follows_the_readme_line_by_line_gets_there() {
-    let office = pages().into_iter().find(|page| page.name == "config/office.toml").unwrap();
-    let addresses = "[\"192.168.20.2:25\", \"192.168.20.2:587\"]";
-    assert!(office.text.contains(addresses));
-    // Nobody here has the machine's address in that network.
-    let mut scene = Scene::new(&office.text.replace(addresses, "\"127.0.0.1:0\""));
-    scene.env.clear();
-    let block = readme_blocks("sh").into_iter().find(|block| is_of_office(block)).unwrap();
-    for line in block.lines() {
-        match line.split_once(' ').unwrap() {
-            ("export", secret) => {
-                let (name, _) = secret.split_once('=').unwrap();
-                scene.env.push((name.to_owned(), SECRET.to_owned()));
-            }
-            ("mailbearer", "check") => assert!(scene.run(&["check"], b"").contains("no problems")),
-            ("mailbearer", "password fax") => {
-                assert_eq!(scene.run(&["password", "fax"], b"").trim_end().len(), 20);
-            }
-            ("mailbearer", "serve") => assert!(scene.serve().end().contains("(devices)")),
-            _ => panic!("no test runs {line:?}"),
-        }
-    }
-}
-
-/// Whether a block of the README is for config/office.toml and not for the file that it shows.
-fn is_of_office(block: &str) -> bool {
-    block.contains("CONTOSO_CLIENT_SECRET")
-}
-
-/// The budgets of tests/run together, in minutes.
-fn longest_run() -> u32 {
-    let script = fs::read_to_string(root().join("tests/run")).unwrap();
-    let (_, budgets) = script.split_once("budgets=(").unwrap();
-    let budgets = budgets.split_once(')').unwrap().0.split(' ');
-    budgets.map(|budget| budget.split_once('=').unwrap().1.parse::<u32>().unwrap()).sum()
 }
 
 #[test]
@@ -205,8 +144,15 @@ fn every_link_and_every_path_leads_somewhere() {
             links += 1;
         }
         for path in page.spans().iter().filter(|span| pages::is_path(span)) {
-            let found = exists(path) || exists(&format!("src/{path}"));
+            // Relative to the project, to its source, or to the page; target/ is what a build makes.
+            let beside = dir.join(path);
+            let places = [path.as_str(), &format!("src/{path}"), &beside.to_string_lossy()];
+            let found = path.starts_with("target/") || places.into_iter().any(exists);
             assert!(found, "{} names {path}", page.name);
+        }
+        for path in page.commented_paths() {
+            assert!(exists(&path), "{} names {path}", page.name);
+            links += 1;
         }
     }
     assert!(links > 0);

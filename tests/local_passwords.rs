@@ -6,7 +6,7 @@ mod support;
 
 use mailbearer::names::Username;
 use mailbearer::secret::ExposeSecret as _;
-use support::{ALICE, AUTH_PLAIN, Client, PASSWORD, Rig, WRONG_PLAIN};
+use support::{ALICE, AUTH_PLAIN, Client, PASSWORD, Rig, RigSettings, WRONG_PLAIN};
 
 fn alice() -> Username {
     Username::parse(ALICE).unwrap()
@@ -28,6 +28,25 @@ async fn a_revoked_password_ends_its_sessions_and_no_others() {
     again.expect("* OK").await;
     let sign_in = format!("a LOGIN {ALICE} {}", main.expose_secret());
     again.ask(&sign_in, "a NO [AUTHENTICATIONFAILED]").await;
+}
+
+#[tokio::test]
+async fn pattern_is_no_name_to_sign_in_with_whatever_its_password() {
+    let rig = Rig::with(RigSettings { account: "*@example.com", ..RigSettings::default() });
+    let rig = rig.await;
+    let make = |name| {
+        let name = Username::parse(name).unwrap();
+        rig.operator.passwords.make(&name, None, &[]).unwrap().password
+    };
+    // As an earlier version made one.
+    for (name, told) in [("*@example.com", "a NO [AUTHENTICATIONFAILED]"), (ALICE, "a OK ")] {
+        let password = make(name);
+        let mut client = Client::connect(rig.imap).await;
+        client.expect("* OK").await;
+        let sign_in = format!("a LOGIN \"{name}\" {}", password.expose_secret());
+        client.send(&sign_in).await;
+        client.expect_after(told).await;
+    }
 }
 
 #[tokio::test]

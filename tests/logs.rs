@@ -5,7 +5,8 @@
 
 mod support;
 
-use mailbearer::sandbox::{Fault, Times};
+use mailbearer::provider::Protocol;
+use mailbearer::sandbox::{Action, Fault, Step, Times};
 use serde_json::Value;
 use support::serve::{OTHER_SECRET, Served};
 use support::{ALICE, AUTH_PLAIN, Client, PASSWORD, WRONG_PLAIN};
@@ -181,12 +182,25 @@ async fn each_session_leaves_one_closing_line() {
     let mut stranger = served.client().await;
     stranger.ask("QUIT", "221").await;
     stranger.expect_end().await;
+    // Its password is right; behind the gate it is refused.
+    served.provider.script().on(
+        Protocol::Submission,
+        Step::Token,
+        Times::Always,
+        Action::Reply("535 5.7.139 Authentication unsuccessful\r\n".into()),
+    );
+    let mut unserved = served.client().await;
+    unserved.ask(AUTH_PLAIN, "535 5.7.139").await;
+    // A wrong one behind it takes nothing back.
+    unserved.ask(WRONG_PLAIN, "535 5.7.8 ").await;
+    unserved.ask("QUIT", "221").await;
+    unserved.expect_end().await;
     let served_at = served.provider.smtp().to_string();
     served.terminate();
     let log = served.ended().await;
 
     let mut closed: Vec<&str> = log.lines().filter(|line| line.contains(" closed ")).collect();
-    assert_eq!(closed.len(), 3, "{log}");
+    assert_eq!(closed.len(), 4, "{log}");
     // Two that end at nearly the same time are told in any order.
     closed.sort_by_key(|line| line.split(" id=").nth(1));
     for (line, parts) in closed.iter().zip([
@@ -210,14 +224,26 @@ async fn each_session_leaves_one_closing_line() {
             " outcome=\"refused\" id=",
         ],
         &["reason=\"quit\" ", "id=0003 ", " outcome=\"no-claim\" id="],
+        &[
+            "reason=\"quit\" ",
+            "id=0004 ",
+            " outcome=\"refused\" ",
+            &format!(" upstream=\"{}\" gate_wait_ms=0 dial_ms=", served_at),
+            " sign_in_ms=",
+            "account=\"alice@example.com\"",
+        ],
     ]) {
         for part in parts.iter().chain(&["lasted_s=", "protocol=", "listener=", "peer=127.0.0.1:"])
         {
             assert!(line.contains(part), "{part} is not in {line}");
         }
     }
-    // One that did not sign in has taken no steps.
-    assert!(closed.iter().all(|line| line.contains("_ms=") == line.contains("id=0001 ")), "{log}");
+    // Who shows no right password takes no steps, and is nobody.
+    for line in &closed {
+        let is_known = line.contains("id=0001 ") || line.contains("id=0004 ");
+        assert_eq!(line.contains("_ms="), is_known, "{line}");
+        assert_eq!(line.contains("account="), is_known, "{line}");
+    }
     for part in [" WARN  refused ", "wrong-password", " INFO  signed in ", ALICE] {
         assert!(log.contains(part), "{part} is not in {log}");
     }

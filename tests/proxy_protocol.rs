@@ -5,12 +5,17 @@
 
 mod support;
 
+use std::future::{Future as _, poll_fn};
+use std::io::Write as _;
 use std::net::SocketAddr;
+use std::task::Poll;
 
 use mailbearer::provider::Protocol;
+use socket2::{Domain, Socket, Type};
 use support::log::Log;
 use support::stage::{Stage, Tls};
 use support::{ALICE, AUTH_PLAIN, Client, PASSWORD, Rig, RigSettings, WRONG_PLAIN};
+use tokio::net::TcpStream;
 
 /// Where the balancer of these tests is, and where somebody is whom nobody listed.
 const BALANCER: &str = "127.0.0.2";
@@ -36,13 +41,31 @@ const BEHIND: &str = r#"
     [devices.scanner]
     account = "alice@example.com"
     networks = ["192.0.2.17"]
+"#;
+
+/// Limits that are soon reached, and the metrics.
+const NARROW: &str = r#"
+    [listeners.behind]
+    protocol = "submission"
+    address = "127.0.0.1:0"
+    proxy_protocol_from = ["127.0.0.2"]
+    require_tls = false
+    allow = ["192.0.2.0/24"]
 
     [limits]
+    sessions = 6
     sessions_per_peer = 2
+
+    [web]
+    probes = "127.0.0.1:0"
 "#;
 
 async fn rig() -> Rig {
     Rig::with(RigSettings { extra: BEHIND, ..RigSettings::default() }).await
+}
+
+async fn narrow_rig() -> Rig {
+    Rig::with(RigSettings { extra: NARROW, ..RigSettings::default() }).await
 }
 
 /// A connection from `source` that begins with `header`.
@@ -70,6 +93,18 @@ fn v2(version_and_command: u8, family: u8, addresses: &[u8]) -> Vec<u8> {
     let len = u16::try_from(addresses.len()).unwrap().to_be_bytes();
     let fixed = [version_and_command, family, len[0], len[1]];
     [b"\r\n\r\n\0\r\nQUIT\n", &fixed[..], addresses].concat()
+}
+
+/// Waits until that line of the metrics says `value`.
+async fn until_metric(rig: &Rig, line: &str, value: usize) {
+    let line = format!("mailbearer_{line} {value}");
+    support::client::until(&line, async || {
+        let mut client = Client::connect(*rig.probes.first().unwrap()).await;
+        client.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\n").await;
+        let answer = String::from_utf8(client.rest().await).unwrap();
+        answer.lines().any(|it| it == line).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -154,7 +189,7 @@ async fn an_announced_address_is_no_device_and_may_sign_in() {
 
 #[tokio::test]
 async fn sessions_are_counted_by_the_announced_address() {
-    let rig = rig().await;
+    let rig = narrow_rig().await;
     let address = rig.address("behind");
     let mut clients = Vec::new();
     for nth in 0..2 {
@@ -210,6 +245,23 @@ async fn a_header_from_elsewhere_ends_the_session_and_the_log_names_the_key() {
             assert!(line.contains("WARN") && line.contains("peer=127.0.0.3:"), "{line}");
             assert!(line.contains(&key), "{line}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_second_header_is_told_as_the_clients_and_names_no_key() {
+    let log = Log::keep();
+    let rig = rig().await;
+    // Of a client that lies, and behind a probe.
+    for (first, peer) in [(v1("192.0.2.7"), "192.0.2.7:4660"), (v2(0x20, 0, &[]), "127.0.0.2:")] {
+        let both = [first, v1("192.0.2.9")].concat();
+        let mut client = connected(rig.address("behind"), BALANCER, &both).await;
+        client.expect("220 ").await;
+        client.expect_end().await;
+        let told = log.take_until("closed reason=\"proxy-header\"").await;
+        let line = told.lines().last().unwrap();
+        assert!(line.contains(&format!(" peer={peer}")), "{line}");
+        assert!(line.contains("has come already") && !line.contains("add the load"), "{line}");
     }
 }
 
@@ -311,13 +363,137 @@ async fn a_reload_changes_who_is_believed() {
 }
 
 #[tokio::test]
-async fn a_drain_waits_for_no_header() {
+async fn a_drain_tells_a_client_without_a_header_at_once() {
+    let log = Log::keep();
     let rig = rig().await;
-    let mut client = connected(rig.address("behind"), BALANCER, b"PROXY ").await;
-    let mut greeted = connected(rig.address("behind"), BALANCER, &v1("192.0.2.7")).await;
-    greeted.expect("220 ").await;
+    let mut clients = Vec::new();
+    // Who is greeted at a listener has come there later, so the one without a header is known.
+    for (listener, begun, greeting, farewell) in
+        [("behind", &b"PROXY "[..], "220 ", "421 4.3.2 "), ("behind-imap", b"", "* OK", "* BYE ")]
+    {
+        let client = connected(rig.address(listener), BALANCER, begun).await;
+        let mut greeted = connected(rig.address(listener), BALANCER, &v1("192.0.2.7")).await;
+        greeted.expect(greeting).await;
+        clients.push((client, farewell));
+        clients.push((greeted, farewell));
+    }
     rig.shutdown.drain.cancel();
-    greeted.expect("421 4.3.2 ").await;
-    client.rest_until_it_breaks().await;
+    for (client, farewell) in &mut clients {
+        // One whose header is waited for until there is no more time is closed without a word.
+        client.expect(farewell).await;
+        client.expect_end().await;
+    }
     rig.stopped().await;
+    let mut told = String::new();
+    for _ in &clients {
+        told += &log.take_until(" closed reason=\"draining\"").await;
+    }
+    assert_eq!(told.matches(" peer=127.0.0.2:").count(), 2, "{told}");
+}
+
+#[tokio::test]
+async fn a_balancer_that_only_probes_cannot_take_every_place() {
+    let log = Log::keep();
+    let rig = narrow_rig().await;
+    let behind = rig.address("behind");
+    let mut probes = Vec::new();
+    for _ in 0..2 {
+        let mut probe = connected(behind, BALANCER, &v2(0x20, 0, &[])).await;
+        probe.expect("220 ").await;
+        probes.push(probe);
+    }
+    until_metric(&rig, "active_sessions{protocol=\"submission\",phase=\"signing-in\"}", 2).await;
+    for _ in 0..2 {
+        let mut probe = connected(behind, BALANCER, &v2(0x20, 0, &[])).await;
+        probe.expect("421 4.7.0 too many sessions from your address").await;
+        probe.expect_end().await;
+    }
+    let told = log.take_until("turned away").await;
+    assert!(told.contains("peer=127.0.0.2:") && told.contains("from your address"), "{told}");
+    let series = "turned_away_total{protocol=\"submission\",reason=\"too-many-from-peer\"}";
+    until_metric(&rig, series, 2).await;
+    // Those whom it announces are served, and so is everybody else.
+    connected(behind, BALANCER, &v1("192.0.2.7")).await.expect("220 ").await;
+    Client::connect(rig.submission).await.expect("220 ").await;
+    drop(probes);
+    let quiet = "active_sessions{protocol=\"submission\",phase=\"signing-in\"}";
+    until_metric(&rig, quiet, 0).await;
+}
+
+/// Waits until one of `clients` is turned away, and leaves the others.
+async fn one_is_turned_away(clients: &mut Vec<Client>) {
+    let words = "421 4.7.0 too many sessions from your address";
+    let mut waits: Vec<_> = clients.iter_mut().map(|it| Box::pin(it.expect(words))).collect();
+    let gone = poll_fn(|cx| {
+        let gone = waits.iter_mut().position(|wait| wait.as_mut().poll(cx).is_ready());
+        gone.map_or(Poll::Pending, Poll::Ready)
+    });
+    let gone = gone.await;
+    drop(waits);
+    clients.remove(gone).expect_end().await;
+}
+
+#[tokio::test]
+async fn a_balancer_that_sends_no_header_cannot_take_every_place() {
+    let rig = narrow_rig().await;
+    let behind = rig.address("behind");
+    let mut silent = Vec::new();
+    for _ in 0..3 {
+        silent.push(connected(behind, BALANCER, b"").await);
+    }
+    one_is_turned_away(&mut silent).await;
+    Client::connect(rig.submission).await.expect("220 ").await;
+    // One that says whom it forwards leaves its place to the next.
+    let mut late = silent.remove(0);
+    late.send_bytes(&v1("192.0.2.7")).await;
+    late.expect("220 ").await;
+    for _ in 0..2 {
+        silent.push(connected(behind, BALANCER, b"").await);
+    }
+    one_is_turned_away(&mut silent).await;
+    for (client, last) in silent.iter_mut().zip(8..) {
+        client.send_bytes(&v1(&format!("192.0.2.{last}"))).await;
+        client.expect("220 ").await;
+    }
+    assert_eq!(silent.len(), 2);
+}
+
+#[tokio::test]
+async fn a_burst_of_clients_behind_a_balancer_is_served_when_their_headers_are_there() {
+    let rig = narrow_rig().await;
+    let address = rig.address("behind").into();
+    let balancer = SocketAddr::new(BALANCER.parse().unwrap(), 0).into();
+    // All of them wait before the relay can accept one: nothing is awaited here.
+    let burst: Vec<std::net::TcpStream> = (1..=6)
+        .map(|last| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            socket.bind(&balancer).unwrap();
+            socket.connect(&address).unwrap();
+            (&socket).write_all(&v1(&format!("192.0.2.{last}"))).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            socket.into()
+        })
+        .collect();
+    // Three times as many as may owe a header.
+    for client in burst {
+        Client::over(TcpStream::from_std(client).unwrap()).expect("220 ").await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_behind_a_balancer_that_finds_no_place_is_counted() {
+    let rig = narrow_rig().await;
+    let mut places = Vec::new();
+    for last in 1..=6 {
+        let header = v1(&format!("192.0.2.{last}"));
+        let mut client = connected(rig.address("behind"), BALANCER, &header).await;
+        client.expect("220 ").await;
+        places.push(client);
+    }
+    for _ in 0..3 {
+        let mut client = connected(rig.address("behind"), BALANCER, b"").await;
+        client.expect("421 4.7.0 too many sessions, try again later").await;
+    }
+    let series = "turned_away_total{protocol=\"submission\",reason=\"too-many-sessions\"}";
+    until_metric(&rig, series, 3).await;
 }

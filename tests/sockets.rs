@@ -4,9 +4,15 @@
 
 mod support;
 
-use std::net::TcpListener;
-use std::os::unix::net::UnixListener;
+use std::fs::Permissions;
+use std::io::Read as _;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{SocketAddr as UnixAddress, UnixListener};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use mailbearer::app::{App, Backing};
 use mailbearer::config::{Config, Secrets};
@@ -14,8 +20,9 @@ use mailbearer::net::listen::inherited::{Inherited, Passed};
 use mailbearer::provider::UpstreamTls;
 use mailbearer::relay::Shutdown;
 use mailbearer::sandbox::Sandbox;
+use socket2::{Domain, Socket, Type};
 use support::log::Log;
-use support::{AUTH_PLAIN, Client, RigSettings, provider, write_config};
+use support::{AUTH_PLAIN, Client, RigSettings, WRONG_PLAIN, provider, write_config};
 use tempfile::TempDir;
 use tokio::net::UnixStream;
 use tokio::sync::oneshot;
@@ -112,6 +119,20 @@ async fn a_client_at_a_unix_socket_is_on_this_machine_and_logged_with_its_user()
 }
 
 #[tokio::test]
+async fn a_header_at_a_unix_socket_is_told_as_one_that_none_takes() {
+    let log = Log::keep();
+    let scene = Scene::start("unix:mail.sock", "", Inherited::default()).await;
+    let mut client = at(&scene.path("mail.sock")).await;
+    client.send("PROXY TCP4 192.0.2.7 198.51.100.1 4660 587").await;
+    client.expect("220 ").await;
+    assert_eq!(client.rest().await, b"");
+    let told = log.take_until("closed reason=\"proxy-header\"").await;
+    let line = told.lines().last().unwrap();
+    assert!(line.contains("a unix socket takes no PROXY header"), "{line}");
+    assert!(!line.contains("address there"), "{line}");
+}
+
+#[tokio::test]
 async fn a_unix_socket_stays_through_a_reload_and_goes_with_its_listener() {
     let scene = Scene::start("unix:mail.sock", "", Inherited::default()).await;
     let path = scene.path("mail.sock");
@@ -129,19 +150,50 @@ async fn a_unix_socket_stays_through_a_reload_and_goes_with_its_listener() {
     support::client::until("the socket is gone", async || (!moved.exists()).then_some(())).await;
 }
 
+/// Tells the copy of a test that runs in a process of its own where to listen.
+const LISTENS_AT: &str = "MAILBEARER_TEST_LISTENS_AT";
+
 #[tokio::test]
-async fn a_path_that_is_taken_stops_the_start_and_says_so() {
+async fn a_path_that_another_process_serves_stops_the_start_and_says_so() {
+    if let Some(path) = std::env::var_os(LISTENS_AT) {
+        let _listening = UnixListener::bind(path).unwrap();
+        // Until the other one has seen enough.
+        std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+        return;
+    }
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("mail.sock");
-    let _live = UnixListener::bind(&path).unwrap();
+    let name = "a_path_that_another_process_serves_stops_the_start_and_says_so";
+    let mut other = Command::new(std::env::current_exe().unwrap());
+    other.args(["--exact", name]).env(LISTENS_AT, &path);
+    let mut other = other.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let listens = async || UnixStream::connect(&path).await.is_ok().then_some(());
+    support::client::until("the other process listens", listens).await;
     let address = format!("unix:{}", path.display());
     let told = Scene::try_start(&address, "", Inherited::default()).await.err().unwrap();
+    drop(other.stdin.take());
+    assert!(other.wait().unwrap().success());
     assert!(told.starts_with("listeners.submission.address: unix:"), "{told}");
-    assert!(told.contains("another process"), "{told}");
+    assert!(told.contains("served by another process"), "{told}");
+}
+
+#[tokio::test]
+async fn a_path_that_stands_twice_under_two_names_stops_the_start_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("x")).unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let second = format!(
+        "[listeners.second]\nprotocol = \"imap\"\naddress = \"unix:{}\"\n",
+        path("x/../mail.sock")
+    );
+    let address = format!("unix:{}", path("mail.sock"));
+    let told = Scene::try_start(&address, second.leak(), Inherited::default()).await.err().unwrap();
+    assert!(told.starts_with("listeners.second.address: unix:"), "{told}");
+    assert!(told.contains("served by this relay already"), "{told}");
 }
 
 /// A socket to pass, and where it is.
-fn passed(name: &str) -> ((String, Passed), std::net::SocketAddr) {
+fn passed(name: &str) -> ((String, Passed), SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     ((name.to_owned(), Passed::Tcp(listener)), address)
@@ -168,6 +220,83 @@ async fn all_sockets_that_systemd_passes_under_a_name_are_served() {
     // It is systemd's, and stays.
     let _dir = scene.stop().await;
     assert!(path.exists());
+}
+
+#[tokio::test]
+async fn a_client_at_a_socket_for_both_families_is_logged_by_its_ipv4_address() {
+    let log = Log::keep();
+    // As systemd makes it of `ListenStream=587` (systemd.socket(5), BindIPv6Only=).
+    let socket = Socket::new(Domain::IPV6, Type::STREAM, None).unwrap();
+    socket.set_only_v6(false).unwrap();
+    socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)).into()).unwrap();
+    socket.listen(1).unwrap();
+    let listener = TcpListener::from(socket);
+    let port = listener.local_addr().unwrap().port();
+    let inherited = Inherited::of(vec![("mail".to_owned(), Passed::Tcp(listener))]);
+    let accepted = "systemd:mail\"\n        require_tls = false #";
+    let _scene = Scene::start(accepted, "", inherited).await;
+    let mut client = Client::connect((Ipv4Addr::LOCALHOST, port).into()).await;
+    client.expect("220 ").await;
+    client.ask(WRONG_PLAIN, "535 ").await;
+    let told = log.take_until("refusal=\"wrong-password\"").await;
+    let line = told.lines().last().unwrap();
+    assert!(line.contains(" peer=127.0.0.1:"), "{line}");
+}
+
+#[tokio::test]
+async fn a_path_of_systemd_for_every_user_is_warned_of_where_any_password_will_do() {
+    let log = Log::keep();
+    for (mode, password, is_told) in [
+        (0o666, "\"any\"", true),
+        (0o660, "\"any\"", false),
+        (0o666, "{ file = \"password\" }", false),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("passed.sock");
+        let unix = UnixListener::bind(&path).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        let passed = Inherited::of(vec![("mail".to_owned(), Passed::Unix(unix))]);
+        let scene = Scene::start("unix:mail.sock", "", passed).await;
+        let file = scene.path("mailbearer.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        // Only a person's account may have "any".
+        let text = text.replace("client-credentials", "authorization-code");
+        let text = text.replace(
+            "local_password = { file = \"password\" }",
+            &format!("local_password = {password}"),
+        );
+        std::fs::write(&file, text).unwrap();
+        scene.reload("unix:mail.sock", "systemd:mail").await.unwrap();
+        let told =
+            log.take_until("passed.sock").await + &log.take_until("configuration reloaded").await;
+        scene.stop().await;
+        assert_eq!(
+            told.contains("every user of this machine may send"),
+            is_told,
+            "{mode:o} {told}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_abstract_socket_is_warned_of_when_a_reload_sets_that_any_password_will_do() {
+    let log = Log::keep();
+    let dir = tempfile::tempdir().unwrap();
+    // No path there: its name alone is like one.
+    let name = dir.path().join("abstract").into_os_string().into_vec();
+    let unix = UnixListener::bind_addr(&UnixAddress::from_abstract_name(name).unwrap()).unwrap();
+    let passed = Inherited::of(vec![("mail".to_owned(), Passed::Unix(unix))]);
+    let scene = Scene::start("systemd:mail", "", passed).await;
+    let file = scene.path("mailbearer.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let password = "local_password = { file = \"password\" }";
+    std::fs::write(&file, text.replace("client-credentials", "authorization-code")).unwrap();
+    for (to, is_told) in [(password, false), ("local_password = \"any\"", true)] {
+        scene.reload(password, to).await.unwrap();
+        let told = log.take_until("configuration reloaded").await;
+        assert_eq!(told.contains("every user of this machine may send"), is_told, "{told}");
+    }
+    scene.stop().await;
 }
 
 #[tokio::test]

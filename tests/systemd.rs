@@ -105,30 +105,22 @@ async fn reload_is_told_from_its_begin_to_its_end_whether_it_succeeds_or_not() {
 
 #[tokio::test]
 async fn watchdog_hears_from_the_process_that_it_asks_and_from_no_other() {
-    let manager = Manager::new();
-    let environment = manager.environment(&[("WATCHDOG_USEC", "200000")]);
-    let served = Served::start_with("", &environment).await;
+    let often = ("WATCHDOG_USEC", "200000");
+    let (other, manager) = (Manager::new(), Manager::new());
+    // Of another process, which is no business of this one.
+    let silent = Served::start_with("", &other.environment(&[often, ("WATCHDOG_PID", "1")])).await;
+    other.told_of("READY=1").await;
+    // The one lives longer than some beats of the other.
+    let served = Served::start_with("", &manager.environment(&[often])).await;
     for _ in 0..3 {
         manager.told_of("WATCHDOG=1").await;
     }
     served.terminate();
     served.ended().await;
-
-    // Of another process, which is no business of this one.
-    let environment = manager.environment(&[("WATCHDOG_USEC", "200000"), ("WATCHDOG_PID", "1")]);
-    let manager = Manager { socket: rebound(&manager), ..manager };
-    let served = Served::start_with("", &environment).await;
-    manager.told_of("READY=1").await;
-    served.terminate();
-    assert!(!manager.told().await.contains(&"WATCHDOG=1".to_owned()));
-    served.ended().await;
-}
-
-/// The manager's socket without what is left in it.
-fn rebound(manager: &Manager) -> UnixDatagram {
-    let path = manager.dir.path().join("notify");
-    std::fs::remove_file(&path).unwrap();
-    UnixDatagram::bind(path).unwrap()
+    silent.terminate();
+    let told = other.told().await;
+    assert!(told.contains(&"STOPPING=1".to_owned()), "no beat came before: {told:?}");
+    silent.ended().await;
 }
 
 #[tokio::test]

@@ -73,6 +73,24 @@ async fn a_client_secret_that_the_provider_refuses_is_no_wrong_password() {
 }
 
 #[tokio::test]
+async fn a_client_secret_that_is_corrected_in_its_file_is_used_by_the_next_sign_in() {
+    let files = vec![("secret", "not-the-secret".to_owned())];
+    let rig = Rig::with(RigSettings { files, ..RigSettings::default() }).await;
+    let secret = rig.provider.client_secret().to_owned();
+    rig.reload(|text| text.replace(&format!("\"{secret}\""), "{ file = \"secret\" }"))
+        .await
+        .unwrap();
+    let mut client = rig.greeted("submission").await;
+    client.ask(AUTH_PLAIN, "454 4.7.0 ").await;
+    let asked = rig.provider.token_requests();
+    client.ask(AUTH_PLAIN, "454 4.7.0 ").await;
+    assert_eq!(rig.provider.token_requests(), asked, "the endpoint is left alone for a while");
+    std::fs::write(rig.file.with_file_name("secret"), &secret).unwrap();
+    client.ask(AUTH_PLAIN, "235 ").await;
+    assert_eq!(rig.provider.token_requests(), asked + 1);
+}
+
+#[tokio::test]
 async fn a_wildcard_account_signs_in_every_mailbox_of_its_domain_and_no_other() {
     let settings = RigSettings { account: "*@example.com", ..RigSettings::default() };
     let rig = Rig::with(settings).await;

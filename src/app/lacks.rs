@@ -27,7 +27,7 @@ impl App {
                 };
                 warn!(account = %name, hint, "nobody can sign in, there is no local password");
             }
-            if self.tokens.status(&account.grant).state == TokenState::ConsentNeeded {
+            if self.tokens.state(&account.grant) == TokenState::ConsentNeeded {
                 let hint = match &account.grant.id {
                     // Its own name, unless it has `grant_of`.
                     GrantId::Account(owner) => format!("mailbearer authorize {owner}"),

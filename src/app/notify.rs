@@ -2,22 +2,23 @@
 //!
 //! In:     `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID` of the environment.
 //! Out:    one datagram for each thing that is told. Numbers only: nobody's name is in a status.
-//! Fails:  never the relay. A manager that cannot be reached is told of once in the log.
+//! Fails:  never the relay. A manager that cannot be reached is told of once in the log, until it was
+//!         reached again.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::future::pending;
 use std::io;
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::sync::watch;
 use tokio::time::sleep;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::account::directory::Directory;
 use crate::oauth::{TokenState, Tokens};
@@ -40,7 +41,7 @@ const END_MARGIN: Duration = Duration::from_secs(45);
 /// Who supervises this process, if anybody does.
 #[derive(Debug, Default)]
 pub struct Supervisor {
-    socket: Option<UnixDatagram>,
+    line: Option<Line>,
     /// How often it wants to hear that the process is alive.
     watchdog: Option<Duration>,
 }
@@ -61,7 +62,7 @@ impl Supervisor {
 
     /// The one that listens at `address`, and wants to hear of life that often.
     pub(super) fn at(address: &OsStr, watchdog: Option<Duration>) -> io::Result<Self> {
-        Ok(Self { socket: Some(connect(address)?), watchdog })
+        Ok(Self { line: Some(Line::to(address)?), watchdog })
     }
 
     /// Everything is bound and clients are served.
@@ -91,7 +92,7 @@ impl Supervisor {
 
     /// Tells, for as long as it is polled, that the process is alive, and its status.
     pub(super) async fn beat(&self, vitals: &Vitals) {
-        if self.socket.is_none() {
+        if self.line.is_none() {
             return pending().await;
         }
         // At half of the time, as sd_watchdog_enabled(3) advises.
@@ -106,52 +107,75 @@ impl Supervisor {
             let status = vitals.status();
             let beat = self.watchdog.map(|_| NotifyState::Watchdog);
             let news = (status != told).then_some(NotifyState::Status(&status));
-            self.tell(&beat.into_iter().chain(news).collect::<Vec<_>>());
-            told = status;
+            if self.tell(&beat.into_iter().chain(news).collect::<Vec<_>>()) {
+                told = status;
+            }
         }
     }
 
-    /// Sends `states` in one datagram, one a line.
-    fn tell(&self, states: &[NotifyState<'_>]) {
-        let Some(socket) = self.socket.as_ref().filter(|_| !states.is_empty()) else { return };
+    /// Sends `states` in one datagram, one a line. Gives whether they were sent.
+    fn tell(&self, states: &[NotifyState<'_>]) -> bool {
+        let Some(line) = self.line.as_ref().filter(|_| !states.is_empty()) else { return false };
         let mut message = String::new();
         for state in states {
             // Writing into a text cannot fail.
             let _ = writeln!(message, "{state}");
         }
-        if let Err(error) = socket.send(message.as_bytes()) {
-            let error = error.to_string();
-            warn!(error, "the service manager was not told how the relay is");
+        line.send(message.as_bytes())
+    }
+}
+
+/// The way to the manager.
+#[derive(Debug)]
+struct Line {
+    /// Connected to nobody, so that a manager that listens anew is reached again.
+    socket: UnixDatagram,
+    manager: SocketAddr,
+    /// Whether the last message was not sent.
+    is_down: AtomicBool,
+}
+
+impl Line {
+    fn to(address: &OsStr) -> io::Result<Self> {
+        let (socket, manager) = (UnixDatagram::unbound()?, manager_at(address)?);
+        socket.set_write_timeout(Some(SEND_TIMEOUT))?;
+        Ok(Self { socket, manager, is_down: AtomicBool::new(false) })
+    }
+
+    /// Gives whether it was sent; tells the first time that it was not.
+    fn send(&self, message: &[u8]) -> bool {
+        let sent = self.socket.send_to_addr(message, &self.manager);
+        let was_down = self.is_down.swap(sent.is_err(), Ordering::Relaxed);
+        match sent {
+            Ok(_) if was_down => info!("the service manager is told again how the relay is"),
+            Err(ref error) if !was_down => {
+                let (manager, error) = (&self.manager, error.to_string());
+                warn!(?manager, error, "the service manager cannot be told how the relay is");
+            }
+            Ok(_) | Err(_) => {}
         }
+        sent.is_ok()
     }
 }
 
-/// A socket towards the manager at `address`.
-fn connect(address: &OsStr) -> io::Result<UnixDatagram> {
-    let socket = UnixDatagram::unbound()?;
-    if !connect_by_name(&socket, address)? {
-        socket.connect(Path::new(address))?;
-    }
-    socket.set_write_timeout(Some(SEND_TIMEOUT))?;
-    Ok(socket)
+/// The manager's socket: a path, or a name in the abstract namespace, which `@` stands before.
+fn manager_at(address: &OsStr) -> io::Result<SocketAddr> {
+    abstract_name(address).unwrap_or_else(|| SocketAddr::from_pathname(Path::new(address)))
 }
 
-/// Connects `socket` if `address` is a name in the abstract namespace, which `@` stands before.
 #[cfg(target_os = "linux")]
-fn connect_by_name(socket: &UnixDatagram, address: &OsStr) -> io::Result<bool> {
+fn abstract_name(address: &OsStr) -> Option<io::Result<SocketAddr>> {
     use std::os::linux::net::SocketAddrExt as _;
     use std::os::unix::ffi::OsStrExt as _;
-    use std::os::unix::net::SocketAddr;
 
-    let [b'@', name @ ..] = address.as_bytes() else { return Ok(false) };
-    socket.connect_addr(&SocketAddr::from_abstract_name(name)?)?;
-    Ok(true)
+    let [b'@', name @ ..] = address.as_bytes() else { return None };
+    Some(SocketAddr::from_abstract_name(name))
 }
 
 /// There are no such names.
 #[cfg(not(target_os = "linux"))]
-fn connect_by_name(_: &UnixDatagram, _: &OsStr) -> io::Result<bool> {
-    Ok(false)
+fn abstract_name(_: &OsStr) -> Option<io::Result<SocketAddr>> {
+    None
 }
 
 /// What a status tells of.
@@ -173,9 +197,10 @@ impl Vitals {
             return format!("draining; sessions: {sessions}");
         }
         let directory = Arc::clone(&self.directory.borrow());
-        let lacking = directory.accounts().into_iter().filter(|account| {
-            self.tokens.status(&account.grant).state == TokenState::ConsentNeeded
-        });
+        let lacking = directory
+            .accounts()
+            .into_iter()
+            .filter(|account| self.tokens.state(&account.grant) == TokenState::ConsentNeeded);
         format!(
             "serving; addresses: {}, sessions: {sessions}, accounts that need consent: {}",
             self.addresses.load(Ordering::Relaxed),
@@ -212,14 +237,41 @@ mod tests {
     }
 
     #[test]
-    fn a_manager_that_has_gone_is_no_error() {
+    fn a_manager_that_has_gone_is_told_of_once_and_reached_again_when_it_is_back() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("notify");
         let manager = UnixDatagram::bind(&path).unwrap();
         let supervisor = Supervisor::at(path.as_os_str(), None).unwrap();
-        drop(manager);
-        supervisor.tell(&[NotifyState::Ready]);
-        assert!(connect(dir.path().join("nobody").as_os_str()).is_err());
+        let alive = [NotifyState::Watchdog];
+        let (told, written) = written_by(|| {
+            let before = supervisor.tell(&alive);
+            drop(manager);
+            let gone = [supervisor.tell(&alive), supervisor.tell(&alive)];
+            std::fs::remove_file(&path).unwrap();
+            let removed = supervisor.tell(&alive);
+            let manager = UnixDatagram::bind(&path).unwrap();
+            manager.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            let back = supervisor.tell(&alive);
+            let mut heard = [0; 64];
+            let len = manager.recv(&mut heard).unwrap();
+            assert_eq!(&heard[..len], b"WATCHDOG=1\n");
+            (before, gone, removed, back)
+        });
+        assert_eq!(told, (true, [false, false], false, true));
+        let lines: Vec<_> = written.lines().collect();
+        assert_eq!(lines.len(), 2, "{written}");
+        assert!(lines[0].contains("the service manager cannot be told"), "{written}");
+        assert!(lines[1].contains("the service manager is told again"), "{written}");
+    }
+
+    /// What `doing` gives, and what it writes into the log.
+    fn written_by<T>(doing: impl FnOnce() -> T) -> (T, String) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(std::sync::Mutex::new(file.reopen().unwrap()))
+            .finish();
+        let done = tracing::subscriber::with_default(subscriber, doing);
+        (done, std::fs::read_to_string(file.path()).unwrap())
     }
 
     #[test]

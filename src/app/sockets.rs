@@ -170,14 +170,17 @@ impl Sockets {
         }
     }
 
-    /// Accepts connections at the sockets that do not do so yet.
+    /// Accepts connections at the sockets that do not do so yet. Those that do may have other
+    /// accounts now, so all are looked at for a warning.
     pub(super) fn serve(&mut self) {
         self.tell_of_unnamed();
         for open in &mut self.open {
-            let Some(socket) = open.socket.take() else { continue };
             let Bound { listener, protocol, address } = &open.bound;
-            info!(listener, protocol = protocol.name(), %address, "listening");
-            tokio::spawn(listener::serve(open.listener.subscribe(), socket, open.stop.clone()));
+            if let Some(socket) = open.socket.take() {
+                info!(listener, protocol = protocol.name(), %address, "listening");
+                tokio::spawn(listener::serve(open.listener.subscribe(), socket, open.stop.clone()));
+            }
+            warn_of_everybody(&open.listener.borrow(), address);
         }
     }
 
@@ -204,6 +207,20 @@ impl Open {
             Door::Tcp(address) => self.bound.address.tcp().is_some_and(|own| address.is_at(own)),
             Door::Unix(_) | Door::Systemd(_) => self.entry == *entry,
         }
+    }
+}
+
+/// Warns of a unix socket at which every user of this machine may connect, where an account takes any
+/// password of theirs. What mailbearer makes itself is never one.
+fn warn_of_everybody(listener: &Listener, address: &BoundAddress) {
+    if listener.takes_any_password() && address.is_for_everybody() {
+        warn!(
+            listener = listener.settings().name,
+            %address,
+            hint = "write SocketMode=0660 and SocketGroup= in its .socket unit, with a path, which an \
+                    abstract socket has not; or give the account a local password",
+            "every user of this machine may send as an account with `local_password = \"any\"`"
+        );
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a reload does to the sockets of the listeners.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixDatagram;
 use std::sync::mpsc as channel;
 use std::thread;
@@ -122,7 +122,10 @@ async fn a_reload_that_cannot_bind_leaves_every_socket_as_it_was() {
     let file = File::new();
     let mut app = file.serve(&[("one", "imap", ANY_PORT)]);
     let before = bound(&app);
-    let other = std::net::TcpListener::bind(ANY_PORT).unwrap().local_addr().unwrap();
+    // At an address of this process alone, so that nobody else is given the port meanwhile.
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let own = (IpAddr::from([127, 77, high, low]), 0);
+    let other = std::net::TcpListener::bind(own).unwrap().local_addr().unwrap();
     let taken = std::net::TcpListener::bind(ANY_PORT).unwrap();
     let (free, busy) = (other.to_string(), taken.local_addr().unwrap().to_string());
     file.write(&[("new", "imap", &free), ("bad", "imap", &busy), ("one", "submission", ANY_PORT)]);
@@ -186,8 +189,8 @@ fn watchdog_hears_nothing_while_the_threads_that_serve_are_stuck() {
     stuck.recv().unwrap();
     // What was sent before, and one beat that was on its way; then, of thirty that are due, none.
     while hears(Duration::from_millis(1)) {}
-    let beats = (0..3).all(|_| hears(Duration::from_millis(300)));
-    assert!(!beats, "beats of a relay that is stuck");
+    let beats = (0..3).take_while(|_| hears(Duration::from_millis(300))).count();
+    assert!(beats <= 1, "beats of a relay that is stuck");
     drop(release);
     assert!(hears(patience), "it lives again");
     shutdown.drain.cancel();

@@ -74,7 +74,7 @@ pub(super) fn load_probes(named: Option<PathBuf>) -> Result<Vec<ListenAddress>, 
 fn found(named: Option<PathBuf>) -> Result<PathBuf, Exit> {
     locate(named).map_err(|not_found| {
         tell(not_found);
-        tell("  write one, or name it with -c FILE");
+        tell("  `mailbearer init` writes one; one that is elsewhere is named with -c FILE");
         Exit::Config
     })
 }

@@ -12,7 +12,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use axum::body::Body;
-use axum::http::{Request, header};
+use axum::http::{HeaderValue, Request, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -22,12 +22,14 @@ use crate::account::AccountSettings;
 use crate::config::{Config, Secrets};
 use crate::relay::ListenerSettings;
 use crate::store::StoreSettings;
-use crate::web::control::{Ask, Failure, SOCKET, Telling, Told};
+use crate::web::control::{Ask, CheckHealth, FILE, Failure, SOCKET, Telling, Told, named};
 use crate::web::operator::Class;
 
 /// Whoever carries an errand out, for as long as it takes.
 pub(super) struct Visit {
     door: Door,
+    /// What tells a relay which file this is about.
+    file: Option<HeaderValue>,
 }
 
 /// The way to whoever carries an errand out.
@@ -59,9 +61,20 @@ impl Errand {
         Ok(Self { path, store, alone: None })
     }
 
-    /// Whether there is a control socket, as far as this user can see.
-    pub(super) fn has_socket(&self) -> bool {
-        Self::state_directory(&self.store).join(SOCKET).exists()
+    /// Whether a relay runs on the state directory of `store` that was started with another file than
+    /// `path`, as far as this user can see.
+    pub(super) fn is_of_another(path: &Path, store: &StoreSettings) -> bool {
+        let errand = Self { path: path.to_owned(), store: store.clone(), alone: None };
+        let health = errand.attempt(async |visit| visit.ask(&CheckHealth {}).await);
+        // How a relay is has nothing to do with its configuration; that it is another's has.
+        health.is_err_and(|failure| failure.exit == Class::Configuration)
+    }
+
+    /// Whether a relay listens at the control socket, as far as this user can see.
+    pub(super) fn finds_relay(&self) -> bool {
+        let socket = Self::state_directory(&self.store).join(SOCKET);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.is_ok_and(|runtime| runtime.block_on(door::is_open(&socket)))
     }
 
     /// The file, where it was read.
@@ -95,17 +108,7 @@ impl Errand {
         &self,
         asking: impl AsyncFnOnce(&mut Visit) -> Result<T, Failure>,
     ) -> Result<T, Exit> {
-        let outcome = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| failure(format!("no runtime can be started ({error})")))
-            .and_then(|runtime| {
-                runtime.block_on(async {
-                    let door = Door::find(&self.path, &self.store, self.alone.as_ref()).await?;
-                    asking(&mut Visit { door }).await
-                })
-            });
-        outcome.map_err(|failure| {
+        self.attempt(asking).map_err(|failure| {
             tell(&failure);
             if !failure.fix.is_empty() {
                 tell(format_args!("  {}", failure.fix));
@@ -116,6 +119,19 @@ impl Errand {
                 Class::TryLater => Exit::TryLater,
                 Class::Configuration => Exit::Config,
             }
+        })
+    }
+
+    fn attempt<T>(
+        &self,
+        asking: impl AsyncFnOnce(&mut Visit) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime =
+            runtime.map_err(|error| failure(format!("no runtime can be started ({error})")))?;
+        runtime.block_on(async {
+            let door = Door::find(&self.path, &self.store, self.alone.as_ref()).await?;
+            asking(&mut Visit { door, file: named(&self.path) }).await
         })
     }
 
@@ -130,7 +146,7 @@ impl Visit {
     /// One of `router`, which stands for whoever carries errands out.
     #[cfg(test)]
     pub(super) fn to(router: axum::Router) -> Self {
-        Self { door: Door::Here(router) }
+        Self { door: Door::Here(router), file: None }
     }
 
     /// Has `ask` carried out.
@@ -138,7 +154,8 @@ impl Visit {
     /// # Errors
     /// When it was not.
     pub(super) async fn ask<A: Ask>(&mut self, ask: &A) -> Result<A::Answer, Failure> {
-        let answered = self.door.send(request(A::PATH, ask)?).await;
+        let request = request(A::PATH, ask, self.file.clone())?;
+        let answered = self.door.send(request).await;
         let (is_done, body) =
             if A::IS_LOOK { answered.map_err(door::unanswered_look) } else { answered }?;
         if is_done { parse(&body) } else { Err(parse(&body)?) }
@@ -161,7 +178,8 @@ impl Visit {
             // A refusal of the request itself, or what this program does not know.
             Err(unknown) => ended = Some(Err(parse::<Failure>(line).unwrap_or(unknown))),
         };
-        self.door.listen(request(T::PATH, ask)?, hears).await?;
+        let request = request(T::PATH, ask, self.file.clone())?;
+        self.door.listen(request, hears).await?;
         ended.unwrap_or_else(|| Err(broken_off()))
     }
 
@@ -171,16 +189,24 @@ impl Visit {
     }
 }
 
-/// The request to `path` that says `ask`.
-fn request(path: &str, ask: &impl Serialize) -> Result<Request<Body>, Failure> {
+/// The request to `path` that says `ask`, about `file`.
+fn request(
+    path: &str,
+    ask: &impl Serialize,
+    file: Option<HeaderValue>,
+) -> Result<Request<Body>, Failure> {
     let unwritable =
         |error: &dyn fmt::Display| failure(format!("the request cannot be written ({error})"));
     let body = serde_json::to_vec(ask).map_err(|error| unwritable(&error))?;
-    Request::post(path)
+    let mut request = Request::post(path)
         .header(header::HOST, "localhost")
         .header(header::CONTENT_TYPE, "application/json")
         .body(Body::from(body))
-        .map_err(|error| unwritable(&error))
+        .map_err(|error| unwritable(&error))?;
+    if let Some(file) = file {
+        request.headers_mut().insert(FILE, file);
+    }
+    Ok(request)
 }
 
 fn broken_off() -> Failure {

@@ -1,7 +1,8 @@
 //! `healthcheck`: whether the running relay is ready, as an exit code, for containers without
 //! other tools.
 //!
-//! The control socket is asked; where there is none, as on a read-only root, `web.probes`.
+//! The control socket is asked; where nobody answers there, as on a read-only root, `web.probes`. What
+//! lies there may be what is left of a relay that could still write.
 
 mod probes;
 
@@ -18,7 +19,7 @@ pub(super) fn run(named: Option<PathBuf>) -> Exit {
 
 fn ask(named: Option<PathBuf>) -> Result<Exit, Exit> {
     let errand = Errand::to_relay(named.clone())?;
-    if !errand.has_socket() {
+    if !errand.finds_relay() {
         let addresses = check::load_probes(named)?;
         if !addresses.is_empty() {
             return probes::ask(&addresses);

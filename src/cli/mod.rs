@@ -85,7 +85,7 @@ Example: mailbearer init
     /// Check the configuration file, and tell everything that is wrong with it.
     ///
     /// Reads the secrets that the file names, and asks nothing of the network. With --online it goes
-    /// the way that sessions go, for every protocol: DNS, TCP, TLS, the token, the sign-in; each step
+    /// the way that sessions go, for every protocol that a listener serves: DNS, TCP, TLS, the token, the sign-in; each step
     /// is told with ok or with cause and fix. A relay that runs does so itself, with the accounts and
     /// secrets that it has read, and nobody's consent is used up.
     #[command(after_help = "\

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
@@ -16,6 +17,10 @@ use crate::net::listen::inherited::Inherited;
 use crate::relay::Shutdown;
 use crate::store::{Purpose, Store, StoreError};
 use crate::web::operator::Reload;
+
+/// How long reads of files may go on at the end. What has to be written is waited for before; a disk
+/// that hangs under what a monitor asked for holds up nobody.
+const READS_END_WITHIN: Duration = Duration::from_secs(1);
 
 /// Runs the relay of the configuration file `named`, or of the one that is found.
 pub(super) fn run(named: Option<PathBuf>) -> Exit {
@@ -93,7 +98,7 @@ fn serve(
         .enable_all()
         .build()
         .map_err(|error| format!("no threads can be started ({error})"))?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let app = App::bind(config, backing).map_err(|error| error.to_string())?;
         let no_signals = |error| format!("signals cannot be received ({error})");
         let stops = stop_on_signals(app.shutdown()).map_err(no_signals)?;
@@ -114,7 +119,9 @@ fn serve(
         stops.abort();
         reloads.abort();
         Ok(())
-    })
+    });
+    runtime.shutdown_timeout(READS_END_WITHIN);
+    served
 }
 
 /// The first SIGTERM or SIGINT drains, the second one ends every session.

@@ -12,7 +12,10 @@ use self::names::Shown;
 use super::errand::Errand;
 use super::{Exit, finish, tell};
 use crate::clock;
-use crate::config::{Config, ConfigError, FILE_LEN_MAX, Secrets, is_key, locate, redacted};
+use crate::config::{
+    Config, ConfigError, FILE_LEN_MAX, Machine, Names as _, Secrets, is_key, is_of_words, locate,
+    redacted,
+};
 use crate::web::accounts::AccountRow;
 use crate::web::control::{ClosedRow, Facts, GatherFacts};
 use crate::web::moment::Moment;
@@ -29,8 +32,9 @@ pub(super) struct SupportBundleArgs {
     /// Write it to this file instead of standard output. One that is there is left alone.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Show name-1, name-2, … in place of accounts and mail addresses, and no client IDs, tenants
-    /// and addresses of clients.
+    /// Show name-1, name-2, … in place of accounts, devices, mail addresses and addresses of
+    /// machines, and no client IDs, tenants, paths, programs and variables. Hosts of other domains
+    /// than the accounts' stay.
     #[arg(long)]
     hide_names: bool,
 }
@@ -42,7 +46,7 @@ pub(super) fn run(named: Option<PathBuf>, arguments: &SupportBundleArgs) -> Exit
         Ok(path) => path,
         Err(not_found) => {
             tell(not_found);
-            tell("  write one, or name it with -c FILE");
+            tell("  `mailbearer init` writes one; one that is elsewhere is named with -c FILE");
             return Exit::Config;
         }
     };
@@ -54,13 +58,58 @@ pub(super) fn run(named: Option<PathBuf>, arguments: &SupportBundleArgs) -> Exit
         Err(_) => Errand::to_relay(Some(path.clone())),
     };
     let facts = errand.and_then(|errand| errand.carry_out(&GatherFacts {})).ok();
+    let file = read(&path);
+    let configured = |names: &mut Shown| file.as_deref().and_then(|file| shown(file, &path, names));
+    for place in [std::path::absolute(&path), path.canonicalize()].into_iter().flatten() {
+        names.take_in_place(&place.to_string_lossy());
+    }
+    // Names are known before the first text is shown that they may stand in.
+    configured(&mut names);
+    if let Some(facts) = &facts {
+        take_in(facts, &mut names);
+    }
     let mut text = head();
-    text.push_str(&configuration(&path, &loaded, &mut names));
+    text.push_str(&configuration(&loaded, configured(&mut names).as_deref()));
     text.push_str(&of_relay(facts.as_ref(), &mut names));
     cut(&mut text);
     match &arguments.output {
         None => finish(text.trim_end()),
         Some(output) => write(output, &text),
+    }
+}
+
+/// The file, where it can be one.
+fn read(path: &Path) -> Option<Zeroizing<String>> {
+    let file = std::fs::read_to_string(path).map(Zeroizing::new).ok()?;
+    Some(file).filter(|file| u64::try_from(file.len()).is_ok_and(|len| len <= FILE_LEN_MAX))
+}
+
+/// The `file` at `path`, as it may be shown.
+fn shown(file: &str, path: &Path, names: &mut Shown) -> Option<String> {
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+    let machine = Machine {
+        directory: directory.unwrap_or(Path::new(".")),
+        env: &|name| std::env::var_os(name),
+    };
+    redacted(file, &machine, names)
+}
+
+/// Takes in the names of a relay, whose file may be another.
+fn take_in(facts: &Facts, names: &mut Shown) {
+    for row in &facts.accounts {
+        names.of(&row.account);
+        let user = row.user.iter().chain(row.mail_error.as_ref().map(|error| &error.account));
+        let devices = row.devices.iter();
+        let devices = devices.flat_map(|row| [&row.device].into_iter().chain(&row.username));
+        for name in user.chain(devices) {
+            names.of(name);
+        }
+    }
+    for row in &facts.sessions {
+        for name in row.account.iter().chain(Some(&row.listener).filter(|name| !is_of_words(name)))
+        {
+            names.of(name);
+        }
     }
 }
 
@@ -81,7 +130,7 @@ fn head() -> String {
 
 /// The file, and what is wrong with it: which keys, not in which words, for those may repeat what
 /// was written in a wrong place.
-fn configuration(path: &Path, loaded: &Result<Config, ConfigError>, names: &mut Shown) -> String {
+fn configuration(loaded: &Result<Config, ConfigError>, shown: Option<&str>) -> String {
     let mut text = "\n== configuration, redacted\n".to_owned();
     let problems = match loaded {
         Ok(config) => &config.warnings,
@@ -93,11 +142,7 @@ fn configuration(path: &Path, loaded: &Result<Config, ConfigError>, names: &mut 
             return text + "it is no configuration: too long, or no UTF-8\n";
         }
     };
-    let file = std::fs::read_to_string(path).map(Zeroizing::new);
-    let file =
-        file.ok().filter(|file| u64::try_from(file.len()).is_ok_and(|len| len <= FILE_LEN_MAX));
-    let shown = file.and_then(|file| redacted(&file, names));
-    text.push_str(shown.as_deref().unwrap_or("it is no TOML, so nothing of it is shown\n"));
+    text.push_str(shown.unwrap_or("it is no TOML, so nothing of it is shown\n"));
     let kind = if loaded.is_ok() { "warnings" } else { "problems" };
     let _ = writeln!(text, "\n== {kind} of `mailbearer check`: {}", problems.len());
     for problem in problems {
@@ -116,7 +161,9 @@ fn of_relay(facts: Option<&Facts>, names: &mut Shown) -> String {
     let state = match facts.not_ready.as_deref() {
         None => "none runs".to_owned(),
         Some([]) => format!("version {}, ready", facts.version),
-        Some(reasons) => format!("version {}, not ready: {}", facts.version, reasons.join("; ")),
+        Some(reasons) => {
+            format!("version {}, not ready: {}", facts.version, names.text(&reasons.join("; ")))
+        }
     };
     let _ = writeln!(text, "{state}");
     if let Some(unsaved) = &facts.unsaved {
@@ -135,19 +182,19 @@ fn of_relay(facts: Option<&Facts>, names: &mut Shown) -> String {
 
 /// One line of JSON, as `accounts --json` has it.
 fn account(row: &AccountRow, names: &mut Shown) -> String {
-    let row = serde_json::to_string(row).unwrap_or_default();
-    names.text(&row) + "\n"
+    names.json(row) + "\n"
 }
 
 fn session(row: &ClosedRow, names: &mut Shown) -> String {
     let from = names.address(&row.from);
     let mut line = format!(
-        "{} {} {} from={from} account={} reason={} side={} messages={} up_bytes={} down_bytes={} \
-         lasted_s={}",
+        "{} {} {} from={from} account={} outcome={} reason={} side={} messages={} up_bytes={} \
+         down_bytes={} lasted_s={}",
         row.at.rfc_3339(),
-        row.listener,
+        names.text(&row.listener),
         row.protocol,
         row.account.as_deref().map_or_else(|| "-".to_owned(), |account| names.of(account)),
+        row.outcome,
         row.reason,
         row.side,
         row.messages.unwrap_or_default(),

@@ -6,9 +6,10 @@ use crate::provider::Protocol;
 use crate::relay::ListenerTls;
 
 use super::certificate::Pair;
+use super::door::is_local;
 use super::field::Field;
 use super::file::Reported;
-use super::listeners::{At, is_local};
+use super::listeners::At;
 use super::table::Table;
 
 /// What the keys say, before they are compared with the addresses.

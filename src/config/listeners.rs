@@ -1,22 +1,19 @@
 //! `[listeners.NAME]`: where mail clients connect, and who of them may.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::names::{AccountPattern, Username};
-use crate::net::listen::{Door, ListenAddress, unix};
+use crate::net::listen::{Door, ListenAddress};
 use crate::provider::{MailHost, Protocol};
 use crate::relay::{ListenerSettings, ListenerTls};
 
+use super::door::{door, is_local, may_be_local};
 use super::field::Field;
 use super::file::Reported;
 use super::listener_tls;
 use super::table::Table;
-
-/// Longest name of a socket, in bytes (systemd.socket(5), `FileDescriptorName=`).
-const SOCKET_NAME_LEN_MAX: usize = 255;
 
 /// A value with the field that it was read from.
 pub(super) type At<'t, T> = (Field<'t>, T);
@@ -90,14 +87,17 @@ impl<'t> Listener<'t> {
             return;
         }
         self.allow = loopback_networks();
-        if self.serves_devices() && !devices.is_empty() {
+        let are_devices_let_in = self.serves_devices() && !devices.is_empty();
+        if are_devices_let_in {
             self.allow.extend(devices);
-        } else if !self.proxy_protocol_from.is_empty() {
+        }
+        if self.is_behind_balancer() {
+            let but = if are_devices_let_in { " but devices in their networks" } else { "" };
             self.field.warning(
-                "lacks `allow`, so none whom a load balancer announces may connect",
+                format!("lacks `allow`, so none whom a load balancer announces may connect{but}"),
                 "write the networks of the clients behind it: allow = [\"192.168.20.0/24\"]",
             );
-        } else if !self.addresses.iter().any(|(_, door)| may_be_local(door)) {
+        } else if !are_devices_let_in && !self.addresses.iter().any(|(_, it)| may_be_local(it)) {
             self.field.warning(
                 "lacks `allow`, so none but this machine may connect",
                 "write the networks of its clients: allow = [\"192.168.20.0/24\"]",
@@ -199,49 +199,6 @@ fn or_empty<T: Default>(value: Result<T, Reported>, read: &mut Result<(), Report
     })
 }
 
-/// Where a listener listens.
-fn door(field: &Field<'_>) -> Result<Door, Reported> {
-    let text = field.text()?;
-    if let Some(path) = text.strip_prefix("unix:") {
-        return unix_path(field, path).map(Door::Unix);
-    }
-    if let Some(name) = text.strip_prefix("systemd:") {
-        return socket_name(field, name).map(Door::Systemd);
-    }
-    address(field).map(Door::Tcp)
-}
-
-/// The path of a unix socket.
-fn unix_path(field: &Field<'_>, path: &str) -> Result<PathBuf, Reported> {
-    if path.is_empty() || path.contains(char::is_control) {
-        let help = "write the path behind it: \"unix:/run/mailbearer/imap.sock\"";
-        return Err(field.problem("is a unix socket without a path", help));
-    }
-    let path = field.file().path(path);
-    if unix::fits(&path) {
-        Ok(path)
-    } else {
-        let len = path.as_os_str().len();
-        Err(field.problem(
-            format!("is a path of {len} bytes, and that of a unix socket has at most 107"),
-            "choose a shorter one: \"unix:/run/mailbearer/imap.sock\"",
-        ))
-    }
-}
-
-/// The name of sockets that systemd passes: `FileDescriptorName=`, as systemd.socket(5) allows it.
-fn socket_name(field: &Field<'_>, name: &str) -> Result<String, Reported> {
-    let fits = |byte: u8| (b' '..=b'~').contains(&byte) && byte != b':';
-    if (1..=SOCKET_NAME_LEN_MAX).contains(&name.len()) && name.bytes().all(fits) {
-        Ok(name.to_owned())
-    } else {
-        Err(field.problem(
-            "is a systemd socket without a name that one can have",
-            "write the FileDescriptorName= of the .socket unit behind it: \"systemd:submission\"",
-        ))
-    }
-}
-
 /// The networks of load balancers. An empty list is none.
 fn balancers(field: &Field<'_>) -> Result<Vec<IpNet>, Reported> {
     if field.is_empty_list() {
@@ -264,6 +221,7 @@ fn check_balancers(
             "name the addresses of the load balancers alone",
         );
     }
+    // Beside a port it is meant for that one.
     if addresses.iter().all(|(_, door)| matches!(door, Door::Unix(_))) {
         key.warning(
             "has no effect: a unix socket has no networks",
@@ -278,61 +236,6 @@ fn check_balancers(
         ));
     }
     Ok(())
-}
-
-/// An address with a port.
-pub(super) fn address(field: &Field<'_>) -> Result<ListenAddress, Reported> {
-    let text = field.text()?;
-    if text.starts_with("unix:") || text.starts_with("systemd:") {
-        return Err(field.problem(
-            format!("is {text:?}, and unix and systemd sockets are for listeners alone"),
-            "write an address with a port: \"127.0.0.1:8587\"",
-        ));
-    }
-    if let Some(port) = text.strip_prefix("localhost:").and_then(port) {
-        return Ok(ListenAddress::Localhost(port));
-    }
-    let socket: SocketAddr = text.parse().map_err(|_| {
-        field.problem(
-            format!("is {text:?}, which is no address with a port"),
-            "write \"localhost:PORT\", \"127.0.0.1:PORT\" or \"[::1]:PORT\"",
-        )
-    })?;
-    // Sockets are bound for one family each, so this one could not be.
-    match socket.ip().to_canonical() {
-        IpAddr::V4(ip) if socket.is_ipv6() => Err(field.problem(
-            format!("is {text:?}, an IPv4 address in the form of IPv6"),
-            format!("write \"{ip}:{}\"", socket.port()),
-        )),
-        IpAddr::V4(_) | IpAddr::V6(_) => Ok(ListenAddress::Socket(socket)),
-    }
-}
-
-/// Takes digits alone; the standard library would take a `+` before them.
-fn port(text: &str) -> Option<u16> {
-    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-/// Whether none but this machine reaches it.
-pub(super) fn is_loopback(address: ListenAddress) -> bool {
-    match address {
-        ListenAddress::Localhost(_) => true,
-        ListenAddress::Socket(socket) => socket.ip().is_loopback(),
-    }
-}
-
-/// Whether none but this machine reaches it. What systemd passes is looked at when it is there.
-pub(super) fn is_local(door: &Door) -> bool {
-    match door {
-        Door::Tcp(address) => is_loopback(*address),
-        Door::Unix(_) => true,
-        Door::Systemd(_) => false,
-    }
-}
-
-/// Whether it may be that none but this machine reaches it.
-fn may_be_local(door: &Door) -> bool {
-    is_local(door) || matches!(door, Door::Systemd(_))
 }
 
 /// A network, or a single address.

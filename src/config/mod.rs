@@ -15,6 +15,7 @@ mod changes;
 mod client_key;
 mod date;
 mod devices;
+mod door;
 mod egress;
 mod endpoint;
 mod field;
@@ -71,9 +72,9 @@ use self::table::Table;
 
 pub use self::file::EnvLookup;
 pub use self::locate::{NotFound, locate};
-pub use self::presets::preset_hosts;
+pub use self::presets::{PersonScopes, preset_hosts, preset_scopes};
 pub use self::problem::{ConfigError, Problem};
-pub use self::redacted::{Names, is_key, redacted};
+pub use self::redacted::{Machine, Names, Places, is_key, is_of_words, redacted};
 pub use self::secrets::Secrets;
 pub use self::web::{PageSettings, WebSettings};
 

@@ -11,9 +11,10 @@ use crate::oauth;
 use crate::secret::{SecretSource, is_long_enough};
 
 use super::certificate::Pair;
+use super::door::{address, is_loopback};
 use super::field::Field;
 use super::file::Reported;
-use super::listeners::{At, Listener, address, is_loopback, network};
+use super::listeners::{At, Listener, network};
 use super::relations::collide;
 use super::secrets::Secrets;
 use super::table::Table;

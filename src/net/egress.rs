@@ -12,6 +12,7 @@ use std::net::IpAddr;
 
 pub use self::problem::{ProxyError, ProxyProblem};
 pub use self::proxy::{Proxy, ProxyUse, UnfitProxy};
+use crate::net::network::is_this_machine;
 use crate::secret::{SecretError, SecretSource};
 
 /// The `[egress]` table.
@@ -62,7 +63,7 @@ impl Egress {
     /// # Errors
     /// When its URL cannot be had.
     pub async fn mail_proxy(&self, host: &str) -> Result<Option<Proxy>, EgressError> {
-        let Some(url) = self.mail_proxy.as_ref().filter(|_| !proxy::is_loopback(host)) else {
+        let Some(url) = self.mail_proxy.as_ref().filter(|_| !is_this_machine(host)) else {
             return Ok(None);
         };
         if !url.blocks() {

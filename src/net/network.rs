@@ -1,4 +1,5 @@
-//! Who counts as one where shares are limited.
+//! What an address tells of whoever has it: who counts as one where shares are limited, and what is
+//! this machine.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -18,6 +19,15 @@ pub fn network_of(peer: IpAddr) -> IpAddr {
     }
 }
 
+/// Whether `host` names this machine, by a loopback address, in brackets or not, or as `localhost`.
+pub fn is_this_machine(host: &str) -> bool {
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    match bare.unwrap_or(host).parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => host.trim_end_matches('.').eq_ignore_ascii_case("localhost"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -33,6 +43,24 @@ mod tests {
             ("::ffff:192.0.2.1", "192.0.2.1"),
         ] {
             assert_eq!(network_of(peer.parse().unwrap()), network.parse::<IpAddr>().unwrap());
+        }
+    }
+
+    #[test]
+    fn this_machine_is_loopback_however_it_is_written_and_localhost() {
+        for host in [
+            "localhost",
+            "LOCALHOST.",
+            "127.0.0.1",
+            "127.9.9.9",
+            "::1",
+            "[::1]",
+            "::ffff:127.0.0.1",
+        ] {
+            assert!(is_this_machine(host), "{host}");
+        }
+        for host in ["localhost.example", "128.0.0.1", "0.0.0.0", "[::1", "::2", "[::2]", ""] {
+            assert!(!is_this_machine(host), "{host}");
         }
     }
 }

@@ -20,6 +20,7 @@ use super::error::{Reach, TokenError};
 use super::grant::Issued;
 use super::moment::Moment;
 use super::pause::WAITED_MAX;
+use super::shown::Shown;
 use super::slot::{Flight, Held, KEPT_READY, Key, Slot, SlotKey};
 use super::trouble::Trouble;
 use crate::names::Username;
@@ -244,7 +245,14 @@ impl Cache {
 
     /// Ends the flight of `key` with `error`, and leaves the endpoint alone for a while where one
     /// was asked. `refused_before` is whether an earlier run of the program knew of a refusal.
-    pub(super) fn fail(&self, key: &Key, error: &TokenError, rest: Rest) -> Spare {
+    /// `shown` is what the client had shown.
+    pub(super) fn fail(
+        &self,
+        key: &Key,
+        error: &TokenError,
+        rest: Rest,
+        shown: Option<Shown>,
+    ) -> Spare {
         let now = Moment::now();
         let mut inner = self.lock();
         let entry = inner.entry(&key.grant);
@@ -256,13 +264,24 @@ impl Cache {
         };
         trouble.last_error = Some(error.clone());
         if let Rest::Pause { refused_before } = rest {
-            trouble.lengthen(error, u32::from(refused_before && error.refuses_refresh_token()));
+            let counted = u32::from(refused_before && error.refuses_refresh_token());
+            trouble.lengthen(error, counted, shown);
         }
         let Some(held) = slot.held.as_mut() else { return Spare::None };
         if rest == Rest::Store {
             held.renewal_pauses_until = Some(now.instant + STORE_PAUSE);
         }
         if error.is_temporary() && held.is_spare(now) { Spare::Used } else { Spare::None }
+    }
+
+    /// Ends the pauses of `key` after a refusal of something else than what is `shown` now; gives
+    /// whether there was one.
+    pub(super) fn is_corrected(&self, key: &Key, shown: &Shown) -> bool {
+        let mut inner = self.lock();
+        let Some(entry) = inner.entries.get_mut(&key.grant) else { return false };
+        let of_slot =
+            entry.slots.get_mut(&key.slot).is_some_and(|it| it.trouble.is_corrected(shown));
+        entry.trouble.is_corrected(shown) || of_slot
     }
 
     /// The token under `key` if it may be used for `need` while no other can be had.

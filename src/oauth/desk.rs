@@ -23,6 +23,7 @@ use super::insistence::Insistence;
 use super::ledger::{Entry, Ledger};
 use super::meter::Meter;
 use super::moment::Moment;
+use super::shown::Shown;
 use super::slot::Key;
 use super::{Token, Wanted, forecast, shortfall, verdict};
 use crate::clock;
@@ -103,7 +104,10 @@ impl Desk {
                     break flight;
                 }
                 Boarding::Wait(until) => sleep_until(until).await,
-                Boarding::Fail(error) => return Err(error),
+                Boarding::Fail(error) => match Shown::now(grant).await {
+                    Some(shown) if self.cache.is_corrected(&key, &shown) => {}
+                    Some(_) | None => return Err(error),
+                },
                 Boarding::NotAllowed => return Ok(None),
             }
         };
@@ -137,6 +141,8 @@ impl Desk {
         if let Some(outcome) = self.cache.overtaken(ticket) {
             return outcome;
         }
+        // Before any of it is read, so that whatever is corrected from now on counts.
+        let shown = Shown::now(grant).await;
         let asked_at = Moment::now();
         let asked = if let Some(error) = self.ending(grant) {
             Err(Failure { error, rest: Rest::Nothing })
@@ -152,7 +158,7 @@ impl Desk {
         match asked {
             Ok(issued) => Ok(self.cache.publish(&ticket.key, issued, asked_at)),
             Err(Failure { error, rest }) => {
-                let message = match self.cache.fail(&ticket.key, &error, rest) {
+                let message = match self.cache.fail(&ticket.key, &error, rest, shown) {
                     Spare::Used => "token not renewed, the old one is used",
                     Spare::None => "no token",
                 };

@@ -7,8 +7,9 @@
 //!
 //! The `oauth2` crate drops an error answer's headers, so error answers are read here.
 //!
-//! Limits: [`CONNECT_TIMEOUT`](super::outward::CONNECT_TIMEOUT), and [`DEADLINE`] for everything; no redirect is followed, because it
-//!         would carry the client secret somewhere else (RFC 9700 section 4.12).
+//! Limits: [`CONNECT_TIMEOUT`](super::outward::CONNECT_TIMEOUT), and [`DEADLINE`] for everything; no
+//!         redirect is followed, because it would carry the client secret somewhere else (RFC 9700
+//!         section 4.12).
 
 use std::collections::HashMap;
 use std::fmt;
@@ -30,7 +31,7 @@ use super::fault::{ContentType, EndpointError, Unavailable};
 use super::outward::Outward;
 use super::route::Route;
 use crate::clock;
-use crate::net::egress::{Egress, Proxy};
+use crate::net::egress::Egress;
 use crate::provider::AuthorizationServer;
 
 /// How long one token may take, from its request to the last byte of its answer, so that a waiting
@@ -111,7 +112,7 @@ impl Endpoints {
     ) -> Result<Endpoint, TokenError> {
         let egress = self.egress.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let way = Outward::to(&url, route, &egress)?;
-        let proxy = way.proxy.as_ref().map(Proxy::to_string);
+        let proxy = way.hop.clone();
         let key = (route, server.ca_file.clone(), proxy.clone());
         let lock = || self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let ca_file_of = server.ca_file.as_deref().and_then(modified);
@@ -163,7 +164,7 @@ pub(super) struct Endpoint {
     url: Url,
     /// Its key in the configuration.
     name: &'static str,
-    /// Host and port of the proxy that the configuration names.
+    /// Host and port of the proxy through which it is asked.
     proxy: Option<String>,
 }
 

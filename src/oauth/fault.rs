@@ -110,7 +110,7 @@ impl Unavailable {
     }
 
     /// A request to the endpoint of the key `name` that went wrong on its way, which is by `proxy` if
-    /// the configuration names one.
+    /// there is one.
     pub(super) fn of(error: &reqwest::Error, name: &str, proxy: Option<&str>) -> Self {
         let cause = cause(error);
         let by = proxy.map_or_else(String::new, |proxy| format!(" through the proxy {proxy}"));
@@ -163,6 +163,6 @@ const CAUSE_LEN_MAX: usize = 300;
 /// What to do when an endpoint is out of reach.
 pub(super) const CHECK_NETWORK: &str = "check DNS, firewall and proxy variables";
 
-/// What to do when an endpoint is out of reach through the proxy of the configuration.
-const CHECK_PROXY: &str = "check `egress.http_proxy`, and that the proxy lets this machine in, allows \
-                           the endpoint and reaches it";
+/// What to do when an endpoint is out of reach through a proxy.
+const CHECK_PROXY: &str = "check `egress.http_proxy` or the proxy variables, and that the proxy lets \
+                           this machine in, allows the endpoint and reaches it";

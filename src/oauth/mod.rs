@@ -35,6 +35,7 @@ mod route;
 mod rsa_key;
 mod service_account_key;
 mod shortfall;
+mod shown;
 mod slot;
 #[cfg(test)]
 mod stand_in;
@@ -247,7 +248,13 @@ impl Tokens {
         self.0.ledger.store().load(grant)?.user
     }
 
-    /// What is known of `grant`. Blocks as the store does.
+    /// What a sign-in by `grant` would find. Reads no file that the configuration names, so that it
+    /// may be asked where a disk that hangs must hold up nobody.
+    pub fn state(&self, grant: &Grant) -> TokenState {
+        self.0.state(grant)
+    }
+
+    /// What is known of `grant`. Blocks as the store does, and for the read of a certificate.
     pub fn status(&self, grant: &Grant) -> GrantStatus {
         self.0.status(grant)
     }

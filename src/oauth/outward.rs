@@ -19,6 +19,7 @@ use super::error::TokenError;
 use super::fault::cause;
 use super::route::Route;
 use crate::net::egress::{Egress, Proxy};
+use crate::net::network::is_this_machine;
 use crate::net::tls;
 use crate::provider::AuthorizationServer;
 use crate::secret::ExposeSecret as _;
@@ -33,14 +34,16 @@ const USER_AGENT: &str = concat!("mailbearer/", env!("CARGO_PKG_VERSION"));
 #[derive(Default)]
 pub(super) struct Outward {
     /// The proxy of the configuration; without one, that of the environment variables.
-    pub(super) proxy: Option<Proxy>,
+    proxy: Option<Proxy>,
+    /// Host and port of the one through which they go, whichever names it.
+    pub(super) hop: Option<String>,
     bind: Option<IpAddr>,
 }
 
 impl Outward {
     /// Whether a client that was made of the one goes as one that is made of the other.
     pub(super) fn is_same_as(&self, other: &Self) -> bool {
-        self.bind == other.bind
+        (&self.hop, self.bind) == (&other.hop, other.bind)
             && match (&self.proxy, &other.proxy) {
                 (Some(one), Some(other)) => one.is_same_as(other),
                 (None, None) => true,
@@ -60,9 +63,13 @@ impl Outward {
                     TokenError::configuration(error.to_string(), "correct `egress.http_proxy`")
                 })?;
                 let proxy = proxy.filter(|proxy| is_for(proxy, url));
+                let (hop, is_hop_here) = match &proxy {
+                    Some(proxy) => (Some(proxy.to_string()), Some(proxy.is_loopback())),
+                    None => of_environment(url).unzip(),
+                };
                 // A proxy on this machine is reached from this machine, and leaves by itself.
-                let is_proxy_here = proxy.as_ref().is_some_and(Proxy::is_loopback);
-                Ok(Self { proxy, bind: egress.bind.filter(|_| !is_proxy_here) })
+                let is_hop_here = is_hop_here.unwrap_or_default();
+                Ok(Self { proxy, hop, bind: egress.bind.filter(|_| !is_hop_here) })
             }
         }
     }
@@ -109,6 +116,16 @@ fn is_for(proxy: &Proxy, url: &Url) -> bool {
     let exempt = ["NO_PROXY", "no_proxy"].iter().find_map(|name| std::env::var(name).ok());
     let rules = Matcher::builder().all(proxy.url()).no(exempt.unwrap_or_default()).build();
     url.as_str().parse().is_ok_and(|url: Uri| rules.intercept(&url).is_some())
+}
+
+/// The proxy that the environment variables name for `url`: its host and port, and whether it is on
+/// this machine.
+fn of_environment(url: &Url) -> Option<(String, bool)> {
+    let url: Uri = url.as_str().parse().ok()?;
+    let proxy = Matcher::from_env().intercept(&url)?;
+    let (host, port) = (proxy.uri().host()?, proxy.uri().port());
+    let hop = port.map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+    Some((hop, is_this_machine(host)))
 }
 
 /// `proxy` as the HTTP client knows it.

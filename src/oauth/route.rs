@@ -2,6 +2,8 @@
 
 use oauth2::url::{Host, Url};
 
+use crate::net::network::is_this_machine;
+
 /// How an endpoint is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Route {
@@ -10,7 +12,7 @@ pub(super) enum Route {
     DirectClear,
     /// https, in the same places, and never through a proxy either.
     Direct,
-    /// https, through the proxy that the usual environment variables name, if they do.
+    /// https, through `egress.http_proxy`, or else the proxy that the usual environment variables name.
     Outward,
 }
 
@@ -45,12 +47,7 @@ impl Route {
 
 /// Whether `url` names this machine by a loopback address or as `localhost`.
 pub fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name.trim_end_matches('.').eq_ignore_ascii_case("localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
-        None => false,
-    }
+    url.host_str().is_some_and(is_this_machine)
 }
 
 #[cfg(test)]

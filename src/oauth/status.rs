@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::cache::Memory;
 use super::desk::{Desk, foreign, refusal_of, unauthorized};
 use super::error::{ErrorKind, TokenError};
 use super::forecast::{self, DiesOf};
@@ -64,23 +65,7 @@ impl TokenState {
 impl Desk {
     /// As [`super::Tokens::status`].
     pub(super) fn status(&self, grant: &Grant) -> GrantStatus {
-        let memory = self.cache.memory_of(&grant.id);
-        let stored = grant.kind().is_kept().then(|| self.ledger.store().load(&grant.id));
-        // What lacks now counts for more than what went wrong once.
-        let lack = stored.as_ref().and_then(|stored| lack_of(grant, stored.as_ref()));
-        let last_error = match &memory.last_error {
-            Some(error) if error.kind == ErrorKind::Consent => Some(error.clone()),
-            error => lack.or_else(|| error.clone()),
-        };
-        let needs_consent =
-            last_error.as_ref().is_some_and(|error| error.kind == ErrorKind::Consent);
-        let state = match &last_error {
-            Some(_) if needs_consent => TokenState::ConsentNeeded,
-            _ if memory.is_usable => TokenState::Ready,
-            Some(_) => TokenState::Failing,
-            None => TokenState::NotAsked,
-        };
-        let stored = stored.flatten();
+        let Known { state, memory, stored, last_error } = self.known(grant);
         let own = stored.as_ref().filter(|stored| foreign(grant, stored).is_none());
         let death = stored.as_ref().and_then(|stored| forecast::death(grant, stored));
         GrantStatus {
@@ -97,6 +82,39 @@ impl Desk {
             last_error,
         }
     }
+
+    /// As [`super::Tokens::state`].
+    pub(super) fn state(&self, grant: &Grant) -> TokenState {
+        self.known(grant).state
+    }
+
+    fn known(&self, grant: &Grant) -> Known {
+        let memory = self.cache.memory_of(&grant.id);
+        let stored = grant.kind().is_kept().then(|| self.ledger.store().load(&grant.id));
+        // What lacks now counts for more than what went wrong once.
+        let lack = stored.as_ref().and_then(|stored| lack_of(grant, stored.as_ref()));
+        let last_error = match &memory.last_error {
+            Some(error) if error.kind == ErrorKind::Consent => Some(error.clone()),
+            error => lack.or_else(|| error.clone()),
+        };
+        let needs_consent =
+            last_error.as_ref().is_some_and(|error| error.kind == ErrorKind::Consent);
+        let state = match &last_error {
+            Some(_) if needs_consent => TokenState::ConsentNeeded,
+            _ if memory.is_usable => TokenState::Ready,
+            Some(_) => TokenState::Failing,
+            None => TokenState::NotAsked,
+        };
+        Known { state, memory, stored: stored.flatten(), last_error }
+    }
+}
+
+/// What this process knows of a grant without looking into a file that the configuration names.
+struct Known {
+    state: TokenState,
+    memory: Memory,
+    stored: Option<StoredGrant>,
+    last_error: Option<TokenError>,
 }
 
 /// Why a consent is needed, by what is kept.

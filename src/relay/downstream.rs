@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::outcome::Reason;
+use super::reason::Reason;
 use crate::net::buffer::{READ_LEN, read_piece};
 use crate::net::client_stream::{ClientStream, HandshakeError};
 use crate::net::proxy_header::{self, HeaderError};

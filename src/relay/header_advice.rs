@@ -2,18 +2,16 @@
 //! that names the key to change here and the setting to change in the load balancer.
 
 use super::ListenerSettings;
+use super::caller::Caller;
 use super::downstream::Ended;
-use super::outcome::Reason;
+use super::reason::Reason;
 use crate::net::proxy_header::HeaderError;
 
-/// What to do about a session that ended so before its sign-in, if a header was the cause.
-pub(crate) fn advice(ended: &Ended, settings: &ListenerSettings) -> Option<String> {
+/// What to do about a session of `from` that ended so before its sign-in, if a header was the cause.
+pub(crate) fn advice(ended: &Ended, from: Caller, settings: &ListenerSettings) -> Option<String> {
     let key = format!("listeners.{}.proxy_protocol_from", settings.name);
     Some(match ended {
-        Ended::UnexpectedHeader => format!(
-            "a PROXY header is due here from the networks in `{key}` alone, and once: add the load \
-             balancer's address there, or let it send none"
-        ),
+        Ended::UnexpectedHeader => unexpected(from, settings, &key),
         Ended::NoHeader(error) => match error {
             HeaderError::Left => return None,
             HeaderError::Missing | HeaderError::TimedOut => format!(
@@ -46,4 +44,30 @@ pub(crate) fn advice(ended: &Ended, settings: &ListenerSettings) -> Option<Strin
         | Ended::SecondHello
         | Ended::NoTls(_) => return None,
     })
+}
+
+/// What to do about a PROXY header of `from` where none is due.
+fn unexpected(from: Caller, settings: &ListenerSettings, key: &str) -> String {
+    let has_come = match from {
+        Caller::Announced(_) => true,
+        // A load balancer that spoke for itself.
+        Caller::Address(address) => {
+            settings.proxy_protocol_from.iter().any(|network| network.contains(&address))
+        }
+        Caller::UnixSocket => {
+            return "a unix socket takes no PROXY header: let the load balancer send none, or \
+                    connect to a port of the listener"
+                .to_owned();
+        }
+    };
+    if has_come {
+        "a PROXY header has come already, and this is another one: from the client itself, which \
+         nobody believes, or from a second load balancer, of which one has to send none"
+            .to_owned()
+    } else {
+        format!(
+            "a PROXY header is due here from the networks in `{key}` alone: add the load balancer's \
+             address there, or let it send none"
+        )
+    }
 }

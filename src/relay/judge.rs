@@ -8,10 +8,11 @@ use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
 use super::ListenerSettings;
+use super::attempt::Attempt;
 use super::caller::Caller;
 use super::listener::Listener;
-use super::outcome::Reason;
 use super::protocol::MailProtocol;
+use super::reason::Reason;
 use crate::account::device::DeviceSettings;
 use crate::account::password::{AccessEnd, Admitted, LocalRefusal, Origin, SignedIn};
 use crate::net::own_addresses::{Own, OwnAddressesError};
@@ -38,6 +39,7 @@ pub(super) async fn password<P: MailProtocol>(
     client: Caller,
     shown: &LocalCredentials,
     received: Instant,
+    attempt: &mut Attempt<'_>,
 ) -> Result<SignedIn, Refusal> {
     let directory = listener.service().directory();
     let origin = origin::<P>(listener, client);
@@ -50,6 +52,7 @@ pub(super) async fn password<P: MailProtocol>(
     };
     let fix = (refusal == Refusal::WrongPassword).then_some(WRONG_PASSWORD_FIX);
     warn!(account = shown.username.as_str(), refusal = refusal.kind(), fix, "refused");
+    attempt.refuse(&refusal);
     if refusal == Refusal::WrongPassword {
         sleep_until(received + REFUSAL_DELAY).await;
     }
@@ -79,6 +82,7 @@ pub(super) async fn shut_out(
     access: &SignedIn,
     claim: &Claim,
     received: Instant,
+    attempt: &mut Attempt<'_>,
 ) -> Refusal {
     let refusal = match claim {
         Claim::Password(_) => Refusal::WrongPassword,
@@ -86,6 +90,7 @@ pub(super) async fn shut_out(
     };
     let (account, reason) = (access.account().name().as_str(), Reason::from(end).name());
     warn!(account, refusal = refusal.kind(), reason, "refused");
+    attempt.refuse(&refusal);
     if refusal == Refusal::WrongPassword {
         sleep_until(received + REFUSAL_DELAY).await;
     }
@@ -103,50 +108,60 @@ pub(super) async fn shut_out(
 pub(super) fn device<P: MailProtocol>(
     listener: &Listener,
     client: Caller,
+    attempt: &mut Attempt<'_>,
 ) -> Result<SignedIn, Refusal> {
-    let address = match client {
-        Caller::Address(address) => address,
-        Caller::Announced(_) | Caller::UnixSocket => {
-            let refusal = Refusal::NoDevice;
-            warn!(
-                refusal = refusal.kind(),
-                hint = known_by_no_address(listener, client),
-                "refused"
-            );
-            return Err(refusal);
-        }
-    };
-    let directory = listener.service().directory();
-    let origin = origin::<P>(listener, client);
-    let known = listener.relay().passwords().known_device(directory, origin, address);
-    let client = address;
-    let (refusal, hint) = match known {
-        Some(access) => match hides_others(listener, client, access.device()) {
-            Ok(None) => return Ok(access),
-            Ok(hint) => (Refusal::NoDevice, hint),
-            Err(error) => (Refusal::Unavailable(Unavailable::Addresses), Some(error.to_string())),
+    let (refusal, hint) = match client {
+        Caller::Address(address) => match device_at::<P>(listener, address) {
+            Ok(access) => return Ok(access),
+            Err(refused) => refused,
         },
-        None => (Refusal::NoDevice, Some(who_may(listener, client))),
+        Caller::Announced(address) => (Refusal::NoDevice, announced(listener, address)),
+        Caller::UnixSocket => (Refusal::NoDevice, at_unix_socket(listener)),
     };
     warn!(refusal = refusal.kind(), hint, "refused");
+    attempt.refuse(&refusal);
     Err(refusal)
 }
 
-/// What to do about `client`, whose address makes it no device: it is another's word, or there is
-/// none.
-fn known_by_no_address(listener: &Listener, client: Caller) -> String {
-    let ListenerSettings { name, devices, .. } = listener.settings();
-    let serves = if *devices { "" } else { "this listener serves no devices, and " };
-    match client {
-        Caller::Announced(address) => format!(
-            "{serves}{address} is what a load balancer announces, by which no device is known: let \
-             it sign in, by the `username` of a [devices.NAME] for one, or connect directly"
-        ),
-        Caller::Address(_) | Caller::UnixSocket => format!(
-            "{serves}a client at a unix socket has no address, by which devices are known: let it \
-             sign in, or connect to a port of [listeners.{name}]"
-        ),
+/// Which device a client at `client` is; the error is what it hears, and what to do about it.
+fn device_at<P: MailProtocol>(
+    listener: &Listener,
+    client: IpAddr,
+) -> Result<SignedIn, (Refusal, String)> {
+    let directory = listener.service().directory();
+    let origin = origin::<P>(listener, client.into());
+    let known = listener.relay().passwords().known_device(directory, origin, client);
+    let access = known.ok_or_else(|| (Refusal::NoDevice, who_may(listener, client)))?;
+    match hides_others(listener, client, access.device()) {
+        Ok(None) => Ok(access),
+        Ok(Some(hint)) => Err((Refusal::NoDevice, hint)),
+        Err(error) => Err((Refusal::Unavailable(Unavailable::Addresses), error.to_string())),
     }
+}
+
+/// What to do about a client that a load balancer announces, by whose word nobody is a device.
+fn announced(listener: &Listener, address: IpAddr) -> String {
+    format!(
+        "{}{address} is what a load balancer announces, by which no device is known: let it sign \
+         in, by the `username` of a [devices.NAME] for one, or connect directly",
+        unless_served(listener)
+    )
+}
+
+/// What to do about a client at a unix socket, which has no address.
+fn at_unix_socket(listener: &Listener) -> String {
+    format!(
+        "{}a client at a unix socket has no address, by which devices are known: let it sign in, \
+         or connect to a port of [listeners.{}]",
+        unless_served(listener),
+        listener.settings().name
+    )
+}
+
+/// How a hint begins at a listener that serves no devices.
+fn unless_served(listener: &Listener) -> &'static str {
+    let serves = listener.settings().devices;
+    if serves { "" } else { "this listener serves no devices, and " }
 }
 
 /// What to do about `client`, which is no device of `listener`: the line that would make it one.

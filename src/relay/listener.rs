@@ -12,11 +12,13 @@ use tracing::{Instrument as _, Span, error_span, field};
 
 use self::turned_away::TurnedAway;
 use super::caller::Caller;
+use super::limits::Crowded;
 use super::meter::TurnAwayReason;
 use super::protocol::{Imap, MailProtocol, Pop3, Submission};
 use super::{ListenerSettings, ListenerTls, Relay, Service, session};
-use crate::account::Sender;
 use crate::account::password::{AccessEnd, Admitted, Peer, SignedIn};
+use crate::account::{AccountSettings, LocalPassword, Sender};
+use crate::names::AccountPattern;
 use crate::net::listen::socket::ClientSocket;
 use crate::net::peer::PeerAddress;
 use crate::net::tls::certificates::Certificate;
@@ -53,9 +55,7 @@ impl Listener {
         let devices = service.directory().devices().all().iter();
         let mut reads_messages = settings.devices && devices.into_iter().any(|it| it.has_rules());
         for account in service.directory().accounts() {
-            let served = settings.accounts.as_ref().is_none_or(|patterns| {
-                patterns.iter().any(|pattern| pattern.overlaps(&account.name))
-            });
+            let served = is_served(&settings, &account.name);
             let provider = &account.provider;
             let own = provider.hosts.get(settings.protocol).as_ref();
             if let Some(host) = settings.upstream.as_ref().or(own).filter(|_| served) {
@@ -95,11 +95,7 @@ impl Listener {
         }
         let place = match self.relay.admit(caller.counted_as()) {
             Ok(place) => place,
-            Err(farewell) => {
-                self.relay.meter().turned_away(P::PROTOCOL, farewell.into());
-                self.turned_away.tell(peer, farewell.text());
-                return self.turn_away::<P>(stream, farewell);
-            }
+            Err(crowded) => return self.reject::<P>(stream, peer, crowded),
         };
         let span = self.span::<P>(peer, None);
         let session = session::run::<P, ClientSocket>(Arc::clone(self), stream, caller, place);
@@ -136,6 +132,14 @@ impl Listener {
         self.turned_away.tell(peer, NOT_ALLOWED);
     }
 
+    /// Turns `peer` away, who is one too many, and says so to it, in the log and in the metrics.
+    fn reject<P: MailProtocol>(&self, stream: ClientSocket, peer: PeerAddress, crowded: Crowded) {
+        let farewell = Farewell::from(crowded);
+        self.relay.meter().turned_away(P::PROTOCOL, crowded.into());
+        self.turned_away.tell(peer, farewell.text());
+        self.turn_away::<P>(stream, farewell);
+    }
+
     /// Its table in the file.
     pub fn settings(&self) -> &ListenerSettings {
         &self.settings
@@ -154,6 +158,14 @@ impl Listener {
     pub(crate) fn access_end(&self, access: &SignedIn, now: &Service) -> Option<AccessEnd> {
         let admitted = now.admitted(&self.settings.name).unwrap_or(self.admitted());
         access.ended_by(now.directory(), admitted)
+    }
+
+    /// Whether an account that may be used here takes any password.
+    pub fn takes_any_password(&self) -> bool {
+        let accounts = self.service.directory().accounts();
+        let takes_any = |it: &&AccountSettings| matches!(it.local_password, LocalPassword::Any);
+        let mut takes_any = accounts.into_iter().map(AsRef::as_ref).filter(takes_any);
+        takes_any.any(|it| is_served(&self.settings, &it.name))
     }
 
     /// Whom it lets in.
@@ -233,4 +245,10 @@ impl Listener {
         P::Downstream::farewell(farewell, &mut output);
         stream.dismiss(&output.take());
     }
+}
+
+/// Whether the accounts of `name` may be used at a listener of `settings`.
+fn is_served(settings: &ListenerSettings, name: &AccountPattern) -> bool {
+    let patterns = settings.accounts.as_ref();
+    patterns.is_none_or(|patterns| patterns.iter().any(|pattern| pattern.overlaps(name)))
 }

@@ -4,6 +4,7 @@
 //!         that a peer sends makes a series. All of them are there from the start, at 0.
 //! Cost:   a session as a whole counts behind short locks; bytes that are streamed, without any.
 
+mod label;
 mod took;
 
 use std::sync::Arc;
@@ -15,11 +16,13 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::outcome::Reason;
-use crate::proto::Farewell;
+use super::outcome::{Attained, Outcome};
+use super::reason::Reason;
 use crate::provider::Protocol;
 use crate::refusal::Refusal;
 
+use self::label::Phase;
+pub(crate) use self::label::{RefusedBy, TurnAwayReason};
 pub(crate) use self::took::Took;
 
 /// Upper bounds of the buckets of durations, in seconds: from a token in memory and a server next
@@ -35,7 +38,7 @@ type Words<const N: usize> = [(&'static str, &'static str); N];
 /// What is counted of one relay. Cloning shares it.
 #[derive(Debug, Clone)]
 pub struct Meter {
-    sessions: Family<Words<2>, Counter>,
+    sessions: Family<Words<3>, Counter>,
     active: Family<Words<2>, Gauge>,
     turned_away: Family<Words<2>, Counter>,
     sign_ins: Family<Words<1>, Counter>,
@@ -62,81 +65,6 @@ struct Messages {
 pub(crate) struct Flow {
     up: Counter,
     down: Counter,
-}
-
-/// Why somebody gets no session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum TurnAwayReason {
-    /// The listener's `allow` does not name the address.
-    NotAllowed,
-    /// No file descriptor is left.
-    NoDescriptor,
-    /// `limits.sessions` is reached.
-    TooManySessions,
-    /// `limits.sessions_per_peer` is reached.
-    TooManyFromPeer,
-}
-
-/// Who refuses a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RefusedBy {
-    /// The provider.
-    Provider,
-    /// mailbearer itself: by `senders`, `messages_per_hour` or `messages_per_minute`, or for what
-    /// cannot be read.
-    Relay,
-}
-
-/// How far a session is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    SigningIn,
-    SignedIn,
-}
-
-impl TurnAwayReason {
-    const ALL: [Self; 4] =
-        [Self::NotAllowed, Self::NoDescriptor, Self::TooManySessions, Self::TooManyFromPeer];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::NotAllowed => "not-allowed",
-            Self::NoDescriptor => "no-descriptor",
-            Self::TooManySessions => "too-many-sessions",
-            Self::TooManyFromPeer => "too-many-from-peer",
-        }
-    }
-}
-
-impl From<Farewell> for TurnAwayReason {
-    fn from(farewell: Farewell) -> Self {
-        match farewell {
-            Farewell::TooManyFromPeer => Self::TooManyFromPeer,
-            // The others are said to those who have a session, or are no client.
-            Farewell::TooManySessions
-            | Farewell::Draining
-            | Farewell::SignInTimeout
-            | Farewell::NoAddress => Self::TooManySessions,
-        }
-    }
-}
-
-impl RefusedBy {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Provider => "provider",
-            Self::Relay => "relay",
-        }
-    }
-}
-
-impl Phase {
-    fn name(self) -> &'static str {
-        match self {
-            Self::SigningIn => "signing-in",
-            Self::SignedIn => "signed-in",
-        }
-    }
 }
 
 impl Default for Meter {
@@ -169,7 +97,9 @@ impl Meter {
     fn begin_at_zero(&self) {
         for protocol in Protocol::ALL {
             for reason in Reason::ALL {
-                drop(self.sessions.get_or_create(&of(protocol, ("outcome", reason.name()))));
+                for attained in Attained::ALL.into_iter().filter(|it| reason.may_end(*it)) {
+                    drop(self.sessions.get_or_create(&of_session(protocol, attained, reason)));
+                }
             }
             for phase in [Phase::SigningIn, Phase::SignedIn] {
                 drop(self.active.get_or_create(&of(protocol, ("phase", phase.name()))));
@@ -206,8 +136,9 @@ impl Meter {
     }
 
     /// Counts a session that is over.
-    pub(crate) fn ended(&self, protocol: Protocol, reason: Reason) {
-        self.sessions.get_or_create(&of(protocol, ("outcome", reason.name()))).inc();
+    pub(crate) fn ended(&self, protocol: Protocol, outcome: &Outcome) {
+        let (attained, reason) = (outcome.attained(), outcome.reason());
+        self.sessions.get_or_create(&of_session(protocol, attained, reason)).inc();
     }
 
     /// Counts a client that gets no session.
@@ -265,12 +196,9 @@ impl Meter {
 
     /// Gives all series to `registry`, each with its name and what it says.
     pub fn register(&self, registry: &mut Registry) {
+        let help = "Sessions that ended, by the outcome and the reason of their closing line";
+        registry.register("sessions", help, self.sessions.clone());
         let counters = [
-            (
-                "sessions",
-                "Sessions that ended, by the reason of their closing line",
-                &self.sessions,
-            ),
             ("turned_away", "Clients that got no session", &self.turned_away),
             ("refusals", "Sign-ins and MAIL of devices that were refused", &self.refusals),
         ];
@@ -353,4 +281,8 @@ fn of(protocol: Protocol, other: (&'static str, &'static str)) -> Words<2> {
 
 fn throttle(protocol: Protocol, provider: &str) -> [(&'static str, Arc<str>); 2] {
     [(PROTOCOL, protocol.name().into()), ("provider", provider.into())]
+}
+
+fn of_session(protocol: Protocol, attained: Attained, reason: Reason) -> Words<3> {
+    [(PROTOCOL, protocol.name()), ("outcome", attained.name()), ("reason", reason.name())]
 }

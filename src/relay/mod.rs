@@ -1,5 +1,6 @@
 //! The relay: sessions from accept to close.
 
+mod attempt;
 mod caller;
 pub mod diagnosis;
 mod downstream;
@@ -16,6 +17,7 @@ mod outcome;
 mod pace;
 mod protocol;
 mod quota;
+mod reason;
 pub mod recent;
 mod records;
 mod rules;
@@ -47,10 +49,9 @@ use crate::net::listen::Door;
 use crate::net::own_addresses::OwnAddresses;
 use crate::net::tls::server::CertificateFiles;
 use crate::oauth::Tokens;
-use crate::proto::Farewell;
 use crate::provider::{MailHost, Protocol};
 use gate::Gates;
-use limits::{Place, SessionLimits};
+use limits::{Crowded, Place, SessionLimits};
 use meter::Meter;
 use pace::Paces;
 use quota::Quotas;
@@ -235,12 +236,12 @@ impl Relay {
         self.service.subscribe()
     }
 
-    fn admit(&self, peer: IpAddr) -> Result<Place, Farewell> {
+    fn admit(&self, peer: IpAddr) -> Result<Place, Crowded> {
         self.places.admit(peer)
     }
 
-    fn admit_unnamed(&self) -> Result<Place, Farewell> {
-        self.places.admit_unnamed()
+    fn admit_forwarded(&self) -> Result<Place, Crowded> {
+        self.places.admit_forwarded()
     }
 
     /// A session id: short, and unique while the process runs.

@@ -6,16 +6,17 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::ListenerSettings;
+use super::attempt::Attempt;
+use super::caller::Caller;
 use super::diagnosis::Gravity;
 use super::downstream::Ended;
 use super::header_advice;
 use super::meter::Took;
 use super::observer::Report;
+use super::reason::Reason;
 use super::recent::How;
 use super::splice::{End, Spliced};
 use super::tls_advice;
-use crate::account::password::AccessEnd;
-use crate::proto::CloseReason;
 
 /// A side of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,98 +27,6 @@ pub(crate) enum Side {
     Upstream,
     /// mailbearer itself.
     Relay,
-}
-
-/// Why a session ended, in one word for logs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reason {
-    /// The client said goodbye before it had signed in.
-    Quit,
-    /// The client closed, or broke off, before it had signed in.
-    GaveUp,
-    /// The client speaks HTTP.
-    Browser,
-    /// Too many refused sign-ins and bad commands.
-    TooManyFailures,
-    /// A line without an end.
-    EndlessLine,
-    /// Too many commands before the sign-in.
-    TooManyCommands,
-    /// The client speaks TLS where it is not spoken.
-    ClientHello,
-    /// Bytes came in clear behind STARTTLS.
-    CleartextBehindStartTls,
-    /// No TLS came about with the client.
-    NoTls,
-    /// A PROXY header was wrong, was missing, or came where none is due.
-    ProxyHeader,
-    /// A load balancer that did not say for whom it speaks wanted more than to probe.
-    NoAddress,
-    /// `limits.sign_in_timeout` passed.
-    SignInTimeout,
-    /// One side closed after the sign-in: the ordinary end.
-    Closed,
-    /// One side broke off after the sign-in.
-    Broke,
-    /// `limits.idle_timeout` passed.
-    Idle,
-    /// The relay is shutting down.
-    Draining,
-    /// The local password that the client showed was revoked.
-    Revoked,
-    /// The configuration no longer has the account, or not for the listener.
-    AccountRemoved,
-    /// The configuration no longer has the device, or not as it was known.
-    DeviceRemoved,
-}
-
-impl Reason {
-    /// Every one.
-    pub(super) const ALL: [Self; 19] = [
-        Self::Quit,
-        Self::GaveUp,
-        Self::Browser,
-        Self::TooManyFailures,
-        Self::EndlessLine,
-        Self::TooManyCommands,
-        Self::ClientHello,
-        Self::CleartextBehindStartTls,
-        Self::NoTls,
-        Self::ProxyHeader,
-        Self::NoAddress,
-        Self::SignInTimeout,
-        Self::Closed,
-        Self::Broke,
-        Self::Idle,
-        Self::Draining,
-        Self::Revoked,
-        Self::AccountRemoved,
-        Self::DeviceRemoved,
-    ];
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Quit => "quit",
-            Self::GaveUp => "gave-up",
-            Self::Browser => "browser",
-            Self::TooManyFailures => "too-many-failures",
-            Self::EndlessLine => "endless-line",
-            Self::TooManyCommands => "too-many-commands",
-            Self::ClientHello => "client-hello",
-            Self::CleartextBehindStartTls => "cleartext-behind-starttls",
-            Self::NoTls => "no-tls",
-            Self::ProxyHeader => "proxy-header",
-            Self::NoAddress => "no-address",
-            Self::SignInTimeout => "sign-in-timeout",
-            Self::Closed => "closed",
-            Self::Broke => "broke",
-            Self::Idle => "idle-timeout",
-            Self::Draining => "draining",
-            Self::Revoked => "revoked",
-            Self::AccountRemoved => "account-removed",
-            Self::DeviceRemoved => "device-removed",
-        }
-    }
 }
 
 impl Side {
@@ -136,31 +45,6 @@ impl fmt::Display for Side {
     }
 }
 
-impl From<CloseReason> for Reason {
-    fn from(reason: CloseReason) -> Self {
-        match reason {
-            CloseReason::Quit => Self::Quit,
-            CloseReason::Browser => Self::Browser,
-            CloseReason::TooManyFailures => Self::TooManyFailures,
-            CloseReason::EndlessLine => Self::EndlessLine,
-            CloseReason::TooManyCommands => Self::TooManyCommands,
-            CloseReason::ClientHello => Self::ClientHello,
-            CloseReason::CleartextBehindStartTls => Self::CleartextBehindStartTls,
-            CloseReason::NoAddress => Self::NoAddress,
-        }
-    }
-}
-
-impl From<AccessEnd> for Reason {
-    fn from(end: AccessEnd) -> Self {
-        match end {
-            AccessEnd::AccountRemoved => Self::AccountRemoved,
-            AccessEnd::DeviceRemoved => Self::DeviceRemoved,
-            AccessEnd::Revoked => Self::Revoked,
-        }
-    }
-}
-
 /// How far a session came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Attained {
@@ -168,15 +52,32 @@ pub(crate) enum Attained {
     NoClaim,
     /// Each of its client's claims was refused.
     Refused,
+    /// It ended while its client's last claim waited for an answer.
+    Unanswered,
     /// It was signed in on both sides.
     SignedIn,
 }
 
 impl Attained {
-    fn name(self) -> &'static str {
+    /// Every one.
+    pub(super) const ALL: [Self; 4] =
+        [Self::NoClaim, Self::Refused, Self::Unanswered, Self::SignedIn];
+
+    /// How far a session came that ends without a sign-in, after the `last` of its attempts.
+    fn without_sign_in(last: Option<&Attempt<'_>>) -> Self {
+        match last {
+            None => Self::NoClaim,
+            Some(last) if last.is_refused() => Self::Refused,
+            Some(_) => Self::Unanswered,
+        }
+    }
+
+    /// The word for it, in the log and in metrics.
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::NoClaim => "no-claim",
             Self::Refused => "refused",
+            Self::Unanswered => "unanswered",
             Self::SignedIn => "signed-in",
         }
     }
@@ -189,7 +90,7 @@ pub(crate) struct Outcome {
     side: Side,
     /// How far it came.
     attained: Attained,
-    /// The provider's server, if it was signed in there.
+    /// The provider's server, if it was signed in there or was to be.
     upstream: Option<String>,
     /// What the operating system said, where a side broke; why no TLS came about.
     error: Option<String>,
@@ -207,15 +108,17 @@ pub(crate) struct Outcome {
     up_bytes: u64,
     /// Bytes streamed from provider to client after the sign-in.
     down_bytes: u64,
-    /// How long the steps of its sign-in took, where it signed in.
+    /// How long the steps of its attempts to sign in took.
     took: Took,
 }
 
 impl Outcome {
-    /// A session at a listener of `settings` that ended before its sign-in.
+    /// A session of `from` at a listener of `settings` that ended without a sign-in, after the `last`
+    /// of its attempts if there was one.
     pub(crate) fn before_sign_in(
-        attained: Attained,
+        last: Option<&Attempt<'_>>,
         ended: &Ended,
+        from: Caller,
         settings: &ListenerSettings,
     ) -> Self {
         let reason = ended.reason();
@@ -250,12 +153,12 @@ impl Outcome {
             | Ended::SignInTimeout => None,
         };
         let hint = tls_advice::advice(ended, settings);
-        let hint = hint.or_else(|| header_advice::advice(ended, settings));
+        let hint = hint.or_else(|| header_advice::advice(ended, from, settings));
         Self {
             reason,
             side,
-            attained,
-            upstream: None,
+            attained: Attained::without_sign_in(last),
+            upstream: last.and_then(|last| last.upstream.clone()),
             error,
             hint,
             last_reply: None,
@@ -264,13 +167,18 @@ impl Outcome {
             unlogged: None,
             up_bytes: 0,
             down_bytes: 0,
-            took: Took::default(),
+            took: last.map_or_else(Took::default, Attempt::took_in_all),
         }
     }
 
     /// Why the session ended.
     pub(super) fn reason(&self) -> Reason {
         self.reason
+    }
+
+    /// How far it came.
+    pub(super) fn attained(&self) -> Attained {
+        self.attained
     }
 
     /// Writes the closing line; the session's span names id, client and account. Where there is
@@ -316,6 +224,7 @@ impl Outcome {
     /// The same for whoever asks for the sessions that ended last.
     pub(crate) fn how(&self, lasted: Duration) -> How {
         How {
+            outcome: self.attained.name(),
             reason: self.reason.name(),
             side: self.side.name(),
             error: self.error.clone(),
@@ -330,7 +239,7 @@ impl Outcome {
     }
 
     /// A session that was signed in at `upstream`, what was seen of it, and what its sign-in `took`.
-    pub(crate) fn of_session(
+    pub(super) fn of_session(
         upstream: String,
         spliced: &Spliced,
         report: Report,

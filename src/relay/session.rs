@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
+use tracing::Span;
 
+use super::attempt::Attempt;
 use super::caller::Caller;
 use super::downstream::{Client, Ended, close};
 use super::first_lines::FirstLines;
@@ -16,8 +18,9 @@ use super::limits::Place;
 use super::listener::Listener;
 use super::meter::Took;
 use super::observer::Observer;
-use super::outcome::{Attained, Outcome, Reason};
+use super::outcome::Outcome;
 use super::protocol::MailProtocol;
+use super::reason::Reason;
 use super::recent::Closed;
 use super::rules;
 use super::splice::{End, Start, splice};
@@ -26,6 +29,7 @@ use super::verdict::{Accepted, verdict};
 use super::watched::{Course, Watched};
 use crate::account::password::SignedIn;
 use crate::clock;
+use crate::names::Username;
 use crate::net::client_stream::ClientStream;
 use crate::proto::smtp::Replies;
 use crate::proto::{AwaitVerdict as _, Downstream as _, Step};
@@ -51,11 +55,11 @@ where
             // Boxed, so that a session holds room for it once it has signed in alone.
             (Some(account), Box::pin(session.run(&listener)).await)
         }
-        Err(outcome) => (None, outcome),
+        Err(ended) => ended,
     };
     let lasted = started.elapsed();
     outcome.log(lasted);
-    relay.meter().ended(P::PROTOCOL, outcome.reason());
+    relay.meter().ended(P::PROTOCOL, &outcome);
     relay.recent().note(Closed {
         at: clock::unix_time(),
         listener: listener.settings().name.clone(),
@@ -102,11 +106,15 @@ async fn until_cut(listener: &Listener, access: &SignedIn) -> Reason {
     }
 }
 
+/// A session that ended without a sign-in: whose account it was to be, if the client has shown that
+/// it may use one, and how it ended.
+type NotSignedIn = (Option<Username>, Outcome);
+
 async fn sign_in<P, S>(
     listener: &Arc<Listener>,
     from: Caller,
     mut client: Client<S>,
-) -> Result<Session<S>, Outcome>
+) -> Result<Session<S>, NotSignedIn>
 where
     P: MailProtocol,
     S: AsyncRead + AsyncWrite + Unpin,
@@ -114,55 +122,71 @@ where
     if listener.settings().tls.is_implicit()
         && let Err(ended) = client.start_tls().await
     {
-        return Err(Box::pin(over::<P, S>(client, Attained::NoClaim, ended, listener)).await);
+        return Err(Box::pin(over::<P, S>(client, None, ended, from, listener)).await);
     }
     let machine = P::downstream(listener, listener.privacy(from.peer()));
     machine.greet(client.output());
-    let (mut step, mut attained) = (Step::Read(machine), Attained::NoClaim);
+    let (mut step, mut last) = (Step::Read(machine), None);
     let ended = loop {
         let (claim, awaiting) = match client.next_claim(step).await {
             Ok(claimed) => claimed,
             Err(ended) => break ended,
         };
+        let meter = listener.relay().meter();
+        // Boxed, as what follows: a stranger that waits needs no room for it.
+        let attempt = last.get_or_insert_with(|| Box::new(Attempt::new(meter, P::PROTOCOL)));
+        attempt.begin();
         // Boxed, so that a session holds what only the verdict needs while it awaits it alone:
         // neither a stranger that waits nor the long part afterwards.
-        match client.hold(&claim, Box::pin(verdict::<P>(listener, from, &claim))).await {
+        let verdict = Box::pin(verdict::<P>(listener, from, &claim, attempt));
+        let held = client.hold(&claim, verdict).await;
+        attempt.settle();
+        match held {
             Ok(Ok(accepted)) => {
                 awaiting.accept(&accepted.upstream.welcome, client.output());
-                return Ok(session::<P, S>(client, accepted, listener));
+                return Ok(session::<P, S>(client, accepted, attempt, listener));
             }
-            Ok(Err(refusal)) => {
-                attained = Attained::Refused;
-                listener.relay().meter().refused(P::PROTOCOL, &refusal);
-                step = awaiting.refuse(&refusal, client.output());
-            }
+            Ok(Err(refusal)) => step = awaiting.refuse(&refusal, client.output()),
             Err(ended) => break ended,
         }
     };
-    Err(Box::pin(over::<P, S>(client, attained, ended, listener)).await)
+    Err(Box::pin(over::<P, S>(client, last, ended, from, listener)).await)
 }
 
 /// Ends a session that has not signed in. Called in a box: a session that waits needs no room for it.
 async fn over<P, S>(
     client: Client<S>,
-    attained: Attained,
+    last: Option<Box<Attempt<'_>>>,
     ended: Ended,
+    from: Caller,
     listener: &Listener,
-) -> Outcome
+) -> NotSignedIn
 where
     P: MailProtocol,
     S: AsyncRead + AsyncWrite + Unpin,
 {
     client.end::<P::Downstream>(&ended).await;
-    Outcome::before_sign_in(attained, &ended, listener.settings())
+    let outcome = Outcome::before_sign_in(last.as_deref(), &ended, from, listener.settings());
+    let account = last.and_then(|last| last.account);
+    if let Some(account) = &account {
+        // For the closing line. What a stranger typed is never in it.
+        Span::current().record("account", account.as_str());
+    }
+    (account, outcome)
 }
 
-fn session<P, S>(client: Client<S>, accepted: Accepted<P>, listener: &Arc<Listener>) -> Session<S>
+fn session<P, S>(
+    client: Client<S>,
+    accepted: Accepted<P>,
+    attempt: &Attempt<'_>,
+    listener: &Arc<Listener>,
+) -> Session<S>
 where
     P: MailProtocol,
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let Accepted { access, permit, host, upstream, took } = accepted;
+    let Accepted { access, permit, host, upstream } = accepted;
+    let took = attempt.took_in_all();
     let (client, up, down, client_closed) = client.into_parts();
     let idle_timeout = listener.service().limits().idle_timeout;
     let start = Start { up, down, client_closed, idle_timeout };

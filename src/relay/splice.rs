@@ -17,7 +17,8 @@ use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::outcome::{Reason, Side};
+use super::outcome::Side;
+use super::reason::Reason;
 use crate::net::buffer::{Filled, poll_fill, with_buffer};
 
 /// How long the upstream must be silent before a client's close is passed on.

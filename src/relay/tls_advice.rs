@@ -2,7 +2,7 @@
 //! here and the setting to change in the client.
 
 use super::downstream::Ended;
-use super::outcome::Reason;
+use super::reason::Reason;
 use super::{ListenerSettings, ListenerTls};
 use crate::net::client_stream::HandshakeError;
 

@@ -90,25 +90,40 @@ pub(crate) async fn sign_in<M: Upstream>(
     token: impl Future<Output = Result<AccessToken, TokenError>>,
     took: &mut Took,
 ) -> Result<SignedIn<M::Welcome>, SignInError> {
-    let mut progress = Progress::default();
-    let (mut token_took, mut sign_in_took) = (None, None);
+    let mut tally = Tally { took, progress: Progress::default(), token: None, sign_in: None };
+    let Tally { progress, token: token_took, sign_in: sign_in_took, .. } = &mut tally;
     let sign_in = async {
-        let reached = reach(destination, machine, &mut progress);
+        let reached = reach(destination, machine, progress);
         let asked_at = Instant::now();
         let token = async {
             let token = token.await?;
-            token_took = Some(asked_at.elapsed());
+            *token_took = Some(asked_at.elapsed());
             Ok(token)
         };
         let (reached, token) = tokio::try_join!(reached, token)?;
         let (talked, shown_at) = (reached.talked, Instant::now());
         let outcome = reached.authenticate(&token).await;
-        sign_in_took = Some(talked + shown_at.elapsed());
+        *sign_in_took = Some(talked + shown_at.elapsed());
         outcome
     };
     let outcome = timeout(SIGN_IN_TIMEOUT, sign_in).await;
-    took.add(Took { token: token_took, sign_in: sign_in_took, ..progress.took });
     outcome.unwrap_or_else(|_| Err(SignInError::TimedOut { host: destination.host.to_string() }))
+}
+
+/// What the steps of one try took. Added up when it is dropped: whoever waits for the try may leave
+/// in the middle of it.
+struct Tally<'t> {
+    took: &'t mut Took,
+    progress: Progress,
+    token: Option<Duration>,
+    sign_in: Option<Duration>,
+}
+
+impl Drop for Tally<'_> {
+    fn drop(&mut self) {
+        let Self { progress, token, sign_in, .. } = self;
+        self.took.add(Took { token: *token, sign_in: *sign_in, ..progress.took });
+    }
 }
 
 /// Dials `destination` and starts TLS, until a sign-in can begin. `progress` tells how far that is,

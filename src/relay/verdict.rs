@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::{Span, info, warn};
 
 use super::Relay;
+use super::attempt::Attempt;
 use super::caller::Caller;
 use super::diagnosis::token::Wanted;
 use super::gate::{Full, Mailbox, Permit};
@@ -40,33 +41,37 @@ pub(crate) struct Accepted<P: MailProtocol> {
     /// The server, as the log names it.
     pub(crate) host: String,
     pub(crate) upstream: upstream::SignedIn<Welcome<P>>,
-    /// What its steps took.
-    pub(crate) took: Took,
 }
 
-/// Whether the claim holds; if so the provider's side is signed in.
+/// Whether the claim holds; if so the provider's side is signed in. What is found on the way is
+/// written down in `attempt`.
 pub(crate) async fn verdict<P: MailProtocol>(
     listener: &Listener,
     client: Caller,
     claim: &Claim,
+    attempt: &mut Attempt<'_>,
 ) -> Result<Accepted<P>, Refusal> {
     let received = Instant::now();
     let access = match claim {
-        Claim::Password(shown) => judge::password::<P>(listener, client, shown, received).await?,
-        Claim::Device => judge::device::<P>(listener, client)?,
+        Claim::Password(shown) => {
+            judge::password::<P>(listener, client, shown, received, attempt).await?
+        }
+        Claim::Device => judge::device::<P>(listener, client, attempt)?,
     };
     let relay = listener.relay();
     let account = access.account();
+    attempt.is_of(account.name());
     let provider = &account.settings().provider;
     let Some(host) = listener.upstream().or(provider.hosts.get(P::PROTOCOL).as_ref()) else {
-        warn!(
-            account = account.name().as_str(),
-            provider = provider.name,
-            "refused: the provider has no server for this protocol; add one, or keep the account \
-             off this listener by its `accounts`"
-        );
-        return Err(Refusal::Unavailable(Unavailable::Upstream));
+        let refusal = Refusal::Unavailable(Unavailable::Upstream);
+        let (account, provider) = (account.name().as_str(), provider.name.as_str());
+        let cause = "the provider has no server for this protocol";
+        let fix = "add one, or keep the account off this listener by its `accounts`";
+        warn!(account, refusal = refusal.kind(), provider, cause, fix, "refused");
+        attempt.refuse(&refusal);
+        return Err(refusal);
     };
+    attempt.upstream = Some(host.to_string());
     let told = told_user::<P>(relay.tokens(), account);
     let destination = Destination {
         host,
@@ -76,25 +81,24 @@ pub(crate) async fn verdict<P: MailProtocol>(
         mechanism: provider.mechanism,
     };
     let until = received + listener.service().limits().wait_for_slot;
-    let mut took = Took::default();
+    attempt.queues(received);
     let outcome = tokio::select! {
         biased;
         // It may wait for long, and nobody is signed in for who may not be here any more.
-        end = judge::until_shut_out(listener, &access) => {
-            return Err(judge::shut_out(end, &access, claim, received).await);
-        }
+        end = judge::until_shut_out(listener, &access) => Err(end),
         // Begun only behind a first look above, so whoever comes here is let in.
         outcome = async {
             relay.passwords().let_in(&access);
-            at_gate::<P>(relay, account, &destination, until, &mut took).await
-        } => outcome,
+            at_gate::<P>(relay, account, &destination, until, attempt).await
+        } => Ok(outcome),
     };
-    took.gate_wait = Some(match &outcome {
-        Ok((permit, _)) => permit.waited(),
-        Err(_) => received.elapsed(),
-    });
-    relay.meter().took(P::PROTOCOL, &took);
-    let (permit, signed_in) = outcome.map_err(|said| busy::<P>(relay, account, said.as_ref()))?;
+    attempt.leaves();
+    let outcome = match outcome {
+        Ok(outcome) => outcome,
+        Err(end) => return Err(judge::shut_out(end, &access, claim, received, attempt).await),
+    };
+    let (permit, signed_in) =
+        outcome.map_err(|said| busy::<P>(relay, account, said.as_ref(), attempt))?;
     match signed_in {
         Ok(upstream) => {
             relay.tokens().accepted(account.name(), P::PROTOCOL);
@@ -103,9 +107,9 @@ pub(crate) async fn verdict<P: MailProtocol>(
             tell_signed_in(&access, host, received.elapsed(), permit.waited());
             relay.meter().signed_in(P::PROTOCOL);
             let host = host.to_string();
-            Ok(Accepted { access, permit, host, upstream, took })
+            Ok(Accepted { access, permit, host, upstream })
         }
-        Err(error) => Err(refused::<P>(relay, account, &destination, &error)),
+        Err(error) => Err(refused::<P>(relay, account, &destination, &error, attempt)),
     }
 }
 
@@ -113,6 +117,8 @@ pub(crate) async fn verdict<P: MailProtocol>(
 /// long at the gate.
 fn tell_signed_in(access: &SignedIn, host: &MailHost, after: Duration, waited: Duration) {
     let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    // To find a place free takes some microseconds, too.
+    let waited_ms = Some(ms(waited)).filter(|waited| *waited > 0);
     let account = access.account();
     // Once in a session: a field that is recorded again would stand twice in the text.
     Span::current().record("account", account.name().as_str());
@@ -121,7 +127,7 @@ fn tell_signed_in(access: &SignedIn, host: &MailHost, after: Duration, waited: D
         provider = account.settings().provider.name,
         upstream = %host,
         upstream_ms = ms(after.saturating_sub(waited)),
-        waited_ms = (!waited.is_zero()).then(|| ms(waited)),
+        waited_ms,
         "signed in"
     );
 }
@@ -132,6 +138,7 @@ fn refused<P: MailProtocol>(
     account: &Account,
     destination: &Destination<'_>,
     error: &SignInError,
+    attempt: &mut Attempt<'_>,
 ) -> Refusal {
     if let Some(trouble) = error.trouble(P::PROTOCOL) {
         relay.troubles().refused(account.name(), trouble);
@@ -146,12 +153,13 @@ fn refused<P: MailProtocol>(
     let refusal = error.refusal(account.name(), &account.settings().grant.id);
     let (account, cause, fix) = (account.name().as_str(), error.to_string(), error.fix());
     warn!(account, refusal = refusal.kind(), cause, fix, token, "refused");
+    attempt.refuse(&refusal);
     refusal
 }
 
 /// Signs in at `destination` once there is a place at the gate of its mailbox. A provider that says
 /// that there was none is believed: the gate is closed for a while, and the place waited for again.
-/// What the tries `took` is added up.
+/// What the tries took is added up in `attempt`.
 ///
 /// # Errors
 /// When there was no place `until` then: what the provider said of it, if it was asked.
@@ -160,7 +168,7 @@ async fn at_gate<P: MailProtocol>(
     account: &Account,
     destination: &Destination<'_>,
     until: Instant,
-    took: &mut Took,
+    attempt: &mut Attempt<'_>,
 ) -> Result<(Permit, Result<upstream::SignedIn<Welcome<P>>, SignInError>), Option<SignInError>> {
     let provider = &account.settings().provider;
     let mailbox = Mailbox::new(&provider.name, destination.mailbox, P::PROTOCOL);
@@ -168,13 +176,16 @@ async fn at_gate<P: MailProtocol>(
     let entered = relay.gates().enter(mailbox, places, until).await;
     let mut permit = entered.map_err(|Full| None)?;
     loop {
+        attempt.enters(&permit);
         let deadline = Instant::now() + VERDICT_TIMEOUT;
+        let took = &mut attempt.took;
         match sign_in::<P>(relay.tokens(), account, destination, deadline, took).await {
             Err(error) if error.is_throttle() => {
                 let (account, cause) = (account.name().as_str(), error.to_string());
                 info!(account, cause, "the mailbox's gate is closed for a while");
                 relay.meter().throttled(P::PROTOCOL, &provider.name);
                 permit.close_gate();
+                attempt.queues(Instant::now());
                 permit = permit.enter_again(until).await.map_err(|Full| Some(error))?;
             }
             outcome => return Ok((permit, outcome)),
@@ -183,8 +194,14 @@ async fn at_gate<P: MailProtocol>(
 }
 
 /// What a client hears whose mailbox's gate stayed full; `said` is what the provider told of that.
-fn busy<P: MailProtocol>(relay: &Relay, account: &Account, said: Option<&SignInError>) -> Refusal {
+fn busy<P: MailProtocol>(
+    relay: &Relay,
+    account: &Account,
+    said: Option<&SignInError>,
+    attempt: &mut Attempt<'_>,
+) -> Refusal {
     let refusal = Refusal::MailboxBusy;
+    attempt.refuse(&refusal);
     if let Some(trouble) = said.and_then(|error| error.trouble(P::PROTOCOL)) {
         let Trouble { reply, cause, fix, .. } = &trouble;
         let account = account.name();

@@ -148,7 +148,10 @@ pub enum Health {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// Another process has it.
-    #[error("{path:?} is in use by another mailbearer: one `serve` runs on one store")]
+    #[error(
+        "{path:?} is in use by another mailbearer: one `serve` runs on one store, and another file \
+         needs a `path` of its own in its [store]"
+    )]
     InUse {
         /// The lock file.
         path: PathBuf,

@@ -94,7 +94,8 @@ impl Callback {
         let router = Router::new().fallback(answer).with_state(Arc::new(shared));
         let mut servers = JoinSet::new();
         for listener in self.listeners {
-            servers.spawn(http::serve(listener, router.clone(), stop.clone()));
+            let (router, stop) = (router.clone(), stop.clone());
+            servers.spawn(http::serve(listener, router, http::Shares::UNLIMITED_HERE, stop));
         }
         Listening { servers, stop, flooded }
     }

@@ -1,7 +1,8 @@
 //! HTTP towards browsers: who may connect, how many at once, and for how long.
 //!
 //! Limits: [`CONNECTIONS_MAX`] at once, further ones wait in the system's queue; of them one
-//!         address may have a share (`http/peers.rs`), further ones are closed; one request each;
+//!         address may have a share (`http/peers.rs`), and further ones are closed, or its oldest;
+//!         one request each;
 //!         TLS within [`TLS_TIMEOUT`], the header within [`HEADER_TIMEOUT`] and [`HEADER_LEN_MAX`]
 //!         bytes, all of it within [`CONNECTION_TIMEOUT`].
 
@@ -25,7 +26,8 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use self::peers::Peers;
+pub(super) use self::peers::Shares;
+use self::peers::{Peers, Share};
 use crate::net::tls::certificates::Certificate;
 
 /// How many connections are served at once; further ones wait in the system's queue.
@@ -59,6 +61,19 @@ pub(crate) struct Front {
     pub(crate) tls: Option<Arc<Certificate>>,
     /// From where many may come by one address.
     pub(crate) proxies: Vec<IpNet>,
+    /// What all others may have.
+    pub(super) shares: Shares,
+}
+
+impl Front {
+    /// What `peer` may have of the connections.
+    fn share_of(&self, peer: IpAddr) -> Share {
+        if self.proxies.iter().any(|it| it.contains(&peer)) {
+            Share::Unlimited
+        } else {
+            self.shares.of(peer)
+        }
+    }
 }
 
 /// The ends of a connection.
@@ -72,9 +87,14 @@ pub(crate) struct Ends {
     pub(crate) is_tls: bool,
 }
 
-/// Answers on `listener` in clear by `router` until `stop`.
-pub(crate) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
-    let front = Front { router, tls: None, proxies: Vec::new() };
+/// Answers on `listener` in clear by `router` until `stop`, to each address as far as its share goes.
+pub(super) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    shares: Shares,
+    stop: CancellationToken,
+) {
+    let front = Front { router, tls: None, proxies: Vec::new(), shares };
     let (_unchanged, front) = watch::channel(front);
     serve_front(listener, front, stop).await;
 }
@@ -97,15 +117,14 @@ pub(crate) async fn serve_front(
         };
         let peer = peer.ip().to_canonical();
         let front = front.borrow().clone();
-        let shares = peer.is_loopback() || front.proxies.iter().any(|it| it.contains(&peer));
-        let Some(guest) = peers.admit(peer, shares) else { continue };
+        let Some(guest) = peers.admit(peer, front.share_of(peer)) else { continue };
         let stop = stop.clone();
         connections.spawn(async move {
             let conversing = timeout(CONNECTION_TIMEOUT, converse(stream, peer, front, stop));
             let conversed = match guest.place.run_until_cancelled(conversing).await {
                 Some(Ok(conversed)) => conversed,
                 Some(Err(_)) => Err("it lasted too long".to_owned()),
-                None => Err("another address took its place".to_owned()),
+                None => Err("another connection took its place".to_owned()),
             };
             if let Err(problem) = conversed {
                 debug!(peer = %peer, problem, "page lost a connection");
@@ -187,7 +206,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let router = Router::new().route("/", get(async || "hello"));
         let stop = CancellationToken::new();
-        tokio::spawn(serve(listener, router, stop.clone()));
+        tokio::spawn(serve(listener, router, Shares::UNLIMITED_HERE, stop.clone()));
         (address, stop)
     }
 

@@ -158,6 +158,9 @@ impl Operator {
     fn account(&self, name: &Username) -> Result<Account, OperatorError> {
         let directory = Arc::clone(&self.directory.borrow());
         directory.find(name, None).ok_or_else(|| {
+            if let Ok(AccountPattern::Domain(domain)) = AccountPattern::parse(name.as_str()) {
+                return OperatorError::Pattern { domain };
+            }
             let typed = name.folded();
             let devices = directory.devices();
             if let Some(device) = devices.named(name) {

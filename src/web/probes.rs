@@ -4,18 +4,27 @@
 //! In:     GET and HEAD, from anybody who reaches the address; no token.
 //! Out:    `/livez`, `/startupz`, `/readyz`, `/metrics`; everything else is 404. No provider is asked
 //!         and nothing is written.
-//! Limits: those of `web/http.rs`.
+//! Limits: those of `web/http.rs`. One address holds a share of the connections, and one more takes
+//!         the place of its oldest, so a probe is answered at once. This machine and every other
+//!         one: in a cluster probes come from a node, and so does much else.
+//! Hosts:  at a loopback address a request has to name that address or `localhost`. A page in a
+//!         browser on this machine may name its own host, have it resolve to here (DNS rebinding),
+//!         and read who the accounts are.
 
-use axum::extract::State;
+use std::net::IpAddr;
+
+use axum::extract::{Request, State};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::http::serve;
+use super::http::{Ends, Shares, serve};
 use super::metrics::{Format, Metrics};
 use super::operator::Operator;
 pub use super::survey::Numbers;
@@ -63,7 +72,7 @@ impl Probes {
         listener: TcpListener,
         stop: CancellationToken,
     ) -> impl Future<Output = ()> + Send + 'static {
-        serve(listener, self.router(), stop)
+        serve(listener, self.router(), Shares::ROLLING, stop)
     }
 
     fn router(&self) -> Router {
@@ -75,8 +84,33 @@ impl Probes {
             .route(READY_PATH, get(readiness))
             .route("/metrics", get(metrics))
             .fallback(async || (StatusCode::NOT_FOUND, "there is no such probe\n"))
+            .layer(middleware::from_fn(refuse_other_hosts))
             .with_state(self.clone())
     }
+}
+
+/// Answers only who names this machine, where nobody else may connect.
+async fn refuse_other_hosts(
+    Extension(ends): Extension<Ends>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let host = request.headers().get(header::HOST);
+    // Without one, as HTTP/1.0 of balancers has it, no browser has asked.
+    if ends.local.ip().is_loopback() && host.is_some_and(|host| !names_this_machine(host)) {
+        return (StatusCode::FORBIDDEN, "Host has to be localhost or an IP address\n")
+            .into_response();
+    }
+    next.run(request).await
+}
+
+/// Whether `host`, with a port or without, is `localhost` or an address: no name can be made to
+/// resolve to here then.
+fn names_this_machine(host: &HeaderValue) -> bool {
+    let Ok(authority) = Authority::try_from(host.as_bytes()) else { return false };
+    let name = authority.host();
+    let address = name.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(name);
+    name.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok()
 }
 
 /// An account that does not work makes no relay unready: the others would go with it, and no restart
@@ -114,4 +148,19 @@ fn not_stored(answer: impl IntoResponse) -> Response {
     let mut response = answer.into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_this_machine_by_an_address_or_localhost_alone() {
+        for host in ["localhost", "LocalHost:8588", "127.0.0.1", "127.0.0.1:1", "[::1]:8588"] {
+            assert!(names_this_machine(&HeaderValue::from_static(host)), "{host}");
+        }
+        for host in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:8588", ""] {
+            assert!(!names_this_machine(&HeaderValue::from_static(host)), "{host}");
+        }
+    }
 }

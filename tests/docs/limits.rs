@@ -7,6 +7,7 @@ use mailbearer::proto::preauth::SKIP_MAX;
 use mailbearer::proto::{COMMANDS_MAX, FAILURES_MAX, sasl};
 use mailbearer::relay::Limits;
 
+use super::configuration::rows;
 use super::pages::{pages, root};
 
 #[test]
@@ -39,8 +40,34 @@ fn every_limit_of_the_page_is_that_of_the_code() {
 }
 
 #[test]
+fn every_secret_of_the_file_is_told_what_it_opens() {
+    let page = pages().into_iter().find(|page| page.name == "docs/security.md").unwrap();
+    let (_, table) = page.text.split_once("| secret | where it lies |").unwrap();
+    let told: BTreeSet<String> = table
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.split(" | ").next())
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    let mut secrets = 0;
+    for row in rows() {
+        // Programs print secrets, and are none.
+        let is_secret = ["secret", "a secret", "PEM"].iter().any(|it| row.range.starts_with(it))
+            || ["local_password", "assertion_file", "key_file"].contains(&row.key.as_str());
+        let is_public = row.key == "certificate";
+        if is_secret && !is_public {
+            let is_told = told.contains(&row.key)
+                || (row.key == "key" && told.contains("store.key") && row.kind == "store");
+            assert!(is_told, "{} of {}", row.key, row.kind);
+            secrets += 1;
+        }
+    }
+    assert!(secrets >= 10, "{secrets}");
+}
+
+#[test]
 fn every_reason_of_a_closing_line_has_a_row() {
-    let code = fs::read_to_string(root().join("src/relay/outcome.rs")).unwrap();
+    let code = fs::read_to_string(root().join("src/relay/reason.rs")).unwrap();
     let (_, names) = code.split_once("impl Reason {").unwrap();
     let (names, _) = names.split_once("\n}\n").unwrap();
     let names: BTreeSet<_> =

@@ -1,4 +1,4 @@
-//! The documents: Markdown, the commented examples and the Dockerfile.
+//! The documents: Markdown, the commented examples, the Dockerfile, and what services are made of.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,13 +24,22 @@ pub(crate) fn pages() -> Vec<Page> {
     let files = |dir: &'static str| {
         fs::read_dir(root().join(dir)).unwrap().map(|entry| entry.unwrap().path())
     };
-    let mut names: Vec<PathBuf> = ["", "docs", "docs/providers", "config", "certs"]
+    let files_of = |dir: &str| {
+        let files = fs::read_dir(root().join(dir)).unwrap().map(|entry| entry.unwrap().path());
+        files.filter(|path| path.is_file()).collect::<Vec<_>>()
+    };
+    let mut names: Vec<PathBuf> = ["", "docs", "docs/providers", "config", "certs", "fuzz"]
         .into_iter()
         .flat_map(files)
         .filter(|path| {
             path.extension().is_some_and(|it| it == "md") || path.ends_with("Dockerfile")
         })
         .chain(files("config"))
+        .chain(
+            ["", "/kubernetes", "/fail2ban/filter.d", "/fail2ban/jail.d"]
+                .into_iter()
+                .flat_map(|dir| files_of(&format!("deploy{dir}"))),
+        )
         .map(|path| path.strip_prefix(root()).unwrap().to_owned())
         .collect();
     names.sort();
@@ -65,6 +74,21 @@ impl Page {
                 .collect()
         };
         headings.map(plain).collect()
+    }
+
+    /// The files of the project that the comments of an example or of a unit name.
+    pub(crate) fn commented_paths(&self) -> Vec<String> {
+        if self.name.ends_with(".md") {
+            return Vec::new();
+        }
+        let comments = self.text.lines().filter(|line| line.trim_start().starts_with('#'));
+        let words = comments.flat_map(str::split_whitespace);
+        let words = words.map(|word| word.trim_matches(|it: char| "().,:;`\"".contains(it)));
+        let is_ours = |word: &&str| {
+            ["docs/", "config/", "deploy/"].iter().any(|dir| word.starts_with(dir))
+                && word.contains('.')
+        };
+        words.filter(is_ours).map(str::to_owned).collect()
     }
 
     /// Where links lead.

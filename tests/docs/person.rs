@@ -194,6 +194,7 @@ async fn every_command_that_the_readme_lists_is_carried_out_by_the_running_relay
             (_, Some("token")) => assert_eq!(run(&[], "").lines().count(), 1),
             (_, Some("reload")) => assert!(run(&[], "").starts_with("the configuration was read")),
             (_, Some("healthcheck")) => assert_eq!(run(&[], ""), "ready\n"),
+            (_, Some("support-bundle")) => assert!(!run(&[], "").contains(ALICE)),
             ("SIGHUP", _) => {}
             _ => panic!("no test runs {span:?}"),
         }

@@ -1,9 +1,7 @@
 //! `init` by flags alone, without a terminal.
 
 use crate::dns::NameServer;
-use crate::rig::{Rig, mode, refused};
-
-const CLIENT_ID: &str = "11111111-2222-3333-4444-555555555555";
+use crate::rig::{CLIENT_ID, Rig, google_key, mode, refused};
 
 /// An application at Microsoft.
 const APPLICATION: [&str; 10] = [
@@ -93,6 +91,21 @@ async fn wrong_flag_is_told_with_what_to_say() {
         (&["--listen", "submission=0.0.0.0:587"], "--listen: without TLS none but this"),
         (&["--devices", "10.0.0.0/8"], "--devices: enter a narrower network"),
         (&["--authorize", "mail"], "--authorize: say browser, paste"),
+        (&["--authorize", "paste"], "--authorize: nobody consents to a grant of client-cred"),
+        (&["--web", "nonsense"], "--web: enter localhost:PORT"),
+        (&["--web", "0.0.0.0:8587"], "--web: without a certificate"),
+        (&["--ca-file", "/nowhere"], "--ca-file: it is for a provider that --issuer names"),
+        (&["--key-file", "key.json"], "--key-file: a grant of client-credentials"),
+        (&["--listen", "imap", "--listen", "imap"], "--listen: imap is told twice"),
+        (&["--listen", "imap", "--devices", "10.1.0.0/24"], "--devices: they send"),
+        (
+            &["--listen", "submission=127.0.0.1:2587", "--devices", "10.1.0.0/24"],
+            "--listen: none but this machine reaches that address",
+        ),
+        (
+            &["--listen", "submission=0.0.0.0:2587", "--devices", "2001:db8::/64"],
+            "--listen: 2001:db8::/64 is IPv6",
+        ),
     ] {
         let name = wrong[0];
         let mut args: Vec<&str> = APPLICATION.to_vec();
@@ -115,6 +128,73 @@ async fn secret_that_is_its_own_id_is_refused_and_not_repeated() {
     let args = with(&APPLICATION, &["--client-secret-stdin"]);
     let told = refused(&rig.run_with(&args, &format!("{CLIENT_ID}\n")).await, 64);
     assert!(told.contains("the ID of a secret") && !told.contains(CLIENT_ID), "{told}");
+}
+
+#[tokio::test]
+async fn secret_that_cannot_be_kept_as_it_is_is_refused_and_not_repeated() {
+    let rig = Rig::new();
+    let args = with(&APPLICATION, &["--client-secret-stdin"]);
+    let longest = "x".repeat(65_536);
+    for (input, told) in [
+        (b"caf\xe9-secret\n".to_vec(), "is no UTF-8"),
+        (format!("{longest}y\n").into_bytes(), "is longer than 65,536 bytes"),
+    ] {
+        let error = refused(&rig.run_with(&args, input).await, 64);
+        assert!(
+            error.contains(told) && !error.contains("caf") && !error.contains("xxx"),
+            "{error}"
+        );
+        assert_eq!(rig.names(), [""; 0]);
+    }
+    let output = rig.run_with(&args, format!("{longest}\n")).await;
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(rig.read("mailbearer.client-secret"), longest);
+}
+
+#[tokio::test]
+async fn flag_of_another_grant_or_provider_is_refused() {
+    let rig = Rig::new();
+    std::fs::write(rig.path("key.json"), google_key()).unwrap();
+    let service_account = ["init", "--yes", "--address", "a@contoso.com", "--provider", "google"];
+    let service_account =
+        with(&service_account, &["--grant", "service-account", "--key-file", "key.json"]);
+    let person = ["init", "--yes", "--address", "a@gmail.com", "--grant", "authorization-code"];
+    let person = with(&person, &["--client-id", "x", "--client-secret-env", "S"]);
+    for (args, wrong, flag) in [
+        (&service_account, &["--client-id", "x"][..], "--client-id: "),
+        (&service_account, &["--client-secret-env", "S"], "--client-secret-env, "),
+        (&service_account, &["--tenant", "contoso.com"], "--tenant: "),
+        (&person, &["--tenant", "contoso.com"], "--tenant: "),
+        (&person, &["--key-file", "key.json"], "--key-file: "),
+        (&person, &["--authorize", "device"], "--authorize: this provider has no codes"),
+    ] {
+        let told = refused(&rig.run(&with(args, wrong)).await, 64);
+        assert!(told.contains(flag), "{wrong:?}: {told}");
+        assert_eq!(rig.names(), ["key.json"], "{wrong:?}");
+    }
+}
+
+#[tokio::test]
+async fn commands_of_the_page_about_the_first_run_write_files_that_check_accepts() {
+    let page = include_str!("../../docs/first-run.md");
+    let commands: Vec<&str> =
+        page.lines().filter_map(|line| line.strip_prefix("mailbearer init --yes ")).collect();
+    assert_eq!(commands.len(), 2);
+    for command in commands {
+        let rig = Rig::new();
+        std::fs::write(rig.path("client-secret"), "secret").unwrap();
+        let args: Vec<&str> = ["init", "--yes"].into_iter().chain(command.split(' ')).collect();
+        let args = with(
+            &args,
+            if command.contains("--provider") { &[] } else { &["--provider", "microsoft"] },
+        );
+        let output = rig.run(&args).await;
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let mut check = rig.program();
+        let checked = check.arg("check").env("CONTOSO_SECRET", "secret").output().await.unwrap();
+        let checked = String::from_utf8(checked.stdout).unwrap();
+        assert!(checked.contains("no problems") && checked.lines().count() == 1, "{checked}");
+    }
 }
 
 #[tokio::test]
@@ -145,55 +225,6 @@ async fn secret_of_an_earlier_run_is_replaced_by_force_alone() {
 }
 
 #[tokio::test]
-async fn unit_is_handed_the_secret_and_the_password_left_to_it() {
-    let rig = Rig::new();
-    let args =
-        with(&APPLICATION, &["--client-secret-stdin", "--unit", "mb.service", "-o", "mb.toml"]);
-    let output = rig.run_with(&args, "secret").await;
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert_eq!(rig.names(), ["mb.client-secret", "mb.service", "mb.toml"]);
-    let place = "{ file = \"/run/credentials/mailbearer.service/client-secret\" }";
-    assert!(rig.read("mb.toml").contains(place), "{}", rig.read("mb.toml"));
-    // Another user than root has no port below 1024.
-    assert!(rig.read("mb.toml").contains("address = \"localhost:1587\""));
-    let unit = rig.read("mb.service");
-    let credential = format!("\nLoadCredential=client-secret:{}\n", real(&rig, "mb.client-secret"));
-    assert!(unit.contains(&credential), "{unit}");
-    assert!(unit.contains(&real(&rig, "mb.toml")), "{unit}");
-    let told = String::from_utf8(output.stderr).unwrap();
-    let line = format!(
-        "sudo -u mailbearer mailbearer -c {} password app@contoso.com",
-        real(&rig, "mb.toml")
-    );
-    assert!(told.contains(&line), "{told}");
-    assert!(output.stdout.is_empty(), "no password is made here");
-}
-
-#[tokio::test]
-async fn compose_file_is_handed_the_secret_and_the_password_left_to_the_container() {
-    let rig = Rig::new();
-    std::fs::write(rig.path("its-secret"), "secret").unwrap();
-    let more = ["--client-secret-file", "its-secret", "--compose", "compose.yaml"];
-    let output = rig.run(&with(&APPLICATION, &more)).await;
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    assert_eq!(rig.names(), ["compose.yaml", "its-secret", "mailbearer.toml"]);
-    let file = rig.read("mailbearer.toml");
-    assert!(file.contains("{ file = \"/run/secrets/client-secret\" }"), "{file}");
-    let compose = rig.read("compose.yaml");
-    assert!(compose.contains(&format!("file: {}", real(&rig, "its-secret"))), "{compose}");
-    assert!(compose.contains(&format!("{}:", real(&rig, "mailbearer.toml"))), "{compose}");
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(told.contains("mailbearer password app@contoso.com"), "{told}");
-
-    let both = with(&APPLICATION, &["--compose", "x", "--unit", "y"]);
-    refused(&rig.run(&both).await, 64);
-}
-
-fn real(rig: &Rig, name: &str) -> String {
-    rig.path(name).display().to_string()
-}
-
-#[tokio::test]
 async fn devices_get_a_listener_in_the_network() {
     let rig = Rig::new();
     let more = ["--client-secret-env", "S", "--devices", "192.168.20.17,192.168.21.0/24"];
@@ -210,6 +241,27 @@ async fn devices_get_a_listener_in_the_network() {
 }
 
 #[tokio::test]
+async fn devices_of_both_families_get_a_listener_for_each() {
+    for (devices, hosts) in
+        [("2001:db8::/64", &["[::]:"][..]), ("192.168.20.17 2001:db8::/64", &["0.0.0.0:", "[::]:"])]
+    {
+        let rig = Rig::new();
+        let more = ["--client-secret-stdin", "--devices", devices];
+        let output = rig.run_with(&with(&APPLICATION, &more), "secret").await;
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let file = rig.read("mailbearer.toml");
+        let address = file.lines().find(|line| line.starts_with("address = ")).unwrap();
+        for host in ["0.0.0.0:", "[::]:"] {
+            let is_there = address.contains(&format!("\"{host}"));
+            assert_eq!(is_there, hosts.contains(&host), "{address}");
+        }
+        let checked = rig.run(&["check"]).await;
+        let checked = String::from_utf8(checked.stdout).unwrap();
+        assert_eq!(checked.lines().count(), 1, "{checked}");
+    }
+}
+
+#[tokio::test]
 async fn service_account_needs_its_file_alone() {
     let rig = Rig::new();
     let args = ["init", "--address", "a@contoso.com", "--provider", "google", "--grant"];
@@ -217,7 +269,13 @@ async fn service_account_needs_its_file_alone() {
     let told = refused(&rig.run(&args).await, 64);
     assert!(told.contains("--key-file FILE") && !told.contains("--client"), "{told}");
     // What is no key is told before anything is written.
-    std::fs::write(rig.path("key.json"), "{}").unwrap();
+    for no_key in ["{}", "example.com\n", ""] {
+        std::fs::write(rig.path("key.json"), no_key).unwrap();
+        let told = refused(&rig.run(&with(&args, &["--key-file", "key.json"])).await, 64);
+        assert!(told.starts_with("--key-file: the file "), "{told}");
+        assert_eq!(rig.names(), ["key.json"]);
+    }
+    std::fs::write(rig.path("key.json"), google_key()).unwrap();
     let output = rig.run(&with(&args, &["--key-file", "key.json"])).await;
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let key_file = rig.path("key.json").canonicalize().unwrap();

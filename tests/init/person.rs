@@ -1,9 +1,7 @@
 //! `init` for somebody at a terminal: with arrow keys, and in lines where there are none.
 
 use crate::dns::NameServer;
-use crate::rig::{CTRL_C, DOWN, ENTER, Rig, TAB, mode};
-
-const CLIENT_ID: &str = "11111111-2222-3333-4444-555555555555";
+use crate::rig::{CLIENT_ID, CTRL_C, DOWN, ENTER, Rig, TAB, mode};
 
 /// Terminals, and how many questions of a person's file at Google are answered there by Enter.
 const TERMINALS: [&str; 2] = ["xterm-256color", "dumb"];
@@ -50,7 +48,7 @@ async fn wrong_answer_is_told_what_to_answer_and_asked_again() {
         person.sees("enter the directory (tenant) ID").await;
         person.types(&[&backspaces(term, 7), "contoso.example", ENTER].concat());
         person.answers("Application (client) ID:", &["my-app", ENTER]).await;
-        person.sees("11111111-2222-3333-4444-555555555555").await;
+        person.sees(CLIENT_ID).await;
         person.types(&[&backspaces(term, 6), CLIENT_ID, ENTER].concat());
         // Its ID in place of its value.
         person.answers("Client secret:", &[CLIENT_ID, ENTER]).await;
@@ -141,6 +139,20 @@ async fn file_that_is_there_is_replaced_when_the_person_says_so() {
         }
         assert_eq!(person.ends().await, Some(if replaced { 0 } else { 1 }), "{}", person.shown);
         assert_eq!(rig.read("mailbearer.toml") == "old", !replaced);
+    }
+}
+
+#[tokio::test]
+async fn secret_on_standard_input_is_not_shown_at_a_terminal() {
+    for term in TERMINALS {
+        let rig = Rig::new();
+        let args = ["init", "--yes", "--address", "a@gmail.com", "--client-id", "x"];
+        let more = ["--grant", "authorization-code", "--client-secret-stdin"];
+        let mut person = rig.person(term, &[&args[..], &more].concat());
+        person.answers("Client secret:", &["GOCSPX-secret", ENTER]).await;
+        assert_eq!(person.ends().await, Some(0), "{}", person.shown);
+        assert!(!person.shown.contains("GOCSPX"), "{}", person.shown);
+        assert_eq!(rig.read("mailbearer.client-secret"), "GOCSPX-secret");
     }
 }
 

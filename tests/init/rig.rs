@@ -9,6 +9,7 @@ use std::process::{Output, Stdio};
 use mailbearer::names::AccountPattern;
 use mailbearer::sandbox::{Sandbox, SandboxSettings};
 use rustix::fs::{Mode, OFlags, open};
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 use tempfile::TempDir;
@@ -17,6 +18,13 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::support::serve::PATIENCE;
+
+/// Of an application at Microsoft.
+pub(crate) const CLIENT_ID: &str = "11111111-2222-3333-4444-555555555555";
+
+/// Flags of that application, with its permission of its own.
+pub(crate) const APPLICATION: &[&str] =
+    &["--provider", "microsoft", "--grant", "client-credentials", "--client-id", CLIENT_ID];
 
 /// Nothing but a directory.
 pub(crate) struct Rig {
@@ -79,7 +87,7 @@ impl Rig {
     }
 
     /// Runs it without a terminal, with that on standard input.
-    pub(crate) async fn run_with(&self, args: &[&str], input: &str) -> Output {
+    pub(crate) async fn run_with(&self, args: &[&str], input: impl AsRef<[u8]>) -> Output {
         let mut command = self.program();
         let mut child = command
             .args(args)
@@ -90,7 +98,7 @@ impl Rig {
             .unwrap();
         let mut stdin = child.stdin.take().unwrap();
         // Whoever does not read it does not want it.
-        let _ = tokio::io::AsyncWriteExt::write_all(&mut stdin, input.as_bytes()).await;
+        let _ = tokio::io::AsyncWriteExt::write_all(&mut stdin, input.as_ref()).await;
         drop(stdin);
         timeout(PATIENCE, child.wait_with_output()).await.unwrap().unwrap()
     }
@@ -161,6 +169,12 @@ impl Person {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
+    /// Sends the program a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.child.id().unwrap()).unwrap();
+        kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
+    }
+
     /// Waits for the end; gives the exit code.
     pub(crate) async fn ends(&mut self) -> Option<i32> {
         while let Some(more) = timeout(PATIENCE, self.screen.recv()).await.unwrap() {
@@ -202,6 +216,18 @@ pub(crate) async fn provider() -> Sandbox {
         ..SandboxSettings::new(vec![AccountPattern::parse("*@example.com").unwrap()])
     };
     Sandbox::start(settings).await.unwrap()
+}
+
+/// The key of a service account as Google gives it.
+pub(crate) fn google_key() -> String {
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+    serde_json::json!({
+        "type": "service_account",
+        "private_key_id": "kid-1",
+        "private_key": key.serialize_pem(),
+        "client_email": "relay@project.iam.gserviceaccount.com",
+    })
+    .to_string()
 }
 
 /// What was told on standard error, and that nothing else was.

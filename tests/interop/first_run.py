@@ -17,7 +17,7 @@ import clients
 import expect
 from asking import ADDRESS
 from message import Message
-from processes import PATIENCE_S, Child, Failed, free_port
+from processes import PATIENCE_S, Child, Failed, free_port, program, run
 
 ALICE = "alice@people.test"
 # Bytes of body where a small message will do.
@@ -161,6 +161,24 @@ def an_application_gets_from_nothing_to_mail_that_goes_round(scene):
         _mail_goes_round(scene, person, directory, ports, user)
 
 
+def the_unit_that_init_writes_is_found_correct(scene):
+    """With what it hands over to the service, by `systemd-analyze verify`, which says nothing then."""
+    directory = scene.directory / "first-run-unit"
+    directory.mkdir()
+    (directory / "secret").write_text("secret")
+    unit = directory / "mailbearer.service"
+    argv = [_program(scene), "init", "--yes", "--address", "app@contoso.test"]
+    argv += ["--provider", "microsoft", "--grant", "client-credentials"]
+    argv += ["--client-id", "11111111-2222-3333-4444-555555555555"]
+    argv += ["--client-secret-file", "secret", "--unit", str(unit), "-o", "mailbearer.toml"]
+    run(argv, cwd=directory, env={"HOME": str(directory), "PATH": os.environ["PATH"]})
+    expect.that(f":{directory.resolve()}/secret\n" in unit.read_text(), "no secret is handed over")
+    # The program is where it is here.
+    unit.write_text(unit.read_text().replace("/usr/bin/mailbearer", _program(scene)))
+    said = run([program("systemd-analyze"), "--man=no", "verify", str(unit)])
+    expect.that(not said.strip(), f"it says {said.decode()}")
+
+
 class _at_terminal:
     """`init` in an empty directory, with free ports; ended in the end."""
 
@@ -209,4 +227,5 @@ def _mail_goes_round(scene, person, directory, ports, user):
 CHECKS = [
     a_person_gets_from_nothing_to_mail_that_goes_round,
     an_application_gets_from_nothing_to_mail_that_goes_round,
+    the_unit_that_init_writes_is_found_correct,
 ]

@@ -61,9 +61,7 @@ def clients_behind_haproxy_with_version_1_are_known_by_their_own_addresses(scene
 
 def _check(scene, name, options, check, status):
     with contextlib.ExitStack() as stack:
-        for address in (CLIENT, FRONT):
-            run(["ip", "address", "add", f"{address}/32", "dev", "lo"])
-            stack.callback(run, ["ip", "address", "del", f"{address}/32", "dev", "lo"])
+        addresses(stack)
         directory = scene.directory / f"haproxy-{name}"
         directory.mkdir()
         relays, ports = [], []
@@ -88,11 +86,18 @@ def _check(scene, name, options, check, status):
         argv = [program("haproxy"), "-db", "-f", str(file)]
         balancer = Child("haproxy", argv, directory / "haproxy.log")
         stack.callback(balancer.stop)
-        wait_for("both relays are probed", lambda: _statuses(stats) == [status, status])
+        wait_for("both relays are probed", lambda: statuses(stats) == [status, status])
         for number in range(4):
             _send(port, scene.users[0], number)
         for relay in relays:
             expect_right_lines(relay.logged())
+
+
+def addresses(stack):
+    """Gives loopback the two addresses until `stack` is left."""
+    for address in (CLIENT, FRONT):
+        run(["ip", "address", "add", f"{address}/32", "dev", "lo"])
+        stack.callback(run, ["ip", "address", "del", f"{address}/32", "dev", "lo"])
 
 
 def expect_right_lines(log):
@@ -107,7 +112,7 @@ def expect_right_lines(log):
     expect.that(not warned, f"{warned}")
 
 
-def _statuses(stats):
+def statuses(stats):
     """What haproxy thinks of the two servers; nothing while it starts."""
     try:
         with socket.socket(socket.AF_UNIX) as stream:

@@ -142,6 +142,11 @@ class Relay:
         self.add(LISTENER.format(name=name, protocol=protocol, port=port, more=more))
         return port
 
+    def take_ports_of(self, other):
+        """Waits at the ports of `other`, whose file it has got."""
+        self.smtp_port, self.imap_port = other.smtp_port, other.imap_port
+        self._ports = list(other._ports)
+
     def drop_imap(self):
         """Takes the listener for IMAP out, for providers that have no server for it."""
         text = self.file.read_text()

@@ -19,6 +19,7 @@ from functools import partial
 
 import answers
 import applications
+import balanced
 import clients
 import commands
 import crash
@@ -231,7 +232,7 @@ def run_checks(module, scene, table):
 MODULES = (
     *(faults, tokens, store, commands, people, answers, interrupted),
     *(applications, documented, page, planted, devices, rewriting, probes, minute, egress, crash),
-    *(demo, systemd, running, haproxy, sockets, moving, image),
+    *(demo, systemd, running, haproxy, balanced, sockets, moving, image),
 )
 GROUPS = {
     "streams": stream_messages,

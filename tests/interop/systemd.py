@@ -1,21 +1,40 @@
 """The unit and its sockets, as systemd's own tools judge them, and whether a run gets by with what
 the unit leaves it."""
 
+import contextlib
+import fcntl
 import pathlib
 import re
 import shutil
+import signal
+import socket
+import time
+import urllib.request
 
 import clients
 import expect
 from mailbearer import LOCAL_PASSWORD, Relay
 from message import Message
-from processes import program, run
+from processes import PATIENCE_S, free_port, program, run, wait_for
 
 DEPLOY = pathlib.Path(__file__).resolve().parents[2] / "deploy"
 # The exposure that `systemd-analyze security` may find, in tenths: 0 is none, 100 is all.
 EXPOSURE_MAX = 20
 # How strace writes a call, with the number of its thread.
 CALL = re.compile(r"^\d+ +([a-z_0-9]+)\(", re.MULTILINE)
+# The end of a relay without sessions, in seconds: far below the 45 for which a lease holds up.
+END_MAX_S = 15
+# An application that shows a certificate.
+HELD = """
+[accounts."held@xoauth2.test"]
+provider = "one"
+client_id = "held"
+client_auth = "private-key-jwt"
+certificate = "app.pem"
+private_key = "app.key"
+grant = "client-credentials"
+local_password = "{local_password}"
+"""
 # Bytes of body where a small message will do.
 SMALL = 1000
 
@@ -63,6 +82,61 @@ def a_run_uses_only_system_calls_that_the_unit_allows(scene):
     expect.that(used <= allowed, f"the unit forbids {sorted(used - allowed)}")
 
 
+def a_disk_that_hangs_stops_neither_the_watchdog_nor_the_end(scene):
+    """A lease holds up whoever opens a certificate, as a mount does whose server is away."""
+    relay = Relay(scene.binary, scene.directory / "disk-that-hangs", scene.provider, scene.ca_file)
+    relay.add_provider(
+        "one", "xoauth2", scene.postfix.port, scene.dovecot.implicit_port, "implicit"
+    )
+    relay.add_account(scene.users[0], "one")
+    certificate = relay.directory / "app.pem"
+    run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "90", "-subj", "/CN=app",
+         "-keyout", relay.directory / "app.key", "-out", certificate])
+    relay.add(HELD.format(local_password=relay.local_password))
+    port = free_port()
+    relay.add(f'[web]\nprobes = "127.0.0.1:{port}"\n')
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, contextlib.ExitStack() as stack:
+        manager.bind(str(relay.directory / "notify"))
+        manager.settimeout(PATIENCE_S)
+        relay.variables = {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "1000000"}
+        relay.start()
+        stack.callback(relay.stop)
+        held = stack.enter_context(open(certificate, "r+b"))
+        # Who breaks a lease has its holder signalled.
+        signal.signal(signal.SIGIO, signal.SIG_IGN)
+        wait_for("nobody reads the certificate", lambda: _lease(held))
+        stack.callback(fcntl.fcntl, held, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=PATIENCE_S) as ready:
+            expect.that(ready.status == 200, f"it is not ready: {ready.status}")
+        _until_quiet(manager)
+        for _ in range(3):
+            told = manager.recv(4096)
+            expect.that(b"WATCHDOG=1" in told, f"the manager was told {told!r}")
+        began = time.monotonic()
+        relay.terminate()
+        expect.that(relay.exit_code() == 0, "it did not end well")
+        lasted = time.monotonic() - began
+        expect.that(lasted < END_MAX_S, f"its end took {lasted:.1f} s")
+
+
+def _lease(file):
+    """Takes a lease on `file`; false while somebody has it open."""
+    try:
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _until_quiet(manager):
+    """Takes what was told before."""
+    manager.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            manager.recv(4096)
+    manager.settimeout(PATIENCE_S)
+
+
 def _installed(scene, name):
     """The unit and its sockets in a directory, with the program where it is here."""
     directory = scene.directory / f"units-{name}"
@@ -101,4 +175,5 @@ CHECKS = [
     the_unit_and_its_sockets_are_found_correct,
     the_unit_leaves_little_to_be_exposed,
     a_run_uses_only_system_calls_that_the_unit_allows,
+    a_disk_that_hangs_stops_neither_the_watchdog_nor_the_end,
 ]

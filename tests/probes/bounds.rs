@@ -37,7 +37,7 @@ async fn names_that_strangers_choose_reach_no_label() {
     let mut client = rig.greeted("imap").await;
     client.ask("planted LOGIN \"planted\\\"} 1\" x", "planted NO").await;
     let path = "/metrics?planted=1";
-    let request = format!("GET {path} HTTP/1.1\r\nHost: planted\r\nUser-Agent: planted\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: planted\r\n\r\n");
     assert_eq!(send(rig.probes[0], &request).await.status, 200);
 
     let after = series(&rig).await;

@@ -1,7 +1,14 @@
 //! Each counter moves by the event that it is for, and by nothing else.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use mailbearer::names::Username;
 use mailbearer::provider::{PerProtocol, Protocol};
 use mailbearer::sandbox::{Action, Fault, Step, Throttle, Times, TurnsAway};
+
+use mailbearer::secret::ExposeSecret as _;
+use tokio::task::yield_now;
+use tokio::time::{pause, resume};
 
 use crate::scene::{moved, rig, series, value, with};
 use crate::support::{ALICE, AUTH_PLAIN, Client, PASSWORD, Rig, RigSettings, WRONG_PLAIN};
@@ -28,6 +35,11 @@ async fn message(client: &mut Client) -> String {
     client.line().await
 }
 
+/// The series of sessions of submission that ended so.
+fn ended(outcome: &str, reason: &str) -> String {
+    format!("sessions{{protocol=\"submission\",outcome=\"{outcome}\",reason=\"{reason}\"}}")
+}
+
 fn durations(rig: &crate::scene::Series) -> Vec<f64> {
     ["gate_wait", "dial", "tls", "token", "sign_in"]
         .map(|step| value(rig, &format!("{step}_seconds_count{SUBMISSION}")))
@@ -50,7 +62,7 @@ async fn session_counts_by_protocol_and_outcome_with_the_time_of_its_steps() {
 
     client.ask("NOOP", "250").await;
     quit(&mut client).await;
-    let ended = ("sessions{protocol=\"submission\",outcome=\"closed\"}", 1.0);
+    let ended = ("sessions{protocol=\"submission\",outcome=\"signed-in\",reason=\"closed\"}", 1.0);
     moved(&rig, &before, &[&SIGNED_IN[..], &[ended]].concat()).await;
     let after = series(&rig).await;
     assert_eq!(active(&after, "signed-in"), 0.0);
@@ -70,7 +82,7 @@ async fn session_counts_by_protocol_and_outcome_with_the_time_of_its_steps() {
     client.expect_end().await;
     let expected = [
         ("sign_ins{protocol=\"imap\"}", 1.0),
-        ("sessions{protocol=\"imap\",outcome=\"closed\"}", 1.0),
+        ("sessions{protocol=\"imap\",outcome=\"signed-in\",reason=\"closed\"}", 1.0),
     ];
     moved(&rig, &before, &expected).await;
     assert_eq!(durations(&series(&rig).await), [1.0; 5], "that was no submission");
@@ -105,7 +117,7 @@ async fn refusals_count_by_their_kind() {
     moved(&rig, &before, &failed).await;
     let before = series(&rig).await;
     quit(&mut client).await;
-    moved(&rig, &before, &[("sessions{protocol=\"submission\",outcome=\"quit\"}", 1.0)]).await;
+    moved(&rig, &before, &[(&ended("refused", "quit"), 1.0)]).await;
 }
 
 #[tokio::test]
@@ -150,6 +162,71 @@ async fn gate_that_stays_full_counts_as_a_refusal_with_its_wait() {
     second.ask(AUTH_PLAIN, "454 4.3.2").await;
     moved(&rig, &before, &[("refusals{protocol=\"submission\",kind=\"mailbox-busy\"}", 1.0)]).await;
     assert_eq!(durations(&series(&rig).await), [2.0, 1.0, 1.0, 1.0, 1.0], "nobody dialled");
+}
+
+/// A relay before mailboxes with one place each, and a client that has it.
+async fn full() -> (Rig, Client) {
+    let provider = "concurrent_sessions = { submission = 1 }";
+    let rig = with(RigSettings { provider, ..RigSettings::default() }, "").await;
+    let inside = rig.signed_in().await;
+    (rig, inside)
+}
+
+/// A client that waits for its place.
+async fn queued(rig: &Rig) -> Client {
+    let alice = Username::parse(ALICE).unwrap();
+    // One that was made is judged without a thread, so the gate is next behind the answer to NOOP.
+    let made = rig.operator.make_password(&alice, None, Vec::new()).await.unwrap().password;
+    let response = STANDARD.encode(format!("\0{ALICE}\0{}", made.expose_secret()));
+    let mut client = rig.greeted("submission").await;
+    client.send_bytes(format!("NOOP\r\nAUTH PLAIN {response}\r\n").as_bytes()).await;
+    client.expect("250 2.0.0 ").await;
+    client
+}
+
+#[tokio::test]
+async fn client_that_leaves_the_gate_counts_as_unanswered_with_its_wait() {
+    let (rig, _inside) = full().await;
+    let before = series(&rig).await;
+    drop(queued(&rig).await);
+    moved(&rig, &before, &[(&ended("unanswered", "gave-up"), 1.0)]).await;
+    assert_eq!(durations(&series(&rig).await), [2.0, 1.0, 1.0, 1.0, 1.0], "it waited in vain");
+}
+
+#[tokio::test]
+async fn client_that_waits_when_the_drain_begins_counts_as_unanswered() {
+    let (rig, _inside) = full().await;
+    let before = series(&rig).await;
+    let mut waiting = queued(&rig).await;
+    rig.shutdown.drain.cancel();
+    waiting.expect("421 4.3.2 ").await;
+    moved(&rig, &before, &[(&ended("unanswered", "draining"), 1.0)]).await;
+}
+
+#[tokio::test]
+async fn guess_counts_before_it_is_answered() {
+    let rig = rig("").await;
+    let before = series(&rig).await;
+    let mut guesser = rig.greeted("submission").await;
+    // While a task is always ready no timer is waited for: the second before the answer never ends.
+    pause();
+    let busy = tokio::spawn(async {
+        loop {
+            yield_now().await;
+        }
+    });
+    guesser.send(WRONG_PLAIN).await;
+    let refused = ("refusals{protocol=\"submission\",kind=\"wrong-password\"}", 1.0);
+    let name = refused.0.replace('{', "_total{");
+    let mut polls = 0;
+    while value(&series(&rig).await, &name) == 0.0 {
+        polls += 1;
+        assert!(polls < 10_000, "it is not counted while it waits for its answer");
+    }
+    drop(guesser);
+    busy.abort();
+    resume();
+    moved(&rig, &before, &[refused, (&ended("refused", "gave-up"), 1.0)]).await;
 }
 
 #[tokio::test]
@@ -210,6 +287,18 @@ async fn those_who_get_no_session_count_by_the_reason() {
     second.expect("* BYE").await;
     let reason = "turned_away{protocol=\"imap\",reason=\"too-many-sessions\"}";
     moved(&full, &before, &[(reason, 1.0)]).await;
+
+    let announced = "[limits]\nsessions = 1\n[listeners.behind]\nprotocol = \"submission\"\n\
+                     address = \"127.0.0.1:0\"\nrequire_tls = false\n\
+                     proxy_protocol_from = [\"127.0.0.2\"]\n";
+    let balanced = rig(announced).await;
+    let before = series(&balanced).await;
+    let _first = balanced.greeted("submission").await;
+    let balancer = "127.0.0.2".parse().unwrap();
+    let mut second = Client::connect_from(balancer, balanced.address("behind")).await;
+    second.expect("421 ").await;
+    let reason = "turned_away{protocol=\"submission\",reason=\"too-many-sessions\"}";
+    moved(&balanced, &before, &[(reason, 1.0)]).await;
 
     let settings = RigSettings { allow: "[\"192.0.2.0/24\"]", ..RigSettings::default() };
     let elsewhere: Rig = with(settings, "").await;

@@ -1,5 +1,6 @@
 //! Probes that tell the truth, do not flap, and are no way in.
 
+use std::os::unix::net::UnixListener;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -30,11 +31,12 @@ async fn each_probe_answers_and_there_is_nothing_else() {
         let answer = get(&rig, path).await;
         assert_eq!(answer.status, 200, "{path}: {answer:?}");
         assert!(answer.header.contains("cache-control: no-store"), "{answer:?}");
-        let head = send(rig.probes[0], &format!("HEAD {path} HTTP/1.1\r\nHost: x\r\n\r\n")).await;
+        let head =
+            send(rig.probes[0], &format!("HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await;
         assert_eq!((head.status, head.body.as_str()), (200, ""), "{path}");
         for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
             let request =
-                format!("{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+                format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
             assert_eq!(send(rig.probes[0], &request).await.status, 405, "{method} {path}");
         }
     }
@@ -50,7 +52,7 @@ async fn metrics_have_the_format_that_is_asked_for() {
     let plain = get(&rig, "/metrics").await;
     assert!(plain.header.contains("content-type: text/plain; version=0.0.4; charset=utf-8"));
     assert!(plain.body.contains("\n# TYPE mailbearer_sign_ins_total counter\n"), "{}", plain.body);
-    let request = "GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: application/openmetrics-text; \
+    let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: application/openmetrics-text; \
                    version=1.0.0\r\n\r\n";
     let open = send(rig.probes[0], request).await;
     let content_type = "content-type: application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -130,6 +132,40 @@ async fn silent_and_slow_clients_of_the_probes_are_cut() {
 }
 
 #[tokio::test]
+async fn silent_clients_of_this_machine_keep_nobody_from_the_probes() {
+    let rig = rig("").await;
+    let mut silent = Vec::new();
+    // More than there are places.
+    for _ in 0..100 {
+        silent.push(Client::connect(rig.probes[0]).await);
+        // The clock stands still for them, so no time limit makes a place.
+        pause();
+        assert_eq!(get(&rig, "/livez").await.status, 200);
+        resume();
+    }
+}
+
+#[tokio::test]
+async fn host_that_is_not_this_machine_is_refused_at_loopback() {
+    let rig = rig("").await;
+    for (host, status) in [
+        ("evil.example", 403),
+        ("127.0.0.1.evil.example:8588", 403),
+        ("localhost:8588", 200),
+        ("[::1]:8588", 200),
+    ] {
+        for path in ["/metrics", "/readyz"] {
+            let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+            let answer = send(rig.probes[0], &request).await;
+            assert_eq!(answer.status, status, "{host}: {answer:?}");
+            assert_eq!(answer.body.contains("ready"), status == 200, "{host}: {answer:?}");
+        }
+    }
+    // No browser asks like this.
+    assert_eq!(send(rig.probes[0], "GET /livez HTTP/1.0\r\n\r\n").await.status, 200);
+}
+
+#[tokio::test]
 async fn header_of_any_length_is_refused_and_the_next_request_answered() {
     let rig = rig("").await;
     let mut stream = TcpStream::connect(rig.probes[0]).await.unwrap();
@@ -150,7 +186,7 @@ async fn reload_changes_no_address_of_the_probes() {
 }
 
 #[tokio::test]
-async fn healthcheck_asks_the_probes_where_there_is_no_control_socket() {
+async fn healthcheck_asks_the_probes_where_nobody_answers_at_the_control_socket() {
     let rig = rig("").await;
     let address = rig.probes[0];
     let dir = tempfile::tempdir().unwrap();
@@ -166,6 +202,10 @@ async fn healthcheck_asks_the_probes_where_there_is_no_control_socket() {
             spawn_blocking(move || command.output().unwrap()).await.unwrap();
         (status.code(), String::from_utf8([stdout, stderr].concat()).unwrap())
     };
+    assert_eq!(healthcheck().await, (Some(0), "ready\n".to_owned()));
+    // What a relay has left that was killed before its directory was mounted read-only.
+    drop(UnixListener::bind(dir.path().join("control.sock")).unwrap());
+    assert!(dir.path().join("control.sock").exists());
     assert_eq!(healthcheck().await, (Some(0), "ready\n".to_owned()));
 
     let mut client = rig.signed_in().await;

@@ -49,7 +49,7 @@ pub async fn send(address: SocketAddr, request: &str) -> Answer {
 
 /// Gets `path` of the probes of `rig`.
 pub async fn get(rig: &Rig, path: &str) -> Answer {
-    send(rig.probes[0], &format!("GET {path} HTTP/1.1\r\nHost: probes\r\n\r\n")).await
+    send(rig.probes[0], &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await
 }
 
 /// All series of `rig`.

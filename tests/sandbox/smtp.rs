@@ -115,7 +115,7 @@ async fn a_token_signs_in_inline_and_on_its_own_line() {
 async fn what_the_relay_writes_is_read_with_any_name() {
     let sandbox = sandbox().await;
     let token = AccessToken::parse(&token(&sandbox).await).unwrap();
-    for user in ["a,b=c=2C@example.com", "m\u{fc}ller@example.com", "*=@example.com"] {
+    for user in ["a,b=c=2C@example.com", "m\u{fc}ller@example.com", "!=@example.com"] {
         let mailbox = name(user);
         for mechanism in [Mechanism::Xoauth2, Mechanism::OauthBearer] {
             let host = &sandbox.smtp();

@@ -10,6 +10,8 @@ use super::super::errand::{Errand, Visit};
 use super::super::{Exit, print, tell};
 use super::report;
 use crate::config::{Config, Secrets};
+use crate::names::Username;
+use crate::relay::ListenerSettings;
 use crate::web::control::{Failure, GoOnline, ReachableRow, ShowReachable, StepResult, StepRow};
 use crate::web::operator::Class;
 
@@ -36,6 +38,7 @@ pub(in crate::cli) fn run(named: Option<PathBuf>, account: Option<String>) -> Ex
             }
             let mut tally = Tally::default();
             for row in visit.ask(&ShowReachable { account }).await? {
+                let row = in_use(row, errand.listeners());
                 walk_all(visit, row, &mut tally).await;
             }
             Ok(tally)
@@ -80,6 +83,19 @@ async fn walk_all(visit: &mut Visit, row: ReachableRow, tally: &mut Tally) {
             }
         }
     }
+}
+
+/// The protocols by which listeners serve the account; all where none does.
+fn in_use(row: ReachableRow, listeners: &[ListenerSettings]) -> ReachableRow {
+    let ReachableRow { account, protocols } = row;
+    let lets_in = |listener: &&ListenerSettings| {
+        let (name, allowed) = (Username::parse(&account), listener.accounts.as_deref());
+        name.is_ok_and(|name| allowed.is_none_or(|some| some.iter().any(|it| it.covers(&name))))
+    };
+    let served: Vec<&str> = listeners.iter().filter(lets_in).map(|it| it.protocol.name()).collect();
+    let in_use = protocols.iter().filter(|it| served.contains(&it.as_str())).cloned();
+    let in_use: Vec<String> = in_use.collect();
+    ReachableRow { account, protocols: if in_use.is_empty() { protocols } else { in_use } }
 }
 
 fn why_not(account: &str) -> String {
@@ -163,6 +179,9 @@ fn wrong(error: &impl fmt::Display) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::AccountPattern;
+    use crate::provider::Protocol;
+    use crate::relay::ListenerTls;
 
     fn row(step: &str, result: StepResult, told: &str, fix: &str) -> StepRow {
         StepRow { step: step.into(), result, told: told.into(), fix: fix.into() }
@@ -192,6 +211,37 @@ mod tests {
              \u{20}   run `mailbearer authorize a`\n\
              \u{20} XOAUTH2  not tried"
         );
+    }
+
+    #[test]
+    fn protocols_in_use_are_those_of_listeners_that_let_the_account_in() {
+        let listener = |protocol, accounts: Option<&str>| ListenerSettings {
+            name: "one".to_owned(),
+            protocol,
+            addresses: Vec::new(),
+            allow: Vec::new(),
+            proxy_protocol_from: Vec::new(),
+            accounts: accounts.map(|it| vec![AccountPattern::parse(it).unwrap()]),
+            upstream: None,
+            tls: ListenerTls::None,
+            require_tls: None,
+            devices: false,
+        };
+        let listeners = [
+            listener(Protocol::Submission, None),
+            listener(Protocol::Imap, Some("*@contoso.com")),
+            listener(Protocol::Pop3, Some("bob@contoso.com")),
+        ];
+        let all = ["submission", "imap", "pop3"].map(str::to_owned).to_vec();
+        let walked = |account: &str, listeners: &[ListenerSettings]| {
+            let row = ReachableRow { account: account.to_owned(), protocols: all.clone() };
+            in_use(row, listeners).protocols
+        };
+        assert_eq!(walked("alice@contoso.com", &listeners), ["submission", "imap"]);
+        assert_eq!(walked("bob@contoso.com", &listeners), all);
+        assert_eq!(walked("eve@fabrikam.com", &listeners), ["submission"]);
+        // Nobody serves it: whatever its provider has is worth a try.
+        assert_eq!(walked("eve@fabrikam.com", &listeners[1..]), all);
     }
 
     #[test]

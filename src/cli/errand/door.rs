@@ -241,6 +241,14 @@ pub(super) fn unanswered_look(failure: Failure) -> Failure {
     }
 }
 
+/// Whether a relay listens at the socket, and this user may ask it. One that is busy counts.
+pub(super) async fn is_open(socket: &Path) -> bool {
+    match knock(socket).await {
+        Ok(stream) => stream.is_some(),
+        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+    }
+}
+
 /// Connects to the socket; `None` where nobody listens.
 async fn knock(socket: &Path) -> io::Result<Option<UnixStream>> {
     let stream = match UnixStream::connect(socket).await {

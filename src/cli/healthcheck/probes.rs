@@ -70,8 +70,18 @@ async fn readiness(sockets: &[SocketAddr]) -> Result<Readiness, String> {
     let response = sender.send_request(request).await.map_err(broken)?;
     let body = to_bytes(Body::new(response.into_body()), ANSWER_LEN_MAX).await;
     let body = body.map_err(|error| format!("they break off ({error})"))?;
-    // Nothing is repeated of what may be somebody else's server.
-    serde_json::from_slice(&body).map_err(|_| "what answers there is no mailbearer".to_owned())
+    parse(&body)
+}
+
+/// Reads what a relay says. It may be somebody else's server: its sentences are told as text, and of
+/// what is no answer of a relay nothing is.
+fn parse(body: &[u8]) -> Result<Readiness, String> {
+    let readiness: Result<Readiness, _> = serde_json::from_slice(body);
+    let mut readiness = readiness.map_err(|_| "what answers there is no mailbearer".to_owned())?;
+    for reason in &mut readiness.not_ready {
+        *reason = reason.escape_debug().to_string();
+    }
+    Ok(readiness)
 }
 
 fn unreachable(sockets: &[SocketAddr], error: &io::Error) -> String {
@@ -82,6 +92,15 @@ fn unreachable(sockets: &[SocketAddr], error: &io::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sentences_of_an_impostor_do_nothing_to_a_terminal() {
+        let body = r#"{"ready":false,"not_ready":["\u001b]0;owned\u0007","it is \u202e busy"],
+                       "unsaved":false,"accounts":null}"#;
+        let told = parse(body.as_bytes()).unwrap().not_ready;
+        assert_eq!(told, [r"\u{1b}]0;owned\u{7}", r"it is \u{202e} busy"]);
+        assert_eq!(parse(b"<html>").unwrap_err(), "what answers there is no mailbearer");
+    }
 
     #[test]
     fn probes_are_asked_at_loopback_where_they_listen_everywhere() {

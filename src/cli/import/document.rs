@@ -88,10 +88,13 @@ pub(super) fn render(head: &[String], tables: &[Table]) -> (Zeroizing<String>, V
     for paragraph in head {
         comment(&mut text, paragraph);
     }
+    let mut line = 1;
+    let mut counted = 0;
     let begins = tables.iter().map(|table| {
-        let begin = text.lines().count() + 1;
+        line += text.get(counted..).unwrap_or_default().matches('\n').count();
+        counted = text.len();
         table.write(&mut text);
-        begin
+        line
     });
     let begins = begins.collect();
     (text, begins)

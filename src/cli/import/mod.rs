@@ -4,8 +4,11 @@
 //! reads (version of 2026-04-21). Nothing is connected to, and its file is only read.
 
 mod accounts;
+mod client;
+mod consent;
 mod document;
 mod ini;
+mod known;
 mod notes;
 mod providers;
 mod servers;
@@ -44,6 +47,10 @@ pub(super) struct ImportArgs {
 /// Translates the file. What has to be known goes to standard error.
 pub(super) fn run(arguments: &ImportArgs) -> Exit {
     let ImportArgs { program: _, file, output, force } = arguments;
+    if let Some(output) = output.as_deref().filter(|output| is_same(file, output)) {
+        tell(ImportError::Itself { path: output.into() });
+        return Exit::Usage;
+    }
     let translation = match read(file) {
         Ok(translation) => translation(output.as_deref()),
         Err(error) => {
@@ -70,7 +77,7 @@ pub(super) fn run(arguments: &ImportArgs) -> Exit {
     if !translation.problems.is_empty() {
         tell("nothing of it can serve yet:");
         for problem in &translation.problems {
-            tell(format_args!("  the file {}; {}", problem.message, problem.help));
+            tell(format_args!("  {}; {}", problem.message, problem.help));
         }
         return Exit::Failed;
     }
@@ -101,6 +108,12 @@ fn read(file: &Path) -> Result<impl FnOnce(Option<&Path>) -> Translation, Import
     let base = std::path::absolute(file).map_err(unreadable)?;
     let base = base.parent().unwrap_or(Path::new("/")).to_owned();
     Ok(move |output: Option<&Path>| translate(&ini, &base, directory_of(output)))
+}
+
+/// Whether both are the same file, which is there.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    real(one).is_some_and(|one| real(other) == Some(one))
 }
 
 /// Where a file at `output` lies; without one, here.
@@ -135,6 +148,8 @@ enum ImportError {
     TooLong { path: PathBuf },
     #[error("{0}")]
     NotRead(String),
+    #[error("{path:?} is what is translated, and would be lost: name another file")]
+    Itself { path: PathBuf },
     #[error("{path:?} is there already: name another file, or write --force")]
     Exists { path: PathBuf },
     #[error("{path:?} cannot be written ({source}): name a file in a directory of yours")]

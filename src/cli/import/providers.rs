@@ -1,46 +1,13 @@
 //! Whose accounts and servers they are: built-in providers, known by their hosts, and others, with
 //! all that the file says of them.
 
-use reqwest::Url;
 use toml::Value;
 
 use super::document::Table;
+use super::known::{built_in, family, host, is_known};
 use super::servers::Server;
-use crate::config::preset_hosts;
+use crate::config::{preset_hosts, preset_scopes};
 use crate::provider::{MailHost, PerProtocol, Protocol, UpstreamTls};
-
-/// Whose hosts end so, be they for mail or for tokens. Those of Microsoft are of one family in each
-/// cloud, whatever preset an account has.
-const FAMILIES: [(&str, &str); 15] = [
-    ("office365.com", "microsoft"),
-    ("outlook.com", "microsoft"),
-    ("office.com", "microsoft"),
-    ("live.com", "microsoft"),
-    ("microsoftonline.com", "microsoft"),
-    ("office365.us", "microsoft-gcc-high"),
-    ("microsoftonline.us", "microsoft-gcc-high"),
-    ("outlook.cn", "microsoft-21vianet"),
-    ("microsoftonline.cn", "microsoft-21vianet"),
-    ("gmail.com", "google"),
-    ("googleapis.com", "google"),
-    ("google.com", "google"),
-    ("yahoo.com", "yahoo"),
-    ("aol.com", "aol"),
-    ("fastmail.com", "fastmail"),
-];
-
-/// Where built-in providers are asked for tokens: host, path, and whose it is. `*` is the tenant.
-const TOKEN_ENDPOINTS: [(&str, &str, &str); 9] = [
-    ("login.microsoftonline.com", "/*/oauth2/v2.0/token", "microsoft"),
-    ("login.microsoftonline.us", "/*/oauth2/v2.0/token", "microsoft-gcc-high"),
-    ("login.partner.microsoftonline.cn", "/*/oauth2/v2.0/token", "microsoft-21vianet"),
-    ("oauth2.googleapis.com", "/token", "google"),
-    ("accounts.google.com", "/o/oauth2/token", "google"),
-    ("www.googleapis.com", "/oauth2/v4/token", "google"),
-    ("api.login.yahoo.com", "/oauth2/get_token", "yahoo"),
-    ("api.login.aol.com", "/oauth2/get_token", "aol"),
-    ("api.fastmail.com", "/oauth/refresh", "fastmail"),
-];
 
 /// What the file says of where tokens are asked for.
 #[derive(Clone, PartialEq)]
@@ -60,6 +27,8 @@ pub(super) struct Provider {
     /// What its table says of tokens; nothing for one that is built in.
     written: Option<Endpoints>,
     hosts: PerProtocol<Option<MailHost>>,
+    /// What is asked for, where it is less than what is built in.
+    scopes: Vec<String>,
 }
 
 /// Those of a file.
@@ -90,7 +59,8 @@ impl Providers {
         });
         let at = known.unwrap_or_else(|| {
             let hosts = PerProtocol::default();
-            self.0.push(Provider { name, family: family(&host(&endpoints.token)), written, hosts });
+            let family = family(&host(&endpoints.token));
+            self.0.push(Provider { name, family, written, hosts, scopes: Vec::new() });
             self.0.len() - 1
         });
         Found { at, tenant }
@@ -104,6 +74,14 @@ impl Providers {
     /// Whether it is built in.
     pub(super) fn is_built_in(&self, at: usize) -> bool {
         self.0.get(at).is_some_and(|provider| provider.written.is_none())
+    }
+
+    /// Has the built-in provider `at` ask for `scopes` alone, and for what it asks besides mail.
+    pub(super) fn narrow(&mut self, at: usize, scopes: &[&str]) {
+        let Some(provider) = self.0.get_mut(at) else { return };
+        let besides = preset_scopes(&provider.name).map_or(&[][..], |scopes| scopes.besides);
+        let besides = besides.iter().filter(|scope| !scopes.contains(scope));
+        provider.scopes = scopes.iter().chain(besides).map(|scope| (*scope).to_owned()).collect();
     }
 
     /// How many there are.
@@ -167,6 +145,13 @@ impl Provider {
                 table.set(key, value.clone());
             }
         }
+        if !self.scopes.is_empty() {
+            table.set("scopes", self.scopes.clone());
+            table.remark(
+                "What was asked for, and what tells who consented. Left out, it is what every \
+                 protocol needs.",
+            );
+        }
         let built_in = preset_hosts(&self.name).filter(|_| self.written.is_none());
         let mut differs = false;
         for protocol in Protocol::ALL {
@@ -201,100 +186,9 @@ pub(super) fn mail_host(host: &MailHost) -> Value {
     value.into()
 }
 
-/// The host of a URL, in lower case; empty where it has none.
-fn host(url: &str) -> String {
-    let url = Url::parse(url).ok();
-    url.and_then(|url| url.host_str().map(str::to_ascii_lowercase)).unwrap_or_default()
-}
-
-/// The built-in provider that is asked at `token`, and the tenant there.
-fn built_in(token: &str) -> Option<(&'static str, Option<String>)> {
-    // The tenant of a sample is no part of a URL, so the text is looked at.
-    let rest = token.strip_prefix("https://")?;
-    let (host, path) = rest.split_at_checked(rest.find('/')?)?;
-    TOKEN_ENDPOINTS.iter().find_map(|(known, wanted, name)| {
-        if !host.eq_ignore_ascii_case(known) {
-            return None;
-        }
-        let Some((before, behind)) = wanted.split_once('*') else {
-            return (path == *wanted).then_some((*name, None));
-        };
-        let tenant = path.strip_prefix(before)?.strip_suffix(behind)?;
-        (!tenant.contains('/')).then(|| (*name, Some(tenant.to_owned())))
-    })
-}
-
-/// What the hosts of one provider have in common: its name if it is known, else the last two labels.
-fn family(host: &str) -> String {
-    let host = host.to_ascii_lowercase();
-    let known = FAMILIES.iter().find(|(end, _)| {
-        host.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-    });
-    known.map_or_else(
-        || {
-            let mut labels: Vec<&str> = host.rsplit('.').take(2).collect();
-            labels.reverse();
-            labels.join(".")
-        },
-        |(_, name)| (*name).to_owned(),
-    )
-}
-
-/// Whether both URLs are of one provider.
-pub(super) fn is_of_one(one: &str, other: &str) -> bool {
-    family(&host(one)) == family(&host(other))
-}
-
-/// Whether that is a family and not the end of a host.
-fn is_known(family: &str) -> bool {
-    FAMILIES.iter().any(|(_, name)| *name == family)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn built_in_providers_are_known_by_their_token_endpoint() {
-        for (token, name, tenant) in [
-            ("https://login.microsoftonline.com/common/oauth2/v2.0/token", "microsoft", "common"),
-            (
-                "https://LOGIN.microsoftonline.us/x.example/oauth2/v2.0/token",
-                "microsoft-gcc-high",
-                "x.example",
-            ),
-            (
-                "https://login.partner.microsoftonline.cn/t/oauth2/v2.0/token",
-                "microsoft-21vianet",
-                "t",
-            ),
-            ("https://oauth2.googleapis.com/token", "google", ""),
-            ("https://api.login.yahoo.com/oauth2/get_token", "yahoo", ""),
-            ("https://api.login.aol.com/oauth2/get_token", "aol", ""),
-            ("https://api.fastmail.com/oauth/refresh", "fastmail", ""),
-        ] {
-            let tenant = Some(tenant.to_owned()).filter(|tenant| !tenant.is_empty());
-            assert_eq!(built_in(token), Some((name, tenant)), "{token}");
-        }
-        for other in [
-            "http://oauth2.googleapis.com/token",
-            "https://oauth2.googleapis.com/token2",
-            "https://oauth2.googleapis.com.example/token",
-            "https://login.microsoftonline.com/t/oauth2/token",
-            "https://login.microsoftonline.com/a/b/oauth2/v2.0/token",
-            "nothing",
-        ] {
-            assert_eq!(built_in(other), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn hosts_are_of_one_family_by_whole_labels() {
-        assert_eq!(family("smtp-mail.outlook.com"), "microsoft");
-        assert_eq!(family("Imap.Gmail.com"), "google");
-        assert_eq!(family("notgmail.com"), "notgmail.com");
-        assert_eq!(family("id.corp.example"), family("imap.corp.example"));
-    }
 
     #[test]
     fn names_of_new_providers_are_new_and_not_those_of_presets() {

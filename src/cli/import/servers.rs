@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
+use rustls::pki_types::ServerName;
+
 use super::document::Table;
 use super::ini::Section;
 use super::notes::{Notes, Of};
@@ -44,7 +46,9 @@ impl Server {
         }
         let host = section.get("server_address").unwrap_or_default().to_owned();
         let upstream_port = section.get("server_port").and_then(|port| port.parse().ok());
-        if host.is_empty() || upstream_port.is_none() {
+        let upstream_port = upstream_port.filter(|port: &u16| *port > 0);
+        // It would be its provider's server, and take every account of that with it.
+        if ServerName::try_from(host.as_str()).is_err() || upstream_port.is_none() {
             let why = "`server_address` or `server_port` is missing or wrong";
             table.set_aside = Some(why.to_owned());
         }
@@ -92,6 +96,11 @@ impl Server {
 /// Whether a section of that name is a server.
 pub(super) fn is_server(name: &str) -> bool {
     kind(name).is_some()
+}
+
+/// What the section serves, if it is a server.
+pub(super) fn protocol(section: &Section) -> Option<Protocol> {
+    kind(&section.name).map(|(protocol, _)| protocol)
 }
 
 /// What a section of that name serves, and its port as it is written.

@@ -1,17 +1,19 @@
 //! The whole of a file, translated: servers to listeners, accounts to accounts, and the providers
 //! that both are of. What `check` would refuse is set aside, so that the rest can be used.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use super::accounts::{self, Account, GLOBALS};
+use super::accounts::{self, Account, GLOBALS, Grant};
 use super::document::{Table, render};
-use super::ini::{Ini, shown};
+use super::ini::{Ini, Section, shown};
 use super::notes::Notes;
 use super::providers::{Providers, mail_host};
 use super::servers::Server;
 use crate::config::{Config, Problem, Secrets};
+use crate::names::AccountPattern;
 
 /// Sections that hold documentation alone.
 const DOCUMENTATION: [&str; 4] = [
@@ -65,8 +67,8 @@ pub(super) fn translate(ini: &Ini, base: &Path, directory: &Path) -> Translation
     tables.extend(providers.tables());
     let first_account = tables.len();
     let mut people = Vec::new();
-    for Account { name, grant, table, .. } in accounts {
-        people.push((name, grant));
+    for Account { section, name, grant, table, .. } in accounts {
+        people.push(Person { section, name, grant });
         tables.push(table);
     }
 
@@ -74,9 +76,11 @@ pub(super) fn translate(ini: &Ini, base: &Path, directory: &Path) -> Translation
     // Each round sets one table aside at least.
     loop {
         let of_accounts = people.iter().zip(tables.iter().skip(first_account));
-        let live: Vec<String> = of_accounts
+        let live: HashSet<&str> = of_accounts
             .filter(|(_, table)| table.set_aside.is_none())
-            .map(|((name, _), _)| name.clone())
+            .map(|(person, _)| person.name.as_str())
+            // A name that is none is refused wherever it stands, its listeners' accounts included.
+            .filter(|name| AccountPattern::parse(name).is_ok())
             .collect();
         restrict(&mut tables, &live);
         problems = check(&tables, directory);
@@ -84,11 +88,20 @@ pub(super) fn translate(ini: &Ini, base: &Path, directory: &Path) -> Translation
             break;
         }
     }
-    let steps = steps(&people, tables.iter().skip(first_account));
+    let (others, of_people) = tables.split_at_mut(first_account);
+    let [served, set_aside] = [Live::Yes, Live::No].map(|live| Served::by(others, live));
+    let steps = steps(&people, of_people, &served, &set_aside, &mut notes);
     let (text, _) = render(&head(&steps), &tables);
     let told = |table: &Table| Some(format!("[{}]: {}", table.heading, table.set_aside.as_ref()?));
     let set_aside = tables.iter().filter_map(told).collect();
     Translation { text, notes: notes.into_lines(), steps, set_aside, problems }
+}
+
+/// An account, as far as it is not in its table.
+struct Person<'i> {
+    section: &'i Section,
+    name: String,
+    grant: Grant,
 }
 
 /// Tells of the options that are of no account, and of sections that nobody reads.
@@ -108,7 +121,11 @@ fn tell_of_globals(ini: &Ini, notes: &mut Notes) {
         }
         for (key, line) in section.keys() {
             match GLOBAL_OPTIONS.iter().find(|(known, _)| *known == key) {
-                Some((_, said)) if !said.is_empty() && section.flag(key) != Ok(Some(false)) => {
+                Some(_) if *key != *"documentation" && section.flag(key).is_err() => {
+                    let said = "is neither yes nor no, and was taken as no.";
+                    notes.tell(line, &format!("`{key}` {said}"));
+                }
+                Some((_, said)) if !said.is_empty() && section.flag(key) == Ok(Some(true)) => {
                     notes.tell(line, said);
                 }
                 Some(_) => {}
@@ -123,11 +140,16 @@ fn tell_of_globals(ini: &Ini, notes: &mut Notes) {
 
 /// The listeners. Each serves the accounts of the providers that its server is of; one whose server
 /// is not its provider's first names it as its own upstream.
-fn listeners(servers: Vec<Server>, providers: &mut Providers, accounts: &[Account]) -> Vec<Table> {
+fn listeners(
+    servers: Vec<Server>,
+    providers: &mut Providers,
+    accounts: &[Account<'_>],
+) -> Vec<Table> {
     let listener = |server: Server| {
         let of = providers.of_server(&server);
         let mut is_first = true;
-        for at in &of {
+        // A server that is set aside is nobody's: it would be refused as its provider's, too.
+        for at in of.iter().filter(|_| server.table.set_aside.is_none()) {
             is_first &= providers.take(*at, &server);
         }
         let Server { upstream, mut table, .. } = server;
@@ -162,9 +184,10 @@ fn set_aside(tables: &mut [Table], problems: &[Problem]) -> bool {
     for (nth, table) in tables.iter_mut().enumerate() {
         let begin = begins.get(nth).copied().unwrap_or(usize::MAX);
         let end = begins.get(nth + 1).copied().unwrap_or(usize::MAX);
-        let problem = problems.iter().find(|problem| (begin..end).contains(&problem.line));
-        if let Some(problem) = problem.filter(|_| table.set_aside.is_none()) {
-            let key = problem.key.as_deref().unwrap_or_default();
+        // What the whole file lacks is told of its first line, and is no table's.
+        let keys = problems.iter().filter_map(|problem| Some((problem, problem.key.as_deref()?)));
+        let mut keys = keys.filter(|(problem, _)| (begin..end).contains(&problem.line));
+        if let Some((problem, key)) = keys.next().filter(|_| table.set_aside.is_none()) {
             table.set_aside = Some(format!("`{key}` {}; {}", problem.message, problem.help));
             any = true;
         }
@@ -173,11 +196,11 @@ fn set_aside(tables: &mut [Table], problems: &[Problem]) -> bool {
 }
 
 /// Takes out of the listeners the accounts that are not `live`.
-fn restrict(tables: &mut [Table], live: &[String]) {
+fn restrict(tables: &mut [Table], live: &HashSet<&str>) {
     for table in tables {
         let Some(accounts) = &mut table.accounts else { continue };
-        if accounts.iter().any(|name| !live.contains(name)) {
-            accounts.retain(|name| live.contains(name));
+        if accounts.iter().any(|name| !live.contains(name.as_str())) {
+            accounts.retain(|name| live.contains(name.as_str()));
             if accounts.is_empty() {
                 table.set_aside.get_or_insert("its accounts are set aside".to_owned());
             }
@@ -185,18 +208,74 @@ fn restrict(tables: &mut [Table], live: &[String]) {
     }
 }
 
-/// What is to be typed before it serves.
-fn steps<'t>(
-    people: &[(String, accounts::Grant)],
-    tables: impl Iterator<Item = &'t Table>,
+/// Whether a table can be used, or is set aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Live {
+    Yes,
+    No,
+}
+
+/// The accounts that a listener serves.
+enum Served {
+    All,
+    These(HashSet<String>),
+}
+
+impl Served {
+    /// Those that the listeners among `tables` serve which are `live`, or not.
+    fn by(tables: &[Table], live: Live) -> Self {
+        let mut served = HashSet::new();
+        let is_listener = |table: &&Table| {
+            table.set_aside.is_none() == (live == Live::Yes)
+                && table.heading.starts_with("listeners.")
+        };
+        for table in tables.iter().filter(is_listener) {
+            match &table.accounts {
+                Some(accounts) => served.extend(accounts.iter().cloned()),
+                None => return Self::All,
+            }
+        }
+        Self::These(served)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::These(names) => names.contains(name),
+        }
+    }
+}
+
+/// What is to be typed before it serves; those that nobody reaches are told instead.
+fn steps(
+    people: &[Person<'_>],
+    tables: &mut [Table],
+    served: &Served,
+    set_aside: &Served,
+    notes: &mut Notes,
 ) -> Vec<String> {
     let mut steps = Vec::new();
-    for ((name, grant), table) in people.iter().zip(tables) {
-        let name = crate::store::shell_word(name);
-        if table.set_aside.is_some() || name.contains(char::is_control) {
+    for (person, table) in people.iter().zip(tables) {
+        if table.set_aside.is_some() || person.name.contains(char::is_control) {
             continue;
         }
-        if grant.is_consent() {
+        if !served.has(&person.name) {
+            let said = if set_aside.has(&person.name) {
+                "Its listeners are set aside, so nobody reaches it: do what is said above one of \
+                 them, or take it out."
+            } else {
+                "No server of the file leads to its provider, so nobody reaches it: write a \
+                 listener for it, or take it out."
+            };
+            notes.of(person.section).add(table, said);
+            continue;
+        }
+        if let Some(domain) = person.name.strip_prefix("*@") {
+            steps.push(format!("mailbearer password ADDRESS    # for each ADDRESS at {domain}"));
+            continue;
+        }
+        let name = crate::store::shell_word(&person.name);
+        if person.grant.is_consent() {
             steps.push(format!("mailbearer authorize {name}"));
         }
         steps.push(format!("mailbearer password {name}"));

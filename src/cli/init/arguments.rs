@@ -63,9 +63,10 @@ pub(in crate::cli) struct InitArgs {
     /// A network of printers and scanners that send without signing in. May be given several times.
     #[arg(long, value_name = "NETWORK")]
     pub(super) devices: Vec<String>,
-    /// Where the page listens that shows the accounts, or off.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8587")]
-    pub(super) web: String,
+    /// Where the page listens that shows the accounts, or off. Default: 127.0.0.1:8587; for a new
+    /// file the next port that is free, by thousands.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) web: Option<String>,
     /// The file to write. Default: the one that -c names, or ./mailbearer.toml; with --unit
     /// /etc/mailbearer/mailbearer.toml, with --compose beside that file.
     #[arg(long, short, value_name = "FILE")]

@@ -4,20 +4,27 @@
 //! missing at once.
 
 mod application;
+mod ports;
 mod provider;
 mod served;
 
+use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
 use self::application::Application;
 pub(super) use self::application::tell_of_variable;
+use self::ports::{Taken, usual_page};
 use super::arguments::InitArgs;
+use super::files::Unwritable;
 use super::service::Service;
 use super::terminal::{NoAnswer, Question, Terminal};
-use crate::config::template::{Draft, Offer};
+use crate::cli::Exit;
+use crate::config::template::{Choice, Draft, Offer, check_listen_address};
 use crate::names::Address;
+use crate::provider::GrantKind;
 use crate::web::consents::Method;
 
 /// What is known when everything was asked.
@@ -26,8 +33,6 @@ pub(super) struct Answers {
     pub(super) draft: Draft,
     /// A client secret that was entered, and the file that it goes to.
     pub(super) secret: Option<(PathBuf, Zeroizing<String>)>,
-    /// The file of a client secret that is handed over to a service.
-    pub(super) handed_over: Option<PathBuf>,
     /// How the person consents now, if they do.
     pub(super) consent: Option<Method>,
 }
@@ -41,6 +46,16 @@ pub(super) enum Stop {
     Wrong(String),
     /// These flags are missing, and nobody can be asked.
     Missing(Vec<&'static str>),
+    /// A file cannot be written.
+    Unwritable(Unwritable),
+    /// Something that has been told already.
+    Told(Exit),
+}
+
+impl From<Unwritable> for Stop {
+    fn from(error: Unwritable) -> Self {
+        Self::Unwritable(error)
+    }
 }
 
 impl From<NoAnswer> for Stop {
@@ -57,6 +72,16 @@ pub(super) struct Interview<'a> {
     /// The file that will be written.
     output: &'a Path,
     missing: Vec<&'static str>,
+}
+
+const NO_CA_FILE: &str = "--ca-file: it is for a provider that --issuer names; a built-in one is \
+                          trusted by the certificates of this machine, where that of a proxy that \
+                          looks into TLS belongs";
+
+/// Whether none but this machine reaches `address`.
+fn is_local(address: &str) -> bool {
+    address.starts_with("localhost:")
+        || address.parse::<SocketAddr>().is_ok_and(|it| it.ip().is_loopback())
 }
 
 /// One thing to know: its flag, and how it is asked.
@@ -81,11 +106,15 @@ impl<'a> Interview<'a> {
 
     /// Asks everything.
     pub(super) fn hold(mut self) -> Result<Answers, Stop> {
+        let page = self.page()?;
         let address = self.address()?;
         let provider = match &address {
             Some(address) => self.provider(address)?,
             None => self.told_provider()?,
         };
+        if self.arguments.ca_file.is_some() && matches!(provider, Some(Choice::BuiltIn(_))) {
+            return Err(Stop::Wrong(NO_CA_FILE.to_owned()));
+        }
         let offer = provider.as_ref().map(Offer::of);
         let application = match (&address, &offer) {
             (Some(address), Some(offer)) => self.application(address, offer)?,
@@ -111,8 +140,7 @@ impl<'a> Interview<'a> {
         if !self.missing.is_empty() {
             return Err(Stop::Missing(self.missing));
         }
-        let Application { grant, tenant, client_id, place, key_file, typed, handed_over } =
-            application;
+        let Application { grant, tenant, client_id, place, key_file, typed } = application;
         let draft = Draft {
             address,
             provider,
@@ -123,9 +151,34 @@ impl<'a> Interview<'a> {
             key_file,
             listeners: served.listeners,
             devices: served.devices,
-            page: self.arguments.web.clone(),
+            page,
+            store: None,
         };
-        Ok(Answers { draft, secret: typed, handed_over, consent })
+        Ok(Answers { draft, secret: typed, consent })
+    }
+
+    /// The page is for this machine: others need a certificate and a token, which no flag tells.
+    fn page(&self) -> Result<String, Stop> {
+        let Some(page) = &self.arguments.web else {
+            return Ok(usual_page(self.taken()));
+        };
+        let wrong = |problem: &str| Err(Stop::Wrong(format!("--web: {problem}")));
+        match check_listen_address(page) {
+            _ if page == "off" => Ok(page.clone()),
+            Ok(()) if is_local(page) => Ok(page.clone()),
+            Ok(()) => wrong(
+                "without a certificate the page is for this machine alone: enter \
+                             127.0.0.1:PORT; docs/operation.md says how others see it",
+            ),
+            Err(problem) => wrong(&format!("{problem}; or off")),
+        }
+    }
+
+    /// What is done about ports that are taken. A container has ports of its own, and a unit is
+    /// there to stay, in the place of whatever was tried before it.
+    fn taken(&self) -> Taken {
+        let is_new = fs::symlink_metadata(self.output).is_err();
+        if is_new && self.service.is_none() { Taken::ByOthers } else { Taken::ByItself }
     }
 
     fn address(&mut self) -> Result<Option<Address>, Stop> {
@@ -188,7 +241,6 @@ impl<'a> Interview<'a> {
         application: &Application,
         offer: &Offer,
     ) -> Result<Option<Method>, Stop> {
-        let has_device_flow = offer.has_device_flow;
         let ways = [
             ("browser", Some(Method::Browser), "now, in the browser that opens on this machine"),
             (
@@ -199,26 +251,38 @@ impl<'a> Interview<'a> {
             ("device", Some(Method::Device), "now, by a code on another device"),
             ("later", None, "later, by `mailbearer authorize`"),
         ];
+        let by_code_alone = application.grant == GrantKind::DeviceCode;
+        let is_offered = |method: Option<Method>| match method {
+            Some(Method::Device) => offer.has_device_flow,
+            Some(Method::Browser | Method::Paste) => !by_code_alone,
+            None => true,
+        };
         if let Some(given) = &self.arguments.authorize {
-            let way = ways.iter().find(|(name, ..)| name == given);
-            return way.map(|(_, method, _)| *method).ok_or_else(|| {
-                Stop::Wrong("--authorize: say browser, paste, device or later".to_owned())
-            });
+            let wrong = |problem: &str| Err(Stop::Wrong(format!("--authorize: {problem}")));
+            return match ways.iter().find(|(name, ..)| name == given) {
+                None => wrong("say browser, paste, device or later"),
+                Some((_, None, _)) => Ok(None),
+                Some(_) if !application.grant.is_kept() => wrong(&format!(
+                    "nobody consents to a grant of {}: leave it out",
+                    application.grant
+                )),
+                Some(_) if self.service.is_some() => {
+                    wrong("the consent is kept where the service runs: leave it out")
+                }
+                Some((_, method, _)) if is_offered(*method) => Ok(*method),
+                Some((_, Some(Method::Device), _)) => {
+                    wrong("this provider has no codes for other devices: say browser or paste")
+                }
+                Some(_) => wrong("a grant of device-code is consented to by device"),
+            };
         }
         let is_for_now = application.grant.is_kept() && self.service.is_none();
         let Some(terminal) = self.terminal.filter(|_| is_for_now) else {
             return Ok(None);
         };
         let no_browser = crate::cli::authorize::no_browser().is_some();
-        let by_code_alone = application.grant == crate::provider::GrantKind::DeviceCode;
-        let mut offered: Vec<_> = ways
-            .into_iter()
-            .filter(|(_, method, _)| match method {
-                Some(Method::Device) => has_device_flow,
-                Some(Method::Browser | Method::Paste) => !by_code_alone,
-                None => true,
-            })
-            .collect();
+        let mut offered: Vec<_> =
+            ways.into_iter().filter(|(_, method, _)| is_offered(*method)).collect();
         if no_browser {
             // Who came by SSH has their browser elsewhere.
             offered.sort_by_key(|(_, method, _)| match method {

@@ -57,6 +57,11 @@ impl Terminal {
         Some(if is_plain { Self::Plain } else { Self::Drawn })
     }
 
+    /// The terminal that standard input is, wherever the questions go.
+    pub(super) fn at_input() -> Option<Self> {
+        io::stdin().is_terminal().then(|| Self::find().unwrap_or(Self::Plain))
+    }
+
     /// Asks for a line, until `check` takes it.
     pub(super) fn text(self, question: Question<'_>, check: Check<'_>) -> Result<String, NoAnswer> {
         if self == Self::Plain {
@@ -74,7 +79,10 @@ impl Terminal {
         }
         if let Some(proposal) = question.proposal {
             let completed = Proposal(proposal.to_owned());
-            prompt = prompt.with_default(proposal).with_autocomplete(completed);
+            prompt = prompt.with_autocomplete(completed);
+            if !proposal.is_empty() {
+                prompt = prompt.with_default(proposal);
+            }
         }
         Ok(prompt.prompt()?.trim().to_owned())
     }

@@ -69,6 +69,9 @@ fn make(errand: &Errand, ask: MakePassword) -> Result<Exit, Exit> {
 pub(in crate::cli) fn first(errand: &Errand, name: &str) -> Result<(), Exit> {
     let ask = MakePassword { name: name.to_owned(), label: None, protocols: Vec::new() };
     let made = errand.carry_out(&ask)?;
+    if made.replaced {
+        tell("the local password made before, without a label as well, stopped working");
+    }
     let mut lines = vec!["enter in the application:".to_owned()];
     lines.extend(
         servers::lines(errand.listeners(), Served::Account(name), &made.protocols)

@@ -11,8 +11,9 @@ use crate::provider::Protocol;
 
 use super::{Device, Devices};
 use crate::config::accounts::Accounts;
+use crate::config::door::is_local;
 use crate::config::field::Field;
-use crate::config::listeners::{At, Listener, is_local};
+use crate::config::listeners::{At, Listener};
 use crate::config::table::nearest;
 
 /// The names of a file's accounts and their keys.
@@ -56,8 +57,10 @@ impl Devices<'_> {
     /// Warns of a listener that none of its devices can reach.
     fn warn_of_unreachable(&self, listener: &Listener<'_>) {
         let Some((field, _)) = &listener.devices else { return };
-        let is_served = |it: &&Device<'_>| it.account().is_some_and(|(_, it)| listener.lets_in(it));
-        let served = self.devices.iter().filter(is_served);
+        if listener.is_behind_balancer() {
+            return self.warn_of_unannounced(listener, field);
+        }
+        let served = self.served_by(listener);
         let mut networks = served.flat_map(Device::networks).map(|(_, it)| it.addr()).peekable();
         // Those without a network may be anywhere, on this machine as well.
         let are_elsewhere = networks.peek().is_some() && networks.all(|it| !it.is_loopback());
@@ -71,6 +74,31 @@ impl Devices<'_> {
                  \"0.0.0.0:PORT\"",
             );
         }
+    }
+
+    /// Warns of devices that a load balancer cannot announce: those that do not sign in. They may be
+    /// meant to connect directly, where that is possible.
+    fn warn_of_unannounced(&self, listener: &Listener<'_>, field: &Field<'_>) {
+        let networks_alone = self.served_by(listener).filter(|it| it.username().is_none());
+        let names: Vec<_> = networks_alone.map(|it| format!("`{}`", it.field.key())).collect();
+        if names.is_empty() {
+            return;
+        }
+        field.warning(
+            format!(
+                "is true behind load balancers, by whose word nobody is a device: {} would be \
+                 refused there, for want of a user name",
+                names.join(", ")
+            ),
+            "give each a `username`, by which it signs in, or a listener without \
+             `proxy_protocol_from`",
+        );
+    }
+
+    /// The devices that may use their accounts at `listener`.
+    fn served_by<'d>(&'d self, listener: &'d Listener<'_>) -> impl Iterator<Item = &'d Device<'d>> {
+        let is_served = |it: &&Device<'_>| it.account().is_some_and(|(_, it)| listener.lets_in(it));
+        self.devices.iter().filter(is_served)
     }
 }
 

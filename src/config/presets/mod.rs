@@ -105,6 +105,21 @@ pub fn preset_hosts(name: &str) -> Option<PerProtocol<Option<MailHost>>> {
     find(name).map(|preset| preset.provider.hosts)
 }
 
+/// What the built-in provider of this name asks a person for, if it is one.
+pub fn preset_scopes(name: &str) -> Option<PersonScopes> {
+    let scopes = find(name)?.scopes;
+    Some(PersonScopes { mail: scopes.person, besides: scopes.consent })
+}
+
+/// What a person is asked for.
+#[derive(Debug, Clone)]
+pub struct PersonScopes {
+    /// What lets the person's token into the mail servers.
+    pub mail: PerProtocol<String>,
+    /// That the consent lasts, and that it tells who it was.
+    pub besides: &'static [&'static str],
+}
+
 /// What Exchange Online is asked for, worldwide.
 pub(super) fn entra_scopes() -> PresetScopes {
     microsoft::worldwide_scopes()

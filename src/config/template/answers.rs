@@ -1,11 +1,15 @@
 //! Single answers: whether they can stand in a file, before all of them are there.
 
+use std::path::Path;
+
 use ipnet::IpNet;
 use reqwest::Url;
 
 use crate::config::tenant::Tenant;
-use crate::oauth::is_loopback;
-use crate::provider::{GrantKind, MailHost, Protocol, UpstreamTls};
+use crate::oauth::{check_service_account, is_loopback};
+use crate::provider::{
+    GrantKind, MailHost, Protocol, ServiceAccount, ServiceAccountKey, UpstreamTls,
+};
 
 /// Longest answer that becomes a key's text, in bytes: what a client id may have (RFC 6749 sets no
 /// limit; the file's is the same).
@@ -63,6 +67,17 @@ pub fn check_secret(text: &str, is_entra: bool) -> Result<(), String> {
     } else {
         Ok(())
     }
+}
+
+/// Looks whether the file at `path` is the key of a service account that can sign.
+///
+/// # Errors
+/// What to answer instead; nothing of the file.
+pub fn check_key_file(path: &Path) -> Result<(), String> {
+    let account = ServiceAccount { key: ServiceAccountKey::File(path.to_owned()) };
+    check_service_account(&account)
+        .map(drop)
+        .map_err(|problem| format!("the file {problem}; {}", problem.fix()))
 }
 
 /// Looks whether `text` is the name of a variable of the environment.

@@ -18,10 +18,11 @@ use crate::names::Address;
 use crate::provider::{GrantKind, MailHost, PerProtocol, Protocol};
 
 pub use self::answers::{
-    check_client_id, check_listen_address, check_secret, check_tenant, issuer, mail_host, networks,
-    scopes, variable,
+    check_client_id, check_key_file, check_listen_address, check_secret, check_tenant, issuer,
+    mail_host, networks, scopes, variable,
 };
 pub use self::offer::{Offer, names, title};
+pub use self::text::is_privileged;
 
 /// What a new file is to say.
 #[derive(Debug, Clone)]
@@ -40,12 +41,14 @@ pub struct Draft {
     pub secret: Option<Place>,
     /// Google's JSON of a service account.
     pub key_file: Option<PathBuf>,
-    /// The listeners: where each protocol is spoken.
-    pub listeners: Vec<(Protocol, String)>,
+    /// The listeners: where each protocol is spoken, at one address or several.
+    pub listeners: Vec<(Protocol, Vec<String>)>,
     /// The networks of printers and scanners; none if there are none.
     pub devices: Vec<IpNet>,
     /// Where the page is, or `off`.
     pub page: String,
+    /// Where the store is, unless it is where it would be anyhow.
+    pub store: Option<String>,
 }
 
 /// Whose mail servers are used.
@@ -96,5 +99,13 @@ impl Draft {
     /// The text of the file.
     pub fn text(&self) -> String {
         text::write(self)
+    }
+
+    /// The variable of the environment that holds the client secret, if one does.
+    pub fn variable(&self) -> Option<&str> {
+        match &self.secret {
+            Some(Place::Variable(name)) => Some(name),
+            Some(Place::File(_)) | None => None,
+        }
     }
 }

@@ -20,9 +20,10 @@ fn draft(provider: Choice, grant: GrantKind) -> Draft {
         secret: (needs_secret && !is_service_account)
             .then(|| Place::Variable("CONTOSO_SECRET".to_owned())),
         key_file: is_service_account.then(|| PathBuf::from("service-account.json")),
-        listeners: listeners.map(|(it, port)| (*it, format!("localhost:{port}"))).collect(),
+        listeners: listeners.map(|(it, port)| (*it, vec![format!("localhost:{port}")])).collect(),
         devices: Vec::new(),
         page: "127.0.0.1:8587".to_owned(),
+        store: None,
         provider,
         grant,
     }
@@ -74,12 +75,24 @@ fn file_is_accepted_without_a_warning_for_every_provider_and_grant_that_is_offer
 #[test]
 fn devices_are_served_where_there_are_some() {
     let mut draft = draft(Choice::BuiltIn("microsoft"), GrantKind::ClientCredentials);
-    draft.devices = networks("192.168.20.17, 192.168.21.0/24").unwrap();
-    draft.listeners = vec![(Protocol::Submission, "0.0.0.0:1587".to_owned())];
+    draft.devices = networks("192.168.20.17, 192.168.21.0/24, 2001:db8::/64").unwrap();
+    let addresses = ["0.0.0.0:587", "[::]:587"].map(str::to_owned).to_vec();
+    draft.listeners = vec![(Protocol::Submission, addresses)];
     let config = read(&draft);
+    assert_eq!(config.listeners[0].addresses.len(), 2);
+    assert!(draft.text().contains("# Below port 1024"));
     assert!(config.listeners[0].devices);
     assert_eq!(config.listeners[0].require_tls, Some(false));
     assert_eq!(config.devices[0].networks, draft.devices);
+}
+
+#[test]
+fn store_is_where_the_draft_says_and_privileges_are_told_of_where_they_are_needed() {
+    let mut draft = draft(Choice::BuiltIn("microsoft"), GrantKind::AuthorizationCode);
+    assert!(!draft.text().contains("1024"), "{}", draft.text());
+    draft.store = Some("second.state/mailbearer.redb".to_owned());
+    let path = read(&draft).store.path;
+    assert_eq!(path, Path::new("/nowhere/second.state/mailbearer.redb"));
 }
 
 #[test]

@@ -14,8 +14,8 @@ pub(super) fn write(draft: &Draft) -> String {
     let mut text = String::new();
     let out = &mut text;
     head(out, draft);
-    for (protocol, address) in &draft.listeners {
-        listener(out, draft, *protocol, address);
+    for (protocol, addresses) in &draft.listeners {
+        listener(out, draft, *protocol, addresses);
     }
     listeners_left_out(out, draft);
     if let Choice::Own(own) = &draft.provider {
@@ -47,14 +47,14 @@ fn head(out: &mut String, draft: &Draft) {
              # Written by `mailbearer init`; from now on it is yours: nothing writes to it again.\n\
              # After a change: `mailbearer check`, then `mailbearer reload`. Lines that begin with # are\n\
              # not read; where such a line is a key, it is one that may be wanted later. All keys that\n\
-             # there are stand in docs/configuration.md.",
+             # there are stand in docs/configuration.md of mailbearer's source.",
             draft.address,
             title(draft.provider.name()),
         ),
     );
 }
 
-fn listener(out: &mut String, draft: &Draft, protocol: Protocol, address: &str) {
+fn listener(out: &mut String, draft: &Draft, protocol: Protocol, addresses: &[String]) {
     let serves_devices = protocol == Protocol::Submission && !draft.devices.is_empty();
     let purpose = match protocol {
         Protocol::Submission => "Where programs send: SMTP with a sign-in.",
@@ -64,19 +64,18 @@ fn listener(out: &mut String, draft: &Draft, protocol: Protocol, address: &str) 
     add(out, format!("\n# {purpose}\n[listeners.{protocol}]"));
     add(out, format!("protocol = \"{protocol}\""));
     if serves_devices {
-        add(
-            out,
-            "# Reached from the network. Below port 1024 serve needs a privilege: \
-             CAP_NET_BIND_SERVICE.",
-        );
+        add(out, "# Reached from the network.");
     } else {
-        add(
-            out,
-            "# Reached from this machine alone, so nothing has to be encrypted. Below port 1024 serve\n\
-             # needs a privilege: CAP_NET_BIND_SERVICE.",
-        );
+        add(out, "# Reached from this machine alone, so nothing has to be encrypted.");
     }
-    add(out, format!("address = {}", quoted(address)));
+    if addresses.iter().any(|address| is_privileged(address)) {
+        add(out, "# Below port 1024 serve needs a privilege: CAP_NET_BIND_SERVICE.");
+    }
+    let quoted_addresses: Vec<String> = addresses.iter().map(|address| quoted(address)).collect();
+    match &quoted_addresses[..] {
+        [address] => add(out, format!("address = {address}")),
+        several => add(out, format!("address = [{}]", several.join(", "))),
+    }
     if serves_devices {
         add(
             out,
@@ -95,6 +94,12 @@ fn listener(out: &mut String, draft: &Draft, protocol: Protocol, address: &str) 
             quoted(draft.address.as_str())
         ),
     );
+}
+
+/// Whether the port of `address` is one that needs a privilege.
+pub fn is_privileged(address: &str) -> bool {
+    let port = address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    port.is_some_and(|port| (1..1024).contains(&port))
 }
 
 /// The listeners that the provider would have, too.
@@ -329,6 +334,10 @@ fn devices(out: &mut String, draft: &Draft) {
 }
 
 fn rest(out: &mut String, draft: &Draft) {
+    let store = match &draft.store {
+        Some(path) => format!("[store]\npath = {}", quoted(path)),
+        None => "# [store]\n# path = \"/var/lib/mailbearer/mailbearer.redb\"".to_owned(),
+    };
     add(
         out,
         format!(
@@ -336,8 +345,7 @@ fn rest(out: &mut String, draft: &Draft) {
              # \"off\" for none.\n[web]\naddress = {}\n\
              \n# What is kept, sealed: consents and local passwords. docs/operation.md says where, and how\n\
              # to back it up.\n\
-             # [store]\n\
-             # path = \"/var/lib/mailbearer/mailbearer.redb\"\n\
+             {store}\n\
              \n# [log]\n\
              # level = \"debug\"",
             quoted(&draft.page)

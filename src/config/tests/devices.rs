@@ -396,6 +396,30 @@ fn listener_that_none_of_its_devices_reaches_is_warned_of() {
 }
 
 #[test]
+fn devices_behind_load_balancers_are_warned_of_unless_they_sign_in() {
+    let behind = "proxy_protocol_from = [\"192.0.2.1\"]\nrequire_tls = false\ndevices = true";
+    let told = "6: `listeners.submission.devices` is true behind load balancers, by whose word \
+                nobody is a device: `devices.scan` would be refused there, for want of a user name";
+    let lacks = "1: `listeners.submission` lacks `allow`, so none whom a load balancer announces \
+                 may connect but devices in their networks";
+    let fax = device("fax", "192.0.2.8") + "username = \"fax\"\n";
+    let both = fax.clone() + &device("scan", "192.0.2.7");
+    let allow = format!("{behind}\nallow = [\"192.0.2.0/24\"]");
+    // At a port that the balancer alone reaches, and at one that others reach as well.
+    for address in ["address = \"127.0.0.1:587\"", "address = \"192.0.2.10:587\""] {
+        let warned = |listener: &str, devices: &str| {
+            let warned = [(ADDRESS, address), (LISTENER, listener), (END, devices)];
+            let mut warned = warnings(&config(&warned));
+            warned.sort();
+            warned
+        };
+        assert_eq!(warned(behind, &both), [lacks, told]);
+        assert_eq!(warned(&allow, &both), [told]);
+        assert_eq!(warned(&allow, &fax), Vec::<String>::new());
+    }
+}
+
+#[test]
 fn device_that_is_not_served_is_warned_of() {
     let devices = device("fax", "192.0.2.7");
     let none = ["12: `devices.fax` is served by no listener"];

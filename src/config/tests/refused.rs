@@ -267,7 +267,7 @@ fn an_account_that_is_wrong_is_refused() {
         r#"accounts."alice@contoso.com""#,
         r#"
         5 [accounts."a*@contoso.com"]
-        5: `accounts."a*@contoso.com"` is no account: a user name is 1 to 320 bytes with no control characters
+        5: `accounts."a*@contoso.com"` is no account: a * stands for a whole name before the @ of a domain, as in *@contoso.com, or nowhere
         6 provider = "microsft"
         provider is "microsft", and there is no such provider; the nearest is "microsoft"
         6

@@ -72,17 +72,33 @@ async fn next_address_is_tried_at_once_when_one_refuses() {
     assert!(started.elapsed() < ATTEMPT_DELAY, "{:?}", started.elapsed());
 }
 
-#[tokio::test]
-async fn connections_that_come_too_late_are_closed() {
-    let (first, one) = listening().await;
-    let (second, other) = listening().await;
-    let stream = connect_any(ways(&[one, other])).await.unwrap();
-    assert_eq!(stream.peer_addr().unwrap(), one);
-    let (mut kept, _) = first.accept().await.unwrap();
-    drop(stream);
-    assert_eq!(kept.read(&mut [0]).await.unwrap(), 0);
-    // The second was never needed.
-    assert!(timeout(Duration::from_millis(20), second.accept()).await.is_err());
+/// Whether a connection to `address` is being made (proc_net(5): state 2, SYN_SENT).
+fn is_being_made(address: SocketAddr) -> bool {
+    let port = format!(":{:04X}", address.port());
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let mut rows = table.lines().map(|row| row.split_whitespace().skip(2));
+    rows.any(|mut row| row.next().is_some_and(|to| to.ends_with(&port)) && row.next() == Some("02"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_that_are_under_way_are_given_up_when_one_is_connected() {
+    let (_socket, _queued, silent) = silent().await;
+    let (_listener, accepting) = listening().await;
+    let (unneeded, last) = listening().await;
+    let stream = connect_any(ways(&[silent, accepting, last])).await.unwrap();
+    assert_eq!(stream.peer_addr().unwrap(), accepting);
+    // It is given up by the time that everybody else has had their turn.
+    for _ in 0..3 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!is_being_made(silent), "the first is still being tried");
+    let accepted = unneeded.into_std().unwrap().accept();
+    assert_eq!(accepted.unwrap_err().kind(), io::ErrorKind::WouldBlock, "the last was not needed");
+    // So that the first assertion cannot hold by itself.
+    let kept = tokio::spawn(TcpSocket::new_v4().unwrap().connect(silent));
+    tokio::task::yield_now().await;
+    assert!(is_being_made(silent));
+    kept.abort();
 }
 
 #[tokio::test(start_paused = true)]

@@ -53,7 +53,8 @@ async fn read_header(stream: &mut TcpStream) -> Result<Vec<u8>, ProxyProblem> {
     let mut header = Vec::new();
     let mut peeked = [0; PEEK_LEN];
     while header.len() < HEADER_LEN_MAX {
-        let len = stream.peek(&mut peeked).await?;
+        let room = peeked.len().min(HEADER_LEN_MAX - header.len());
+        let len = stream.peek(peeked.get_mut(..room).unwrap_or_default()).await?;
         let seen = peeked.get(..len).unwrap_or_default();
         if seen.is_empty() {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());

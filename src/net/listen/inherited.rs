@@ -5,6 +5,7 @@
 
 use std::env;
 use std::io;
+use std::iter;
 use std::net::TcpListener as StdTcpListener;
 use std::os::unix::net::UnixListener as StdUnixListener;
 
@@ -74,12 +75,9 @@ impl Inherited {
     pub fn from_environment() -> Self {
         let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
         let mut passed = ListenFd::from_env();
-        let mut names = names.split(':').filter(|name| !name.is_empty());
-        let sockets = (0..passed.len()).map(|nth| {
-            let name = names.next().unwrap_or(NAMELESS).to_owned();
-            (name, Passed::take(&mut passed, nth))
-        });
-        Self { sockets: sockets.collect() }
+        let names = in_order(&names).map(str::to_owned);
+        let sockets = (0..passed.len()).map(|nth| Passed::take(&mut passed, nth));
+        Self { sockets: names.zip(sockets).collect() }
     }
 
     /// These, by their names.
@@ -138,12 +136,19 @@ impl Passed {
             }),
             Self::Unix(listener) => listener.try_clone().and_then(|own| {
                 own.set_nonblocking(true)?;
-                Ok(ListenSocket::Unix(UnixListener::from_std(own)?, None))
+                Ok(ListenSocket::Unix(None, UnixListener::from_std(own)?))
             }),
             Self::Unusable => return Err(InheritedError::Unusable { name: name.to_owned() }),
         };
         listening.map_err(|source| InheritedError::Io { name: name.to_owned(), source })
     }
+}
+
+/// The names of all sockets that may have been passed, as `LISTEN_FDNAMES` has them: those that it
+/// leaves out or empty have none of their own.
+fn in_order(names: &str) -> impl Iterator<Item = &str> {
+    let named = names.split(':').map(|name| if name.is_empty() { NAMELESS } else { name });
+    named.chain(iter::repeat(NAMELESS))
 }
 
 /// What was passed, in a clause.
@@ -191,5 +196,17 @@ mod tests {
         let passed = Inherited::of(vec![("smtp".to_owned(), Passed::Unusable)]);
         let told = passed.bind("smtp").unwrap_err().to_string();
         assert!(told.contains("Accept=no"), "{told}");
+    }
+
+    #[test]
+    fn a_socket_without_a_name_leaves_the_others_theirs() {
+        for (variable, names) in [
+            ("", [NAMELESS, NAMELESS, NAMELESS]),
+            ("imap:smtp", ["imap", "smtp", NAMELESS]),
+            (":imap", [NAMELESS, "imap", NAMELESS]),
+            ("imap::smtp", ["imap", NAMELESS, "smtp"]),
+        ] {
+            assert_eq!(in_order(variable).take(3).collect::<Vec<_>>(), names, "{variable:?}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, IoSlice, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,7 +13,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
-use super::unix::SocketFile;
+use super::unix::{OTHERS_WRITE, SocketFile};
 use crate::net::peer::PeerAddress;
 
 /// How long a connection is silent before the system asks whether the other side is there.
@@ -26,8 +27,9 @@ const KEEPALIVE_AFTER: Duration = Duration::from_secs(180);
 pub enum ListenSocket {
     /// Of TCP.
     Tcp(TcpListener),
-    /// A unix socket. Its file goes with it, where this process has made it.
-    Unix(UnixListener, Option<SocketFile>),
+    /// A unix socket. Its file goes with it, where this process has made it; and before it, or a
+    /// process that finds the socket dead would have put its own there by then.
+    Unix(Option<SocketFile>, UnixListener),
 }
 
 /// Where a socket is bound.
@@ -45,6 +47,18 @@ impl BoundAddress {
         match self {
             Self::Tcp(address) => Some(*address),
             Self::Unix(_) => None,
+        }
+    }
+
+    /// Whether it is a unix socket at which every user of this machine may connect (unix(7): who may
+    /// write at its path, and anybody where it is abstract).
+    pub fn is_for_everybody(&self) -> bool {
+        match self {
+            Self::Tcp(_) => false,
+            Self::Unix(None) => true,
+            Self::Unix(Some(path)) => {
+                path.metadata().is_ok_and(|found| found.permissions().mode() & OTHERS_WRITE != 0)
+            }
         }
     }
 
@@ -75,7 +89,7 @@ impl ListenSocket {
                 let (stream, peer) = listener.accept().await?;
                 Ok((ClientSocket::Tcp(stream), peer.into()))
             }
-            Self::Unix(listener, _) => {
+            Self::Unix(_, listener) => {
                 let (stream, _) = listener.accept().await?;
                 let process = stream.peer_cred().ok().map(Into::into);
                 Ok((ClientSocket::Unix(stream), PeerAddress::Unix(process)))
@@ -90,7 +104,7 @@ impl ListenSocket {
     pub fn address(&self) -> io::Result<BoundAddress> {
         Ok(match self {
             Self::Tcp(listener) => BoundAddress::Tcp(listener.local_addr()?),
-            Self::Unix(listener, _) => {
+            Self::Unix(_, listener) => {
                 BoundAddress::Unix(listener.local_addr()?.as_pathname().map(Into::into))
             }
         })

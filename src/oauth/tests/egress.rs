@@ -1,11 +1,18 @@
 //! The way out: requests that go through `egress.http_proxy`, and those that do not.
 
+use oauth2::url::Url;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use super::*;
+use crate::oauth::outward::Outward;
+use crate::oauth::route::Route;
 
 /// Marks the copy of a test that runs in a process of its own, with `NO_PROXY`.
 const NO_PROXY_CHILD: &str = "MAILBEARER_TEST_NO_PROXY_CHILD";
+
+/// Marks the copy of a test that runs in a process of its own, with a proxy in its environment.
+const ENVIRONMENT_CHILD: &str = "MAILBEARER_TEST_ENVIRONMENT_CHILD";
 
 /// Aladdin, open sesame (RFC 7617 section 2).
 const CREDENTIALS: &str = "Aladdin:open%20sesame@";
@@ -82,8 +89,8 @@ async fn endpoint_on_this_machine_is_asked_without_the_proxy_and_the_source_addr
     ask(&tokens, &StandIn::start(Answer::token()).await).await.unwrap();
 }
 
-#[tokio::test]
-async fn endpoint_that_no_proxy_names_is_asked_without_the_proxy() {
+#[test]
+fn endpoint_that_no_proxy_names_is_asked_without_the_proxy() {
     if std::env::var_os(NO_PROXY_CHILD).is_none() {
         let mut child = Command::new(std::env::current_exe().unwrap());
         let name = "oauth::tests::egress::endpoint_that_no_proxy_names_is_asked_without_the_proxy";
@@ -91,11 +98,64 @@ async fn endpoint_that_no_proxy_names_is_asked_without_the_proxy() {
         for variable in ["NO_PROXY", "no_proxy"] {
             child.env(variable, "other.example, .login.example");
         }
+        // It names both, and the endpoint is exempt from either.
+        child.env("HTTPS_PROXY", "http://127.0.0.1:9");
         return assert_passed(&child.output().unwrap());
     }
+    let egress =
+        Egress { http_proxy: Some(value("http://proxy.example:3128")), ..Egress::default() };
+    let hop = |host: &str| {
+        let url = Url::parse(&format!("https://{host}/token")).unwrap();
+        Outward::to(&url, Route::Outward, &egress).unwrap().hop
+    };
+    for exempt in ["login.example", "eu.login.example", "other.example"] {
+        assert_eq!(hop(exempt), None, "{exempt}");
+    }
+    for led in ["login.example.org", "mylogin.example"] {
+        assert_eq!(hop(led).unwrap(), "proxy.example:3128", "{led}");
+    }
+}
+
+#[tokio::test]
+async fn proxy_of_the_environment_on_this_machine_is_reached_without_the_source_address() {
+    let name = "oauth::tests::egress::proxy_of_the_environment_on_this_machine_is_reached_without_the_source_address";
+    if std::env::var_os(ENVIRONMENT_CHILD).is_some() {
+        let (tokens, (_dir, grant)) = (Tokens::new(Store::in_memory()), outward());
+        // Nobody has that address (RFC 5737).
+        let bind = Some("203.0.113.1".parse().unwrap());
+        tokens.leave_by(Arc::new(Egress { bind, ..Egress::default() }));
+        let error = tokens.access_token(&grant, &scopes()).await.unwrap_err();
+        let hop = std::env::var("HTTPS_PROXY").unwrap();
+        let hop = hop.rsplit_once('@').unwrap().1;
+        let through = format!("no connection through the proxy {hop} (");
+        assert!(error.cause.contains(&through), "{error:?}");
+        assert!(error.fix.contains("proxy variables"), "{error:?}");
+        assert!(!format!("{error:?}").contains("sesame"), "{error:?}");
+        return;
+    }
     let proxy = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (tokens, (_dir, grant)) = (leaving_by(value(&url_of(&proxy))), outward());
-    let error = tokens.access_token(&grant, &scopes()).await.unwrap_err();
-    // RFC 2606: the name does not resolve.
-    assert!(error.cause.contains("no connection (") && !error.cause.contains("proxy"), "{error:?}");
+    let mut child = tokio::process::Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", name, "--nocapture"]).env(ENVIRONMENT_CHILD, "1");
+    child.env("HTTPS_PROXY", url_of(&proxy)).env_remove("NO_PROXY").env_remove("no_proxy");
+    let (output, request) = tokio::join!(
+        async {
+            let output = child.kill_on_drop(true).output().await.unwrap();
+            // Whoever never came is waited for no longer.
+            TcpStream::connect(proxy.local_addr().unwrap()).await.ok();
+            output
+        },
+        first_line(&proxy, "407 Proxy Authentication Required"),
+    );
+    assert_passed(&output);
+    assert_eq!(request, "CONNECT login.example:443 HTTP/1.1");
+}
+
+/// Answers the next request with that line; gives its first line, which is empty if none came.
+async fn first_line(proxy: &TcpListener, line: &str) -> String {
+    let (mut stream, _) = proxy.accept().await.unwrap();
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") && stream.read_buf(&mut request).await.unwrap() != 0 {}
+    stream.write_all(format!("HTTP/1.1 {line}\r\n\r\n").as_bytes()).await.ok();
+    let request = String::from_utf8(request).unwrap();
+    request.lines().next().unwrap_or_default().to_owned()
 }

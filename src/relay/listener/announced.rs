@@ -1,14 +1,18 @@
 //! Connections of load balancers, which announce by a PROXY header whom they forward.
 //!
-//! Waits: for the header, [`HEADER_TIMEOUT`](proxy_header::HEADER_TIMEOUT). It counts among all
-//!        sessions meanwhile, and from then on among those of the announced address.
+//! Waits: for the header, [`HEADER_TIMEOUT`](proxy_header::HEADER_TIMEOUT). After [`AT_ONCE`] it
+//!        counts among those for which the balancer owes one, and behind the header for the announced
+//!        address; a probe among the balancer's own.
 //! Ends:  in a session of the announced client, in one of [`Probe`] for nobody, or closed without a
-//!        word: what the balancer says is not to be believed then.
+//!        word: what the balancer says is not to be believed then. When the relay shuts down, with
+//!        the words that all hear who have not signed in.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tracing::{Instrument as _, debug};
 
 use super::Listener;
@@ -17,13 +21,17 @@ use crate::net::listen::socket::ClientSocket;
 use crate::net::peer::PeerAddress;
 use crate::net::proxy_header::{self, Announced, HeaderError};
 use crate::proto::probe::Probe;
-use crate::proto::{Downstream as _, Step};
+use crate::proto::{Downstream as _, Farewell, Step};
 use crate::relay::caller::Caller;
 use crate::relay::downstream::{Client, Ended};
-use crate::relay::limits::Place;
-use crate::relay::outcome::{Attained, Outcome, Reason};
+use crate::relay::limits::{Crowded, Place};
+use crate::relay::outcome::Outcome;
 use crate::relay::protocol::MailProtocol;
+use crate::relay::reason::Reason;
 use crate::relay::session;
+
+/// How long a header may take that a balancer sends at once, with the last packet of the handshake.
+const AT_ONCE: Duration = Duration::from_millis(100);
 
 impl Listener {
     /// Whether a PROXY header has to come first from `peer`.
@@ -38,16 +46,12 @@ impl Listener {
         stream: ClientSocket,
         balancer: PeerAddress,
     ) {
-        match self.relay.admit_unnamed() {
+        match self.relay.admit_forwarded() {
             Ok(place) => {
                 let session = announced::<P>(Arc::clone(self), stream, balancer, place);
                 self.relay.sessions().spawn(session);
             }
-            Err(farewell) => {
-                self.relay.meter().turned_away(P::PROTOCOL, farewell.into());
-                self.turned_away.tell(balancer, farewell.text());
-                self.turn_away::<P>(stream, farewell);
-            }
+            Err(crowded) => self.reject::<P>(stream, balancer, crowded),
         }
     }
 }
@@ -56,26 +60,64 @@ async fn announced<P: MailProtocol>(
     listener: Arc<Listener>,
     mut stream: ClientSocket,
     balancer: PeerAddress,
-    place: Place,
+    mut place: Place,
 ) {
     let started = Instant::now();
-    let header = tokio::select! {
-        biased;
-        () = listener.relay.drain().cancelled() => return,
-        header = proxy_header::read(&mut stream) => header,
-    };
-    match header {
-        Ok(Announced::Client(client)) => {
+    let span = || listener.span::<P>(balancer, None);
+    match header(&listener, &mut stream, balancer, &mut place).await {
+        Heard::Header(Ok(Announced::Client(client))) => {
             serve::<P>(listener, stream, balancer, client, place).await;
         }
-        Ok(Announced::Nobody) => {
-            let span = listener.span::<P>(balancer, None);
-            probe::<P>(&listener, stream, started).instrument(span).await;
+        Heard::Header(Ok(Announced::Nobody)) => {
+            if let Err(crowded) = place.count_as_probe(Caller::of(balancer).counted_as()) {
+                return listener.reject::<P>(stream, balancer, crowded);
+            }
+            let span = span();
+            probe::<P>(&listener, stream, balancer, started).instrument(span).await;
         }
-        Err(error) => {
-            let span = listener.span::<P>(balancer, None);
-            span.in_scope(|| close::<P>(&listener, error, started));
+        Heard::Header(Err(error)) => {
+            span().in_scope(|| close::<P>(&listener, error, balancer, started));
         }
+        Heard::Crowded(crowded) => listener.reject::<P>(stream, balancer, crowded),
+        Heard::Draining => {
+            listener.turn_away::<P>(stream, Farewell::Draining);
+            span().in_scope(|| tell::<P>(&listener, &Ended::Draining, balancer, started));
+        }
+    }
+}
+
+/// What came of the wait for a header.
+enum Heard {
+    Header(Result<Announced, HeaderError>),
+    /// None came at once, and the balancer owes too many.
+    Crowded(Crowded),
+    /// The relay shuts down.
+    Draining,
+}
+
+/// Waits for the header. Only one that does not come at once takes a place of the balancer's share:
+/// however many clients a balancer forwards in a burst, their headers are there with them.
+async fn header(
+    listener: &Listener,
+    stream: &mut ClientSocket,
+    balancer: PeerAddress,
+    place: &mut Place,
+) -> Heard {
+    let mut header = pin!(proxy_header::read(stream));
+    let mut drain = pin!(listener.relay.drain().cancelled());
+    tokio::select! {
+        biased;
+        () = &mut drain => return Heard::Draining,
+        header = &mut header => return Heard::Header(header),
+        () = sleep(AT_ONCE) => {}
+    }
+    if let Err(crowded) = place.count_as_owing(Caller::of(balancer).counted_as()) {
+        return Heard::Crowded(crowded);
+    }
+    tokio::select! {
+        biased;
+        () = drain => Heard::Draining,
+        header = header => Heard::Header(header),
     }
 }
 
@@ -91,10 +133,8 @@ async fn serve<P: MailProtocol>(
     if !listener.allows(caller) {
         return listener.refuse_stranger(client.into());
     }
-    if let Err(farewell) = place.count_for(caller.counted_as()) {
-        listener.relay.meter().turned_away(P::PROTOCOL, farewell.into());
-        listener.turned_away.tell(client, farewell.text());
-        return listener.turn_away::<P>(stream, farewell);
+    if let Err(crowded) = place.count_for(caller.counted_as()) {
+        return listener.reject::<P>(stream, client.into(), crowded);
     }
     let span = listener.span::<P>(client.into(), Some(balancer));
     // Boxed, so that waiting for a header takes no room for a session.
@@ -103,7 +143,13 @@ async fn serve<P: MailProtocol>(
 }
 
 /// Answers a balancer that speaks for itself.
-async fn probe<P: MailProtocol>(listener: &Listener, stream: ClientSocket, started: Instant) {
+async fn probe<P: MailProtocol>(
+    listener: &Listener,
+    stream: ClientSocket,
+    balancer: PeerAddress,
+    started: Instant,
+) {
+    let _active = listener.relay.meter().begun(P::PROTOCOL);
     let limits = listener.service.limits();
     let certificate = listener.certificate.clone();
     let drain = listener.relay.drain().clone();
@@ -124,7 +170,7 @@ async fn probe<P: MailProtocol>(listener: &Listener, stream: ClientSocket, start
     if matches!(ended.reason(), Reason::Quit | Reason::GaveUp) {
         debug!(reason = ended.reason().name(), "probed");
     } else {
-        tell::<P>(listener, &ended, started);
+        tell::<P>(listener, &ended, balancer, started);
     }
 }
 
@@ -134,17 +180,28 @@ async fn begin(listener: &Listener, client: &mut Client<ClientSocket>) -> Result
 }
 
 /// Tells why a balancer's connection is closed.
-fn close<P: MailProtocol>(listener: &Listener, error: HeaderError, started: Instant) {
+fn close<P: MailProtocol>(
+    listener: &Listener,
+    error: HeaderError,
+    balancer: PeerAddress,
+    started: Instant,
+) {
     if error == HeaderError::Left {
         debug!(reason = Reason::GaveUp.name(), "probed");
     } else {
-        tell::<P>(listener, &Ended::NoHeader(error), started);
+        tell::<P>(listener, &Ended::NoHeader(error), balancer, started);
     }
 }
 
 /// Logs and counts a connection that no client was announced for.
-fn tell<P: MailProtocol>(listener: &Listener, ended: &Ended, started: Instant) {
-    let outcome = Outcome::before_sign_in(Attained::NoClaim, ended, &listener.settings);
+fn tell<P: MailProtocol>(
+    listener: &Listener,
+    ended: &Ended,
+    balancer: PeerAddress,
+    started: Instant,
+) {
+    let from = Caller::of(balancer);
+    let outcome = Outcome::before_sign_in(None, ended, from, &listener.settings);
     outcome.log(started.elapsed());
-    listener.relay.meter().ended(P::PROTOCOL, outcome.reason());
+    listener.relay.meter().ended(P::PROTOCOL, &outcome);
 }

@@ -8,6 +8,7 @@
 //! The same router answers a command that runs without a relay, within its own process, so each
 //! command is carried out by the same code either way.
 
+mod about;
 mod ask;
 mod failure;
 mod socket;
@@ -24,6 +25,7 @@ use axum::routing::post;
 use axum::{Json, Router};
 use serde::de::DeserializeOwned;
 
+pub use self::about::{FILE, named};
 pub use self::ask::{
     AnswerConsent, Ask, Authorize, Authorized, BeginConsent, CheckHealth, ClosedRow, ConsentBegun,
     ConsentKept, ConsentProgress, EndConsent, Extent, Facts, ForeseeRevocation, GatherFacts,
@@ -109,7 +111,10 @@ fn read_ask<T: DeserializeOwned>(
 }
 
 fn failed(error: &OperatorError) -> Response {
-    let failure = Failure::new(error);
+    refused(&Failure::new(error))
+}
+
+fn refused(failure: &Failure) -> Response {
     not_stored((failure.status(), Json(failure)).into_response())
 }
 

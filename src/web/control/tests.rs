@@ -532,6 +532,21 @@ async fn request_that_is_not_known_is_told_to_another_version() {
 }
 
 #[tokio::test]
+async fn pattern_is_refused_where_a_mailbox_has_to_be_named() {
+    for (path, body) in [
+        ("/passwords/make", json!({"name": "*@fabrikam.com", "label": null, "protocols": []})),
+        ("/passwords", json!({"name": "*@Fabrikam.com"})),
+        ("/token", json!({"account": "*@fabrikam.com", "protocol": null})),
+        ("/online", json!({"account": "*@nobody.example"})),
+    ] {
+        let failure = refused(&alone(), path, body).await;
+        assert_eq!(failure.exit, Class::Usage, "{path}");
+        assert!(failure.error.contains("and is no name to sign in with"), "{path}: {failure}");
+        assert!(failure.fix.starts_with("name one of them: NAME@"), "{path}: {}", failure.fix);
+    }
+}
+
+#[tokio::test]
 async fn reload_and_health_fail_when_no_relay_runs() {
     for path in ["/reload", "/health"] {
         let failure = refused(&alone(), path, json!({})).await;

@@ -10,6 +10,40 @@ use tokio_util::sync::CancellationToken;
 use super::CONNECTIONS_MAX;
 use crate::net::network::network_of;
 
+/// What an address may have of the connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::web) enum Share {
+    /// Any number: many come by it, or whoever runs the relay.
+    Unlimited,
+    /// [`PEER_CONNECTIONS_MAX`]; one more is closed.
+    Firm,
+    /// The same; one more takes the place of its oldest. For what is answered at once: whoever asks
+    /// there gets in, however many at that address say nothing.
+    Rolling,
+}
+
+/// What addresses may have that are no proxies.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::web) struct Shares {
+    this_machine: Share,
+    others: Share,
+}
+
+impl Shares {
+    /// All that this machine asks for, and a firm share for everybody else.
+    pub(in crate::web) const UNLIMITED_HERE: Self =
+        Self { this_machine: Share::Unlimited, others: Share::Firm };
+
+    /// A share from which nobody is kept by others at the same address, wherever that is.
+    pub(in crate::web) const ROLLING: Self =
+        Self { this_machine: Share::Rolling, others: Share::Rolling };
+
+    /// What `peer` may have.
+    pub(super) fn of(self, peer: IpAddr) -> Share {
+        if peer.is_loopback() { self.this_machine } else { self.others }
+    }
+}
+
 /// How many connections are kept for this machine and for proxies, behind which there are many: an
 /// operator who opens the page through a tunnel gets in whatever strangers do.
 const RESERVED: usize = 8;
@@ -41,25 +75,25 @@ pub(super) struct Guest {
 }
 
 impl Peers {
-    /// Lets a connection of `peer` in, if it has not too many; who `shares` an address with others
-    /// is not counted.
-    pub(super) fn admit(&self, peer: IpAddr, shares: bool) -> Option<Guest> {
+    /// Lets a connection of `peer` in, if its `share` is not used up.
+    pub(super) fn admit(&self, peer: IpAddr, share: Share) -> Option<Guest> {
         let place = Arc::new(CancellationToken::new());
-        if !shares {
+        if share != Share::Unlimited {
             let network = network_of(peer);
             let mut strangers = self.lock();
             let count = |of: IpAddr| strangers.iter().filter(|it| it.network == of).count();
             let own = count(network);
             if own >= PEER_CONNECTIONS_MAX {
-                return None;
-            }
-            if strangers.len() >= CONNECTIONS_MAX - RESERVED {
+                if share == Share::Firm {
+                    return None;
+                }
+                displace(&mut strangers, network)?;
+            } else if strangers.len() >= CONNECTIONS_MAX - RESERVED {
                 let most = strangers.iter().map(|it| it.network).max_by_key(|it| count(*it))?;
                 if count(most) <= own + 1 {
                     return None;
                 }
-                let oldest = strangers.iter().position(|it| it.network == most)?;
-                strangers.remove(oldest).place.cancel();
+                displace(&mut strangers, most)?;
             }
             strangers.push(Stranger { network, place: Arc::clone(&place) });
         }
@@ -69,6 +103,13 @@ impl Peers {
     fn lock(&self) -> MutexGuard<'_, Vec<Stranger>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Takes the place of the oldest of `network`.
+fn displace(strangers: &mut Vec<Stranger>, network: IpAddr) -> Option<()> {
+    let oldest = strangers.iter().position(|it| it.network == network)?;
+    strangers.remove(oldest).place.cancel();
+    Some(())
 }
 
 impl Drop for Guest {
@@ -83,7 +124,7 @@ mod tests {
 
     /// Connects as `peer` until it is not let in.
     fn fill(peers: &Peers, peer: IpAddr) -> Vec<Guest> {
-        std::iter::from_fn(|| peers.admit(peer, false)).collect()
+        std::iter::from_fn(|| peers.admit(peer, Share::Firm)).collect()
     }
 
     /// One address of many.
@@ -97,9 +138,12 @@ mod tests {
         let [one, other] = [stranger(1), stranger(2)];
         let mut guests = fill(&peers, one);
         assert_eq!(guests.len(), PEER_CONNECTIONS_MAX);
-        assert!(peers.admit(one, true).is_some() && peers.admit(other, false).is_some());
+        assert!(
+            peers.admit(one, Share::Unlimited).is_some()
+                && peers.admit(other, Share::Firm).is_some()
+        );
         guests.pop();
-        assert!(peers.admit(one, false).is_some());
+        assert!(peers.admit(one, Share::Firm).is_some());
         guests.clear();
         assert!(peers.lock().is_empty());
     }
@@ -110,7 +154,7 @@ mod tests {
         let places = CONNECTIONS_MAX - RESERVED;
         let mut guests = Vec::new();
         for number in 1..=u8::try_from(places).unwrap() {
-            guests.push(peers.admit(stranger(number), false).expect("there is a place"));
+            guests.push(peers.admit(stranger(number), Share::Firm).expect("there is a place"));
             // It comes again and again, and so do those before it.
             for peer in (1..=number).rev() {
                 guests.extend(fill(&peers, stranger(peer)));
@@ -120,7 +164,7 @@ mod tests {
             let has_place = |peer| peers.lock().iter().any(|it| it.network == stranger(peer));
             assert!((1..=number).all(has_place), "{number}");
         }
-        assert!(peers.admit(stranger(200), false).is_none(), "each has one");
+        assert!(peers.admit(stranger(200), Share::Firm).is_none(), "each has one");
         guests.clear();
         assert!(peers.lock().is_empty());
     }
@@ -145,8 +189,32 @@ mod tests {
         let _guests: Vec<_> = (0..=255).flat_map(|number| fill(&peers, stranger(number))).collect();
         assert_eq!(peers.lock().len(), CONNECTIONS_MAX - RESERVED);
         let proxy = IpAddr::from([10, 0, 0, 1]);
-        let proxied: Vec<_> = (0..100).map_while(|_| peers.admit(proxy, true)).collect();
+        let proxied: Vec<_> =
+            (0..100).map_while(|_| peers.admit(proxy, Share::Unlimited)).collect();
         assert_eq!(proxied.len(), 100, "they are held by nothing but the places");
+    }
+
+    #[test]
+    fn one_more_of_a_rolling_share_takes_the_place_of_its_own_oldest() {
+        // This machine, and a node of a cluster, from which the kubelet probes.
+        for peer in [IpAddr::from([127, 0, 0, 1]), IpAddr::from([10, 0, 0, 1])] {
+            let peers = Peers::default();
+            let share = Shares::ROLLING.of(peer);
+            let guests: Vec<_> =
+                (0..100).map(|_| peers.admit(peer, share).expect("it gets in")).collect();
+            let is_cancelled = |guest: &Guest| guest.place.is_cancelled();
+            let kept = guests.len() - PEER_CONNECTIONS_MAX;
+            assert!(guests[..kept].iter().all(is_cancelled));
+            assert!(!guests[kept..].iter().any(is_cancelled));
+            assert!(peers.admit(stranger(1), Share::Firm).is_some());
+        }
+    }
+
+    #[test]
+    fn this_machine_alone_has_all_that_it_asks_for_at_the_page() {
+        let of = |peer: &str| Shares::UNLIMITED_HERE.of(peer.parse().unwrap());
+        assert_eq!((of("127.0.0.1"), of("::1")), (Share::Unlimited, Share::Unlimited));
+        assert_eq!((of("192.0.2.1"), of("10.0.0.1")), (Share::Firm, Share::Firm));
     }
 
     #[test]
@@ -155,7 +223,7 @@ mod tests {
         let at = |text: &str| text.parse::<IpAddr>().unwrap();
         let guests = fill(&peers, at("2001:db8:1:2::1"));
         assert_eq!(guests.len(), PEER_CONNECTIONS_MAX);
-        assert!(peers.admit(at("2001:db8:1:2:ffff:ffff:ffff:ffff"), false).is_none());
-        assert!(peers.admit(at("2001:db8:1:3::1"), false).is_some());
+        assert!(peers.admit(at("2001:db8:1:2:ffff:ffff:ffff:ffff"), Share::Firm).is_none());
+        assert!(peers.admit(at("2001:db8:1:3::1"), Share::Firm).is_some());
     }
 }

@@ -22,8 +22,9 @@ impl Format {
         let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
         let mut types = accepted.flat_map(|value| value.split(','));
         let is_openmetrics = |range: &str| {
-            let media_type = range.split(';').next().unwrap_or_default();
-            media_type.trim().eq_ignore_ascii_case(OPENMETRICS)
+            let mut parts = range.split(';').map(str::trim);
+            parts.next().is_some_and(|it| it.eq_ignore_ascii_case(OPENMETRICS))
+                && !parts.any(is_never)
         };
         if types.any(is_openmetrics) { Self::OpenMetrics } else { Self::Prometheus }
     }
@@ -43,6 +44,13 @@ impl Format {
             Self::Prometheus => prometheus(&text),
         }
     }
+}
+
+/// Whether `parameter` of a media range is a weight of 0, which is "not acceptable" by RFC 9110
+/// section 12.4.2.
+fn is_never(parameter: &str) -> bool {
+    let weight = parameter.split_once('=').filter(|(name, _)| name.eq_ignore_ascii_case("q"));
+    weight.is_some_and(|(_, weight)| weight.parse::<f32>().is_ok_and(|weight| weight <= 0.0))
 }
 
 /// The same as Prometheus' own text. It knows neither units nor an end mark, and the name of a
@@ -94,7 +102,14 @@ mod tests {
         let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.2";
         assert_eq!(asked(prometheus), Format::OpenMetrics);
         assert_eq!(asked("text/plain, Application/OpenMetrics-Text"), Format::OpenMetrics);
-        for other in ["*/*", "text/plain;version=0.0.4", "application/openmetrics-textual", ""] {
+        assert_eq!(asked("application/openmetrics-text;q=0.001"), Format::OpenMetrics);
+        let never = ["application/openmetrics-text;q=0", "application/openmetrics-text; Q=0.000"];
+        for other in never.into_iter().chain([
+            "*/*",
+            "text/plain;version=0.0.4",
+            "application/openmetrics-textual",
+            "",
+        ]) {
             assert_eq!(asked(other), Format::Prometheus, "{other}");
         }
         assert_eq!(Format::asked_for(&HeaderMap::new()), Format::Prometheus);

@@ -39,6 +39,12 @@ pub enum OperatorError {
         /// The one that was probably meant.
         near: Option<String>,
     },
+    /// Every mailbox of a domain was asked for, where one has to be.
+    #[error("*@{domain} stands for every mailbox of {domain}, and is no name to sign in with")]
+    Pattern {
+        /// The domain.
+        domain: String,
+    },
     /// An account was asked for, and that is a device.
     #[error("{device} is a device and no account")]
     Device {
@@ -162,6 +168,7 @@ impl OperatorError {
             | Self::Address { .. }
             | Self::Password(MakeError::Label)
             | Self::NoSuchAccount { .. }
+            | Self::Pattern { .. }
             | Self::Device { .. }
             | Self::NoDeviceUsername { .. }
             | Self::OneDevicePassword { .. }
@@ -213,6 +220,7 @@ impl OperatorError {
                 "`mailbearer accounts` shows those there are; a new one is an \
                  [accounts.\"{name}\"] in the file, used after `mailbearer reload`"
             ),
+            Self::Pattern { domain } => format!("name one of them: NAME@{domain}"),
             Self::Device { account, .. } => format!("name the account that it sends as: {account}"),
             Self::NoDeviceUsername { device } => format!(
                 "write username = \"{device}\" in its [devices.{device}], or a shorter one, and run \
@@ -272,6 +280,7 @@ impl OperatorError {
             | Self::Address { .. }
             | Self::Obstacle(_)
             | Self::NoSuchPassword { .. }
+            | Self::Pattern { .. }
             | Self::Device { .. }
             | Self::NoDeviceUsername { .. }
             | Self::OneDevicePassword { .. }

@@ -44,7 +44,7 @@ use self::door::{Door, Origins, Visit};
 use self::sessions::{Cookie, Sessions};
 use super::admin::AdminToken;
 use super::html::{self, Document, Place, Referrer};
-use super::http::{Ends, Front, serve_front};
+use super::http::{Ends, Front, Shares, serve_front};
 use super::operator::{Class, Operator, OperatorError};
 use crate::account::password::RandomError;
 use crate::net::tls::certificates::Certificate;
@@ -170,7 +170,7 @@ fn front(desk: &Arc<Desk>, site: Site) -> Front {
     let Site { public_url, tls, behind_proxy, admin_token } = site;
     let door = Door { public_origin: public_url, behind_proxy: behind_proxy.clone() };
     let room = Room { desk: Arc::clone(desk), door: Arc::new(door), admin_token };
-    Front { router: router(room), tls, proxies: behind_proxy }
+    Front { router: router(room), tls, proxies: behind_proxy, shares: Shares::UNLIMITED_HERE }
 }
 
 fn router(room: Room) -> Router {

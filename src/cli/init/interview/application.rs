@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf, absolute};
 use zeroize::Zeroizing;
 
 use super::{Interview, Item, Stop};
-use crate::cli::init::terminal::Question;
+use crate::cli::init::service::Service;
+use crate::cli::init::terminal::{Question, Terminal};
 use crate::cli::{line, tell};
 use crate::config::template::{
-    Offer, Place, check_client_id, check_secret, check_tenant, variable,
+    Offer, Place, check_client_id, check_key_file, check_secret, check_tenant, variable,
 };
 use crate::names::Address;
 use crate::provider::GrantKind;
@@ -22,8 +23,6 @@ pub(super) struct Application {
     pub(super) key_file: Option<PathBuf>,
     /// A secret that was entered, and the file that it goes to.
     pub(super) typed: Option<(PathBuf, Zeroizing<String>)>,
-    /// The file of a secret that is handed over to a service.
-    pub(super) handed_over: Option<PathBuf>,
 }
 
 /// Where a secret is, and what is to be written there.
@@ -44,6 +43,7 @@ impl Interview<'_> {
             self.missing.extend(self.arguments.client_id.is_none().then_some("--client-id ID"));
             return Ok(None);
         };
+        self.refuse_unfit(grant, offer)?;
         if grant == GrantKind::ServiceAccount {
             let key_file = self.key_file()?;
             let application = key_file.map(|key_file| Application {
@@ -53,7 +53,6 @@ impl Interview<'_> {
                 place: None,
                 key_file: Some(key_file),
                 typed: None,
-                handed_over: None,
             });
             return Ok(application);
         }
@@ -64,16 +63,30 @@ impl Interview<'_> {
         let (place, typed) = secret.map_or((None, None), |(place, typed)| (Some(place), typed));
         let Some(client_id) = client_id else { return Ok(None) };
         let client_id = Some(client_id);
-        let (place, handed_over) = self.handed_over(place, typed.as_ref().map(|(path, _)| path));
-        Ok(Some(Application {
-            grant,
-            tenant,
-            client_id,
-            place,
-            key_file: None,
-            typed,
-            handed_over,
-        }))
+        Ok(Some(Application { grant, tenant, client_id, place, key_file: None, typed }))
+    }
+
+    /// Refuses flags that say something of another grant or provider: who told them believes that
+    /// they count.
+    fn refuse_unfit(&self, grant: GrantKind, offer: &Offer) -> Result<(), Stop> {
+        let arguments = self.arguments;
+        let is_service_account = grant == GrantKind::ServiceAccount;
+        let has_secret = arguments.client_secret_env.is_some()
+            || arguments.client_secret_file.is_some()
+            || arguments.client_secret_stdin;
+        for (is_told, flag, fits) in [
+            (arguments.tenant.is_some(), "--tenant", offer.takes_tenant && !is_service_account),
+            (arguments.key_file.is_some(), "--key-file", is_service_account),
+            (arguments.client_id.is_some(), "--client-id", !is_service_account),
+            (has_secret, "--client-secret-env, -file or -stdin", !is_service_account),
+        ] {
+            if is_told && !fits {
+                return Err(Stop::Wrong(format!(
+                    "{flag}: a grant of {grant} at this provider has none: leave it out"
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn grant(&mut self, offer: &Offer) -> Result<Option<GrantKind>, Stop> {
@@ -134,7 +147,8 @@ impl Interview<'_> {
     fn secret(&mut self, offer: &Offer, is_needed: bool) -> Result<Option<Secret>, Stop> {
         let arguments = self.arguments;
         if let Some(name) = &arguments.client_secret_env {
-            let name = variable(name)
+            let name = self
+                .variable(name)
                 .map_err(|problem| Stop::Wrong(format!("--client-secret-env: {problem}")))?;
             return Ok(Some((Place::Variable(name), None)));
         }
@@ -143,11 +157,17 @@ impl Interview<'_> {
         }
         let check = |text: &str| check_secret(text, offer.is_entra);
         if arguments.client_secret_stdin {
-            let line = line::read(std::io::stdin().lock(), SECRET_LEN_MAX)
-                .map_err(|error| Stop::Wrong(format!("standard input cannot be read ({error})")))?;
-            let text = Zeroizing::new(String::from_utf8_lossy(&line).into_owned());
-            check(&text)
-                .map_err(|problem| Stop::Wrong(format!("--client-secret-stdin: {problem}")))?;
+            let wrong = |problem| Stop::Wrong(format!("--client-secret-stdin: {problem}"));
+            let text = match Terminal::at_input() {
+                // It must not stand on the screen.
+                Some(terminal) => {
+                    let help = "not shown; kept in a file for you alone";
+                    let question = Question { ask: "Client secret:", help, proposal: None };
+                    terminal.secret(question, &check)?
+                }
+                None => piped().map_err(wrong)?,
+            };
+            check(&text).map_err(wrong)?;
             return Ok(Some(self.kept(text)));
         }
         let Some(terminal) = self.terminal else {
@@ -177,23 +197,24 @@ impl Interview<'_> {
             help: "the path of a file, or $NAME for a variable of the environment",
             proposal: None,
         };
-        let place = terminal.text(question, &|text| place(text).map(drop))?;
-        place_of(&place).map(|place| Some((place, None)))
+        let place = terminal.text(question, &|text| self.place(text).map(drop))?;
+        let place = self.place(&place).map_err(Stop::Wrong)?;
+        Ok(Some((place, None)))
     }
 
-    /// Where the service finds the secret that is at `place`, and the file that is handed over to it.
-    fn handed_over(
-        &self,
-        place: Option<Place>,
-        typed: Option<&PathBuf>,
-    ) -> (Option<Place>, Option<PathBuf>) {
-        match (self.service, place) {
-            (Some(service), Some(Place::File(path))) => {
-                let file = typed.cloned().unwrap_or(path);
-                (Some(Place::File(service.secret_place())), Some(file))
-            }
-            (_, place) => (place, None),
+    /// `$NAME`, or the path of a file that is there.
+    fn place(&self, text: &str) -> Result<Place, String> {
+        match text.strip_prefix('$') {
+            Some(name) => self.variable(name).map(Place::Variable),
+            None => is_readable(Path::new(text)).map(Place::File),
         }
+    }
+
+    /// A variable that whoever runs `serve` can have.
+    fn variable(&self, name: &str) -> Result<String, String> {
+        let name = variable(name)?;
+        self.service.map_or(Ok(()), Service::check_variable)?;
+        Ok(name)
     }
 
     /// A secret that goes to a file beside the one that is written.
@@ -206,7 +227,8 @@ impl Interview<'_> {
 
     fn key_file(&mut self) -> Result<Option<PathBuf>, Stop> {
         if let Some(path) = &self.arguments.key_file {
-            return readable("--key-file", path).map(Some);
+            let wrong = |problem| Stop::Wrong(format!("--key-file: {problem}"));
+            return key_file(path).map(Some).map_err(wrong);
         }
         let item = Item {
             given: None,
@@ -217,7 +239,7 @@ impl Interview<'_> {
                 proposal: None,
             },
         };
-        self.ask(&item, &|text| is_readable(Path::new(text)))
+        self.ask(&item, &|text| key_file(Path::new(text)))
     }
 }
 
@@ -238,16 +260,23 @@ fn described(grant: GrantKind) -> String {
     .to_owned()
 }
 
-fn place_of(text: &str) -> Result<Place, Stop> {
-    place(text).map_err(Stop::Wrong)
+/// The secret on standard input, which is no terminal.
+fn piped() -> Result<Zeroizing<String>, String> {
+    let line = line::read(std::io::stdin().lock(), SECRET_LEN_MAX)
+        .map_err(|error| format!("standard input cannot be read ({error})"))?;
+    if line.len() > SECRET_LEN_MAX {
+        return Err("the line is longer than 65,536 bytes, which no client secret is".to_owned());
+    }
+    let text = std::str::from_utf8(&line);
+    let text = text.map_err(|_| "the line is no UTF-8, so it is no client secret".to_owned())?;
+    Ok(Zeroizing::new(text.to_owned()))
 }
 
-/// `$NAME`, or the path of a file that is there.
-fn place(text: &str) -> Result<Place, String> {
-    match text.strip_prefix('$') {
-        Some(name) => variable(name).map(Place::Variable),
-        None => is_readable(Path::new(text)).map(Place::File),
-    }
+/// A service account's key that can sign, as `check` has it.
+fn key_file(path: &Path) -> Result<PathBuf, String> {
+    let path = is_readable(path)?;
+    check_key_file(&path)?;
+    Ok(path)
 }
 
 fn readable(flag: &str, path: &Path) -> Result<PathBuf, Stop> {
@@ -256,6 +285,9 @@ fn readable(flag: &str, path: &Path) -> Result<PathBuf, Stop> {
 
 /// The file as it is found from anywhere: what the configuration names is relative to itself.
 fn is_readable(path: &Path) -> Result<PathBuf, String> {
+    if path.to_str().is_none() {
+        return Err("enter a path in UTF-8: no other can stand in the configuration".to_owned());
+    }
     let is_file = std::fs::File::open(path).and_then(|file| file.metadata());
     match is_file {
         Ok(metadata) if metadata.is_file() => {

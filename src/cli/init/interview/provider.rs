@@ -9,6 +9,8 @@ use crate::names::Address;
 use crate::net::exchangers::NameServer;
 use crate::provider::{MailHost, PerProtocol, Protocol};
 
+const NO_UTF_8: &str = "--ca-file: enter a path in UTF-8: no other can stand in the configuration";
+
 impl Interview<'_> {
     /// The provider by flag, by what can be found out about `address`, or by asking.
     pub(super) fn provider(&mut self, address: &Address) -> Result<Option<Choice>, Stop> {
@@ -106,6 +108,9 @@ impl Interview<'_> {
             .ca_file
             .as_ref()
             .map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()));
+        if ca_file.as_ref().is_some_and(|path| path.to_str().is_none()) {
+            return Err(Stop::Wrong(NO_UTF_8.to_owned()));
+        }
         Ok(Some(Choice::Own(Box::new(OwnProvider { issuer, scopes, hosts, ca_file }))))
     }
 

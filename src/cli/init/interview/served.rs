@@ -1,18 +1,20 @@
 //! What is served, where, and to whom.
 
-use std::net::TcpListener;
+use std::net::SocketAddr;
 
 use ipnet::IpNet;
 use rustix::process::geteuid;
 
-use super::{Interview, Item, Stop};
+use super::ports::{Hosts, Ports, usual_addresses};
+use super::{Interview, Item, Stop, is_local};
+use crate::cli::init::service::Service;
 use crate::cli::init::terminal::Question;
-use crate::config::template::{Offer, check_listen_address, networks};
+use crate::config::template::{Offer, check_listen_address, is_privileged, networks};
 use crate::provider::Protocol;
 
 /// The listeners and devices of the file.
 pub(super) struct Served {
-    pub(super) listeners: Vec<(Protocol, String)>,
+    pub(super) listeners: Vec<(Protocol, Vec<String>)>,
     pub(super) devices: Vec<IpNet>,
 }
 
@@ -52,6 +54,11 @@ impl Interview<'_> {
         let arguments = self.arguments;
         let mut listeners =
             arguments.listen.iter().map(|given| listener(given)).collect::<Result<Vec<_>, _>>()?;
+        for (nth, (protocol, _)) in listeners.iter().enumerate() {
+            if listeners.iter().take(nth).any(|(other, _)| other == protocol) {
+                return Err(Stop::Wrong(format!("--listen: {protocol} is told twice")));
+            }
+        }
         let mut devices = Vec::new();
         for given in &arguments.devices {
             let given = networks(given);
@@ -77,18 +84,35 @@ impl Interview<'_> {
             let Some(told) = self.ask(&item, &networks)? else { return Ok(None) };
             devices = told;
         }
+        if !devices.is_empty() && self.service.is_some_and(|it| !it.is_reached_by_devices()) {
+            return Err(Stop::Wrong(NO_DEVICES_IN_CONTAINER.to_owned()));
+        }
+        if !devices.is_empty() && !listeners.iter().any(|(it, _)| *it == Protocol::Submission) {
+            let problem = "--devices: they send, so --listen submission has to be told, too";
+            return Err(Stop::Wrong(problem.to_owned()));
+        }
         // A service is another user, and has no privilege.
         let is_privileged = geteuid().is_root() && self.service.is_none();
         let ports = if is_privileged { Ports::Expected } else { Ports::Unprivileged };
+        let taken = self.taken();
         let listeners = listeners.into_iter().map(|(protocol, address)| {
+            if let (Some(Service::Unit(_)), Some(address)) = (self.service, &address) {
+                check_unprivileged(address)?;
+            }
             let is_for_devices = !devices.is_empty() && protocol == Protocol::Submission;
-            let host = if is_for_devices { "0.0.0.0" } else { "localhost" };
-            let address = match address {
-                Some(address) if is_for_devices || is_local(&address) => address,
+            let addresses = match address {
+                Some(address) if is_for_devices => {
+                    check_reached(&address, &devices)?;
+                    vec![address]
+                }
+                Some(address) if is_local(&address) => vec![address],
                 Some(_) => return Err(Stop::Wrong(NOT_LOCAL.to_owned())),
-                None => usual_address(protocol, host, ports),
+                None if is_for_devices => {
+                    usual_addresses(protocol, Hosts::of(&devices), ports, taken)
+                }
+                None => usual_addresses(protocol, Hosts::Localhost, ports, taken),
             };
-            Ok((protocol, address))
+            Ok((protocol, addresses))
         });
         Ok(Some(Served { listeners: listeners.collect::<Result<_, _>>()?, devices }))
     }
@@ -96,7 +120,11 @@ impl Interview<'_> {
     fn wish(&self, offer: &Offer) -> Result<Wish, Stop> {
         let is_offered =
             |wish: &Wish| wish.protocols().iter().all(|it| offer.protocols.contains(it));
-        let wishes: Vec<Wish> = Wish::ALL.into_iter().filter(is_offered).collect();
+        let is_reached = |wish: &Wish| {
+            *wish != Wish::Devices || self.service.is_none_or(Service::is_reached_by_devices)
+        };
+        let wishes = Wish::ALL.into_iter().filter(is_offered).filter(is_reached);
+        let wishes: Vec<Wish> = wishes.collect();
         let chosen = match self.terminal {
             Some(terminal) => {
                 let options: Vec<String> = wishes.iter().map(|it| it.told().to_owned()).collect();
@@ -110,6 +138,17 @@ impl Interview<'_> {
 
 const NOT_LOCAL: &str = "--listen: without TLS none but this machine is served, except by submission \
                          with --devices; docs/tls.md says how others are";
+
+/// Looks whether a unit, which has no privilege, can listen at `address`.
+fn check_unprivileged(address: &str) -> Result<(), Stop> {
+    if is_privileged(address) {
+        return Err(Stop::Wrong(PRIVILEGED.to_owned()));
+    }
+    Ok(())
+}
+
+const PRIVILEGED: &str = "--listen: the unit has no privilege for a port below 1024: choose another one, \
+                          or see the sockets of systemd in docs/operation.md";
 
 /// `PROTOCOL`, or `PROTOCOL=ADDRESS`.
 fn listener(given: &str) -> Result<(Protocol, Option<String>), Stop> {
@@ -127,27 +166,63 @@ fn listener(given: &str) -> Result<(Protocol, Option<String>), Stop> {
     Ok((protocol, address.map(str::to_owned)))
 }
 
-fn is_local(address: &str) -> bool {
-    address.starts_with("localhost:")
-        || address.parse::<std::net::SocketAddr>().is_ok_and(|it| it.ip().is_loopback())
-}
+const NO_DEVICES_IN_CONTAINER: &str = "--devices: none reaches a container that shares the network of one application: write no \
+     compose file, or see docs/printers.md";
 
-/// Which ports are proposed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ports {
-    /// Those that programs expect, as far as they are free.
-    Expected,
-    /// Those that need no privilege.
-    Unprivileged,
-}
-
-fn usual_address(protocol: Protocol, host: &str, ports: Ports) -> String {
-    let (expected, unprivileged) = match protocol {
-        Protocol::Submission => (587, 1587),
-        Protocol::Imap => (143, 1143),
-        Protocol::Pop3 => (110, 1110),
+/// Looks whether `devices` can reach the listener at `address`.
+fn check_reached(address: &str, devices: &[IpNet]) -> Result<(), Stop> {
+    let wrong = |problem: &str| {
+        Err(Stop::Wrong(format!(
+            "--listen: {problem}: tell an address of this machine in their network, or none for all"
+        )))
     };
-    // Whatever has it, a mail server mostly, is there to stay.
-    let is_free = ports == Ports::Expected && TcpListener::bind((host, expected)).is_ok();
-    format!("{host}:{}", if is_free { expected } else { unprivileged })
+    if is_local(address) && !devices.iter().any(|it| it.addr().is_loopback()) {
+        return wrong("none but this machine reaches that address, and the devices are elsewhere");
+    }
+    let address = address.parse::<SocketAddr>();
+    match address.map(|address| devices.iter().find(|it| it.addr().is_ipv4() != address.is_ipv4()))
+    {
+        Ok(Some(device)) => {
+            let (own, other) =
+                if device.addr().is_ipv4() { ("IPv4", "IPv6") } else { ("IPv6", "IPv4") };
+            wrong(&format!("{device} is {own} and never reaches an address of {other}"))
+        }
+        Ok(None) | Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unit_is_refused_the_ports_that_need_a_privilege() {
+        for (port, is_right) in [(0, true), (1, false), (587, false), (1023, false), (1024, true)] {
+            let address = format!("localhost:{port}");
+            assert_eq!(check_unprivileged(&address).is_ok(), is_right, "{address}");
+        }
+    }
+
+    #[test]
+    fn address_that_a_device_never_reaches_is_refused() {
+        let check = |address: &str, device: &str| {
+            check_reached(address, &[device.parse().unwrap()]).is_ok()
+        };
+        for (address, device) in [
+            ("0.0.0.0:587", "10.1.0.0/24"),
+            ("[::]:587", "2001:db8::/64"),
+            ("localhost:587", "127.0.0.1/32"),
+            ("[::1]:587", "::1/128"),
+        ] {
+            assert!(check(address, device), "{address} {device}");
+        }
+        for (address, device) in [
+            ("127.0.0.1:587", "10.1.0.0/24"),
+            ("localhost:587", "10.1.0.0/24"),
+            ("0.0.0.0:587", "2001:db8::/64"),
+            ("[::]:587", "10.1.0.0/24"),
+        ] {
+            assert!(!check(address, device), "{address} {device}");
+        }
+    }
 }

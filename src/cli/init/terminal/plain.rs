@@ -25,8 +25,10 @@ pub(super) fn text(question: Question<'_>, check: Check<'_>) -> Result<String, N
             tell(format_args!("  ({})", question.help));
         }
         let answer = match question.proposal {
-            Some(proposal) => ask(format_args!("{} [{proposal}] ", question.ask))?,
-            None => ask(format_args!("{} ", question.ask))?,
+            Some(proposal) if !proposal.is_empty() => {
+                ask(format_args!("{} [{proposal}] ", question.ask))?
+            }
+            Some(_) | None => ask(format_args!("{} ", question.ask))?,
         };
         let answer = match question.proposal {
             Some(proposal) if answer.is_empty() => proposal.to_owned(),
@@ -62,16 +64,25 @@ pub(super) fn choose(
     }
 }
 
-/// Asks for a line that is not shown.
+/// Asks for a line that is not shown, until it is one that can be kept as it is.
 pub(super) fn secret(question: Question<'_>) -> Result<Zeroizing<String>, NoAnswer> {
-    tell(format_args!("  ({})", question.help));
-    // Before it is asked, so that no key of an early answer is shown.
-    let hidden = Hidden::begin().map_err(NoAnswer::Broken)?;
-    prompt(format_args!("{} ", question.ask))?;
-    let answer = read_hidden();
-    drop(hidden);
-    tell("");
-    answer
+    loop {
+        tell(format_args!("  ({})", question.help));
+        // Before it is asked, so that no key of an early answer is shown.
+        let hidden = Hidden::begin().map_err(NoAnswer::Broken)?;
+        prompt(format_args!("{} ", question.ask))?;
+        let answer = read_hidden();
+        drop(hidden);
+        tell("");
+        let answer = answer?;
+        match std::str::from_utf8(&answer) {
+            Ok(_) if answer.len() > ANSWER_LEN_MAX => {
+                tell(format_args!("enter at most {ANSWER_LEN_MAX} bytes"));
+            }
+            Ok(text) => return Ok(Zeroizing::new(text.to_owned())),
+            Err(_) => tell("enter text in UTF-8, which this is not"),
+        }
+    }
 }
 
 /// The terminal while it shows nothing. It takes Ctrl-C for a byte, so that nobody is left with it.
@@ -94,16 +105,15 @@ impl Drop for Hidden {
     }
 }
 
-fn read_hidden() -> Result<Zeroizing<String>, NoAnswer> {
-    let mut answer = Zeroizing::new(Vec::with_capacity(ANSWER_LEN_MAX));
+/// Reads a line; one that is too long is a byte longer than it may be.
+fn read_hidden() -> Result<Zeroizing<Vec<u8>>, NoAnswer> {
+    let mut answer = Zeroizing::new(Vec::with_capacity(ANSWER_LEN_MAX.saturating_add(1)));
     for byte in io::stdin().lock().bytes() {
         match byte.map_err(NoAnswer::Broken)? {
             INTERRUPT | END => return Err(NoAnswer::Ended),
-            b'\r' | b'\n' => {
-                return Ok(Zeroizing::new(String::from_utf8_lossy(&answer).into_owned()));
-            }
+            b'\r' | b'\n' => return Ok(answer),
             BACKSPACE | DELETE => drop(answer.pop()),
-            byte if answer.len() < ANSWER_LEN_MAX => answer.push(byte),
+            byte if answer.len() <= ANSWER_LEN_MAX => answer.push(byte),
             _ => {}
         }
     }

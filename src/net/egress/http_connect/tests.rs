@@ -95,10 +95,19 @@ async fn header_is_taken_up_to_8_kib_and_no_further() {
         let (begin, end) = ("HTTP/1.1 200 OK\r\nX: ", "\r\n\r\n");
         format!("{begin}{}{end}", "x".repeat(len - begin.len() - end.len())).into_bytes()
     };
-    let longest = [&header(HEADER_LEN_MAX), GREETING].concat();
-    let (outcome, _, left) = play(&[&longest], "smtp.example", None).await;
-    outcome.unwrap();
-    assert_eq!(left, GREETING);
+    let answer = |len| [&header(len), GREETING].concat();
+    // In one piece, and so that no piece ends where what is looked at at once does.
+    for first in [0, 100, PEEK_LEN - 1] {
+        let (longest, longer) = (answer(HEADER_LEN_MAX), answer(HEADER_LEN_MAX + 1));
+        let (begun, rest) = longest.split_at(first);
+        let (outcome, _, left) = play(&[begun, rest], "smtp.example", None).await;
+        outcome.unwrap();
+        assert_eq!(left, GREETING);
+        let (begun, rest) = longer.split_at(first);
+        let (outcome, _, _) = play(&[begun, rest], "smtp.example", None).await;
+        let problem = outcome.unwrap_err();
+        assert!(problem.to_string().contains("over 8 KiB"), "{problem}");
+    }
     let endless = [b"HTTP/1.1 200 OK\r\nX: ".to_vec(), vec![b'x'; 2 * HEADER_LEN_MAX]].concat();
     let (outcome, _, _) = play(&[&endless], "smtp.example", None).await;
     let problem = outcome.unwrap_err();

@@ -39,8 +39,10 @@ pub struct ClosedRow {
     pub protocol: String,
     /// Where the client was.
     pub from: String,
-    /// Who signed in, if anybody did.
+    /// Whose account it was, if the client has shown that it may use one, signed in or not.
     pub account: Option<String>,
+    /// How far it came, in one word.
+    pub outcome: String,
     /// Why it ended, in one word.
     pub reason: String,
     /// Whose side ended it.
@@ -81,13 +83,14 @@ impl Ask for GatherFacts {
 impl From<Closed> for ClosedRow {
     fn from(closed: Closed) -> Self {
         let Closed { at, listener, protocol, from, account, how } = closed;
-        let How { reason, side, error, cause, hint, last_reply, messages, .. } = how;
+        let How { outcome, reason, side, error, cause, hint, last_reply, messages, .. } = how;
         Self {
             at: Moment::new(at),
             listener,
             protocol: protocol.name().to_owned(),
             from,
             account: account.map(|account| account.to_string()),
+            outcome: outcome.to_owned(),
             reason: reason.to_owned(),
             side: side.to_owned(),
             error,

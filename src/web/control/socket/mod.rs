@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use rustix::process::geteuid;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{UnixListener, UnixStream};
@@ -23,7 +24,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::{SOCKET, router};
+use super::{SOCKET, about, router};
 use crate::web::consents::QUESTIONS_MAX;
 use crate::web::http::answer;
 use crate::web::operator::Operator;
@@ -54,6 +55,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct ControlSocket {
     listener: UnixListener,
     path: PathBuf,
+    /// The configuration file of the relay, where it has one.
+    file: Option<Arc<PathBuf>>,
     /// Whether a process of this user may ask.
     admits: fn(u32) -> bool,
 }
@@ -70,10 +73,17 @@ pub fn bind(directory: &Path) -> io::Result<ControlSocket> {
     let listener = bind_at(&path).map_err(|error| {
         io::Error::new(error.kind(), format!("{} cannot be made ({error})", path.display()))
     })?;
-    Ok(ControlSocket { listener, path, admits: is_owner_or_root })
+    Ok(ControlSocket { listener, path, file: None, admits: is_owner_or_root })
 }
 
 impl ControlSocket {
+    /// The same for a relay that was started with `file`: requests about another one are refused.
+    #[must_use]
+    pub fn about(mut self, file: Option<PathBuf>) -> Self {
+        self.file = file.map(Arc::new);
+        self
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -82,7 +92,10 @@ impl ControlSocket {
     /// Answers by `operator` until `stop`, then lets the requests that run end. The file is gone
     /// when this returns.
     pub async fn serve(self, operator: Operator, stop: CancellationToken) {
-        let router = router(operator);
+        let mut router = router(operator);
+        if let Some(file) = &self.file {
+            router = router.layer(from_fn_with_state(Arc::clone(file), about::check));
+        }
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut connections = JoinSet::new();
         while let Some(Ok(place)) = stop.run_until_cancelled(places.clone().acquire_owned()).await {

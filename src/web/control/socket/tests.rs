@@ -49,6 +49,31 @@ async fn socket_is_for_its_owner_alone_and_goes_when_the_relay_stops() {
 }
 
 #[tokio::test]
+async fn relay_refuses_what_is_asked_about_another_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let [own, other] = ["own.toml", "other.toml"].map(|name| directory.path().join(name));
+    for file in [&own, &other] {
+        fs::write(file, "").unwrap();
+    }
+    let socket = bind(directory.path()).unwrap().about(Some(own.clone()));
+    let path = socket.path().to_owned();
+    let (_stop, _serving) = serve(socket);
+    let about = |file: &Path| {
+        let header = crate::web::control::named(file).unwrap();
+        let header = header.to_str().unwrap();
+        let request = str::from_utf8(REQUEST).unwrap();
+        request.replace("host: x", &format!("host: x\r\nmailbearer-file: {header}")).into_bytes()
+    };
+    // Whoever tells no file is believed to mean this one.
+    for request in [about(&own), REQUEST.to_vec()] {
+        assert!(send(&path, &request).await.starts_with("HTTP/1.1 200 "));
+    }
+    let answer = send(&path, &about(&other)).await;
+    assert!(answer.starts_with("HTTP/1.1 409 ") && answer.contains("\"exit\":78"), "{answer}");
+    assert!(answer.contains("own.toml") && answer.contains("other.toml"), "{answer}");
+}
+
+#[tokio::test]
 async fn socket_refuses_processes_of_other_users() {
     let directory = tempfile::tempdir().unwrap();
     let mut socket = bind(directory.path()).unwrap();

@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod consent;
+mod names;
+mod sample;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -88,6 +92,7 @@ const PERSON: &str = "
 permission_url = https://login.microsoftonline.com/contoso.com/oauth2/v2.0/authorize
 token_url = https://login.microsoftonline.com/contoso.com/oauth2/v2.0/token
 oauth2_scope = https://outlook.office.com/IMAP.AccessAsUser.All
+    https://outlook.office.com/POP.AccessAsUser.All
     https://outlook.office.com/SMTP.Send offline_access
 redirect_uri = http://localhost
 client_id = the-client
@@ -276,7 +281,9 @@ fn a_file_of_which_nothing_can_serve_is_told_and_exits_1() {
     assert_eq!(output.status.code(), Some(1));
     let told = text(&output.stderr);
     assert!(told.contains("no account of the file is of the provider"), "{told}");
-    assert!(told.contains("nothing of it can serve yet"), "{told}");
+    let lacks = "nothing of it can serve yet:\n  the file lacks `listeners`; ";
+    assert!(told.contains(lacks), "{told}");
+    assert!(!told.contains("``"), "{told}");
 }
 
 #[test]
@@ -387,6 +394,10 @@ fn catch_all_accounts_become_wildcards_of_applications_where_they_are_on() {
     let config = format!("{SERVERS}{}{made}", application("@contoso.com"));
     let imported = Imported::of(&format!("{config}{on}"));
     assert!(imported.has("accounts", "*@contoso.com"), "{}", imported.toml);
+    // A password is somebody's: nobody signs in by the pattern.
+    let step = "mailbearer password ADDRESS    # for each ADDRESS at contoso.com";
+    assert!(imported.told.contains(step), "{}", imported.told);
+    assert!(!imported.told.contains("password '*@"), "{}", imported.told);
     assert!(!imported.has("accounts", "carol@contoso.com"), "the wildcard covers it");
     let off = Imported::of(&format!("{SERVERS}{PERSON}{}", application("@contoso.com")));
     assert!(!off.has("accounts", "*@contoso.com"), "{}", off.toml);
