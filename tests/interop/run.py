@@ -171,7 +171,8 @@ class Table:
 
     def __init__(self):
         self.passed = 0
-        self.failed = 0
+        # The name of each row that failed, and why.
+        self.failures = []
         # The words that a row's name has to have.
         self.words = ""
         self._print("result", "client", "protocol", "account", "seconds")
@@ -193,10 +194,17 @@ class Table:
         self._print("FAILED" if problem else "ok", client, protocol, account, lasted)
         if problem:
             print(f"        {problem}", flush=True)
-            self.failed += 1
+            self.failures.append((client, protocol, account, problem))
         else:
             self.passed += 1
         return problem is None
+
+    def show_failures(self):
+        """Prints each failure again: a log of many pages is read from its end."""
+        for client, protocol, account, problem in self.failures:
+            self._print("FAILED", client, protocol, account, "")
+            print(f"        {problem}")
+        print(f"interop: {self.passed} passed, {len(self.failures)} failed")
 
     def _print(self, result, client, protocol, account, seconds):
         print(f"{result:<7} {client:<60} {protocol:<8} {account:<21} {seconds:>7}", flush=True)
@@ -264,10 +272,10 @@ def main():
         if scene.results:
             matrix.show(scene.results)
     finally:
-        scene.close(failed=table is None or table.failed > 0)
-    print(f"interop: {table.passed} passed, {table.failed} failed")
+        scene.close(failed=table is None or bool(table.failures))
+    table.show_failures()
     # A row that was asked for and is not there is a failure, too.
-    sys.exit(0 if table.passed and not table.failed else 1)
+    sys.exit(0 if table.passed and not table.failures else 1)
 
 
 if __name__ == "__main__":
