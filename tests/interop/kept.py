@@ -14,6 +14,9 @@ from processes import PATIENCE_S
 # What a client hears that has to tell its person to consent again.
 CONSENT_NEEDED = "mailbearer authorize"
 
+# After how many days without use a consent ends, as Microsoft has it.
+IDLE_DAYS = 90
+
 # Where the store of such a relay lies.
 STORE = "state/mailbearer.redb"
 
@@ -56,7 +59,7 @@ def add_consents(scene, relay, name, consents):
         scene.dovecot.implicit_port,
         "implicit",
         consents.url,
-        more=f'revocation_endpoint = "{consents.revocation_url}"\n',
+        more=f'revocation_endpoint = "{consents.revocation_url}"\nrefresh_idle_days = {IDLE_DAYS}\n',
     )
 
 

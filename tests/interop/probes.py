@@ -4,17 +4,20 @@ import contextlib
 import json
 import pathlib
 import subprocess
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
 
 import clients
 import expect
+import kept
 from mailbearer import LOCAL_PASSWORD, Relay
 from message import Message
 from processes import HERE, PATIENCE_S, Child, free_port, program, run, wait_for
 
 USER = "alice@xoauth2.test"
+DIES_AT = f'mailbearer_grant_dies_at_seconds{{account="{USER}"}}'
 RULES = HERE.parents[1] / "deploy" / "alerts.yml"
 
 PROMETHEUS = """
@@ -60,6 +63,17 @@ def prometheus_reads_the_metrics_and_evaluates_the_rules(scene):
         relay.stop()
         wait_for("its end is noticed", lambda: monitor.value('up{job="mailbearer"}') == "0")
         wait_for("its end is about to be told", lambda: "pending" in monitor.states("MailbearerDown"))
+
+
+def the_end_of_a_consent_is_told(scene):
+    """As a time: so long after its last use as the provider's file says."""
+    port = free_port()
+    with kept.authorized(scene, "probes-consent", more=probes_at(port)) as (relay, _):
+        heard = kept.by_smtp(kept.at(scene, relay))
+        expect.that(heard.is_accepted, f"the sign-in was answered with {heard.reply}")
+        ends_at = wait_for("its end is told", lambda: value(port, DIES_AT))
+        days = (ends_at - time.time()) / 86_400
+        expect.that(abs(days - kept.IDLE_DAYS) < 1, f"it ends in {days} days")
 
 
 class Prometheus:
@@ -116,12 +130,17 @@ def relay_with_probes(scene, name):
     relay.add_provider("one", "xoauth2", *ports, "implicit")
     relay.add_account(USER, "one")
     port = free_port()
-    relay.add(f'[web]\nprobes = "127.0.0.1:{port}"\n')
+    relay.add(probes_at(port))
     relay.start()
     try:
         yield relay, port
     finally:
         relay.stop()
+
+
+def probes_at(port):
+    """The part of a file that asks for probes there."""
+    return f'[web]\nprobes = "127.0.0.1:{port}"\n'
 
 
 def send(scene, relay):
@@ -137,6 +156,12 @@ def counted(port):
     """The metrics, once a message is counted."""
     text = get(port, "/metrics").decode()
     return text if "\nmailbearer_messages_accepted_total 1\n" in text else None
+
+
+def value(port, series):
+    """What the metrics say of that series; none if they do not."""
+    lines = (line.rpartition(" ") for line in get(port, "/metrics").decode().splitlines())
+    return next((float(value) for name, _, value in lines if name == series), None)
 
 
 def check_metrics(port):
@@ -160,4 +185,5 @@ CHECKS = (
     alert_rules_are_rules_and_fire_for_what_they_are_for,
     metrics_please_promtool_before_and_behind_a_message,
     prometheus_reads_the_metrics_and_evaluates_the_rules,
+    the_end_of_a_consent_is_told,
 )

@@ -10,30 +10,34 @@ import pathlib
 
 import expect
 import kept
+import probes
 from consents import Consents, Rotation
-from processes import run, wait_for
+from processes import free_port, run, wait_for
 
 # Exit codes of interface and sysexits(3).
 TRY_LATER, CONFIG = 75, 78
+UNSAVED = "mailbearer_store_unsaved"
 # The file system of a store that gets full, in bytes: the store fits, and little more.
 SMALL_DISK_LEN = 4 * 1024 * 1024
 
 
 def a_full_disk_is_told_and_the_tokens_are_used_from_memory(scene):
     """Sign-ins go on while it is full; once there is room, all is written."""
+    port = free_port()
     with _small_disk(scene) as disk:
-        with kept.authorized(
-            scene, "full", Rotation.STRICT, 1, store=str(disk / "state" / "store.redb")
-        ) as (relay, consents):
+        store, more = str(disk / "state" / "store.redb"), probes.probes_at(port)
+        with kept.authorized(scene, "full", Rotation.STRICT, 1, store, more) as (relay, consents):
             _is_served(scene, relay)
             filler = disk / "filler"
             _fill(filler)
             _refreshes(scene, relay, consents, 2)
             expect.that(_has_unsaved(relay), "`accounts` says that all is saved")
+            expect.that(probes.value(port, UNSAVED) == 1, "the metrics say that all is saved")
             expect.that("file system is full" in relay.logged(), "the log says nothing of it")
             filler.unlink()
             _refreshes(scene, relay, consents, 1)
             wait_for("all is written", lambda: not _has_unsaved(relay))
+            expect.that(probes.value(port, UNSAVED) == 0, "the metrics say that not all is saved")
             relay.kill()
             relay.start()
             _refreshes(scene, relay, consents, 1)
