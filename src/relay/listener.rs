@@ -85,7 +85,6 @@ impl Listener {
     }
 
     fn start_session<P: MailProtocol>(self: &Arc<Self>, stream: ClientSocket, peer: PeerAddress) {
-        stream.prepare();
         if self.expects_header(peer) {
             return self.start_announced::<P>(stream, peer);
         }
