@@ -187,13 +187,32 @@ fn interleaved(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
 
 /// Connects by the first of `ways` that leads there; the others are given up and closed. It may
 /// last as long as the hosts are silent: the caller sets the deadline.
+///
+/// Mostly the first one answers in time. So an attempt runs right here, and becomes a task of its own
+/// only when the next one is to run beside it.
 async fn connect_any(ways: Vec<Way>) -> Result<TcpStream, Failure> {
     let mut waiting = ways.into_iter();
     let mut attempts = JoinSet::new();
     let mut failure = Failure::Connect(io::ErrorKind::AddrNotAvailable.into());
+    while let Some(way) = waiting.next() {
+        let mut attempt = Box::pin(attempt(way));
+        let answered = if waiting.len() == 0 {
+            Ok(attempt.as_mut().await)
+        } else {
+            timeout(ATTEMPT_DELAY, attempt.as_mut()).await
+        };
+        match answered {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(failed)) => failure = failed,
+            Err(_) => {
+                attempts.spawn(attempt);
+                break;
+            }
+        }
+    }
     loop {
         if let Some(way) = waiting.next() {
-            attempts.spawn(attempt(way));
+            attempts.spawn(Box::pin(attempt(way)));
         }
         let ended = if waiting.len() == 0 {
             attempts.join_next().await

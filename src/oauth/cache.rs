@@ -24,7 +24,7 @@ use super::shown::Shown;
 use super::slot::{Flight, Held, KEPT_READY, Key, Slot, SlotKey};
 use super::trouble::Trouble;
 use crate::names::Username;
-use crate::provider::GrantId;
+use crate::provider::{Grant, GrantId};
 
 /// How long a token is used on before the store is tried again that could not be written.
 const STORE_PAUSE: Duration = Duration::from_secs(30);
@@ -168,6 +168,18 @@ pub(super) struct Ticket {
 }
 
 impl Cache {
+    /// The token of `grant` for `scopes` that is in memory and has enough life left. It is what most
+    /// sign-ins need, so nothing is copied to find it.
+    pub(super) fn fresh(&self, grant: &Grant, scopes: &[String]) -> Option<Token> {
+        let now = Moment::now();
+        let mut inner = self.lock();
+        let mut slots = inner.entries.get_mut(&grant.id)?.slots.iter_mut();
+        let (_, slot) = slots.find(|(key, _)| key.is_of(grant, scopes))?;
+        let token = slot.held.as_ref().filter(|held| held.is_fresh(now))?.token();
+        slot.used_at = Some(now);
+        Some(token)
+    }
+
     /// A token for `need`, or what to do to have one. `may_ask` says whether a request may be made
     /// where one is due; it is called under the lock and must not wait.
     pub(super) fn board(&self, key: &Key, need: Need, may_ask: impl FnOnce() -> bool) -> Boarding {

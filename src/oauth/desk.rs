@@ -80,6 +80,9 @@ impl Desk {
         need: Need,
         may_ask: impl Fn() -> bool,
     ) -> Result<Option<Token>, TokenError> {
+        if let (Need::Fresh, Some(token)) = (need, self.cache.fresh(grant, scopes)) {
+            return Ok(Some(token));
+        }
         let waiting = self.wait(grant, scopes, need, may_ask);
         timeout(CALLER_WAITS_MAX, waiting).await.unwrap_or_else(|_| {
             let reason = "its answer takes too long";

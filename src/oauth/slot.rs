@@ -47,23 +47,41 @@ pub(super) struct SlotKey {
     scopes: BTreeSet<String>,
 }
 
+impl SlotKey {
+    /// Whether it is the one of `grant` for `scopes`. As [`Key::new`] has it, but for scopes that
+    /// stand twice in the list.
+    pub(super) fn is_of(&self, grant: &Grant, scopes: &[String]) -> bool {
+        let Self { source, client_id, resource, command, scopes: own } = self;
+        source == grant.source()
+            && client_id == grant.client_id()
+            && *resource == grant.server.resource
+            && command.as_ref() == command_of(grant)
+            && own.len() == scopes.len()
+            && scopes.iter().all(|scope| own.contains(scope))
+            && own.iter().all(|scope| scopes.contains(scope))
+    }
+}
+
+fn command_of(grant: &Grant) -> Option<&SecretCommand> {
+    match &grant.way {
+        Way::Command(command) => Some(command),
+        Way::ClientCredentials(_)
+        | Way::WorkloadIdentity(_)
+        | Way::AuthorizationCode(_)
+        | Way::DeviceCode(_)
+        | Way::Password { .. }
+        | Way::ServiceAccount(_)
+        | Way::ManagedIdentity(_) => None,
+    }
+}
+
 impl Key {
     pub(super) fn new(grant: &Grant, scopes: &[String]) -> Self {
-        let command = match &grant.way {
-            Way::Command(command) => Some(command.clone()),
-            Way::ClientCredentials(_)
-            | Way::WorkloadIdentity(_)
-            | Way::AuthorizationCode(_)
-            | Way::DeviceCode(_)
-            | Way::Password { .. }
-            | Way::ServiceAccount(_)
-            | Way::ManagedIdentity(_) => None,
-        };
         let slot = SlotKey {
             source: grant.source().to_owned(),
             client_id: grant.client_id().to_owned(),
             resource: grant.server.resource.clone(),
-            command,
+            command: command_of(grant).cloned(),
             scopes: scopes.iter().cloned().collect(),
         };
         Self { grant: grant.id.clone(), slot }
@@ -156,5 +174,39 @@ impl Held {
     /// Whether it is used while no other can be had.
     pub(super) fn is_spare(&self, now: Moment) -> bool {
         self.left(now) > LEFT_LAST
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_found_by_just_what_makes_its_key() {
+        let of_resource = |resource: &str| {
+            let mut grant = Grant::of_application();
+            grant.server.resource = Some(resource.to_owned());
+            grant
+        };
+        let grants = [
+            Grant::of_application(),
+            Grant::of_application().at("https://x.example/"),
+            Grant::of_application().by(|client| client.id = "other".to_owned()),
+            of_resource("one"),
+            of_resource("two"),
+        ];
+        let scopes = [&[][..], &["a"], &["b"], &["a", "b"], &["b", "a"], &["a", "a"]];
+        let scopes = scopes.map(|of| of.iter().copied().map(str::to_owned).collect::<Vec<_>>());
+        let asked: Vec<_> =
+            grants.iter().flat_map(|grant| scopes.iter().map(move |of| (grant, of))).collect();
+        for (one, own) in &asked {
+            let slot = Key::new(one, own).slot;
+            for (other, scopes) in &asked {
+                let is_same = slot == Key::new(other, scopes).slot;
+                // One that stands twice in the list is found by the key that is made of it.
+                let is_plain = scopes.as_slice() != ["a", "a"];
+                assert_eq!(slot.is_of(other, scopes), is_same && is_plain, "{own:?} {scopes:?}");
+            }
+        }
     }
 }

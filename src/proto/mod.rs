@@ -283,9 +283,15 @@ pub fn authorize_command(account: &Username) -> String {
 /// blanks at both ends removed, at most `len_max` bytes.
 pub fn printable(bytes: &[u8], len_max: usize) -> String {
     let shown = bytes.trim_ascii().iter().take(len_max);
-    shown
-        .map(|&byte| if byte == b' ' || byte.is_ascii_graphic() { char::from(byte) } else { '?' })
-        .collect()
+    let mut text = String::with_capacity(shown.len());
+    text.extend(
+        shown.map(
+            |&byte| {
+                if byte == b' ' || byte.is_ascii_graphic() { char::from(byte) } else { '?' }
+            },
+        ),
+    );
+    text
 }
 
 #[cfg(test)]

@@ -22,6 +22,10 @@ const TAIL_LEN_MAX: usize = 10;
 /// command: a client that takes no replies must not have us keep them all.
 const OUTPUT_LEN_MAX: usize = 65_536;
 
+/// Room that an output is given with its first bytes, in bytes: a reply is written in parts, and nearly
+/// every one is shorter.
+const REPLY_LEN_USUAL: usize = 256;
+
 /// The first byte of a TLS handshake: content type 22 (RFC 8446 section 5.1).
 ///
 /// No command of a mail protocol begins with a control character.
@@ -204,12 +208,16 @@ impl fmt::Debug for Output {
 impl Output {
     /// Appends bytes as they are.
     pub fn bytes(&mut self, bytes: &[u8]) {
+        if self.bytes.capacity() == 0 {
+            self.bytes.reserve(bytes.len().max(REPLY_LEN_USUAL));
+        }
         self.bytes.extend_from_slice(bytes);
     }
 
     /// Appends `text` and CRLF. The text must hold neither CR nor LF.
     pub fn line(&mut self, text: &str) {
         debug_assert!(!text.contains(['\r', '\n']), "a line holds no line end");
+        self.bytes.reserve(text.len() + b"\r\n".len());
         self.bytes(text.as_bytes());
         self.bytes(b"\r\n");
     }
@@ -226,7 +234,7 @@ impl Output {
 
     /// Takes all bytes out.
     pub fn take(&mut self) -> BytesMut {
-        self.bytes.split()
+        std::mem::take(&mut self.bytes)
     }
 }
 

@@ -122,7 +122,7 @@ impl Permit {
 #[derive(Debug)]
 struct Stay {
     gates: Gates,
-    mailbox: Mailbox,
+    mailbox: Arc<Mailbox>,
     ticket: Ticket,
     /// Told when it has a place, and when it is the one to watch a closed gate.
     woken: Arc<Notify>,
@@ -133,18 +133,23 @@ struct Stay {
 type Ticket = u64;
 
 impl Stay {
-    /// Takes the last place in the queue, and one inside if it is free.
+    /// Takes a place inside if it is free and nobody waits for it, else the last one in the queue.
     fn begin(gates: Gates, mailbox: Mailbox, places: Option<NonZeroU32>) -> Self {
         let woken = Arc::new(Notify::new());
+        let mailbox = Arc::new(mailbox);
         let now = Instant::now();
         let mut known = gates.lock();
         known.sweep(now);
         known.last_ticket += 1;
         let ticket = known.last_ticket;
-        let gate = known.gates.entry(mailbox.clone()).or_default();
+        let gate = known.gates.entry(Arc::clone(&mailbox)).or_default();
         gate.places = places;
-        gate.queue.insert(ticket, Arc::clone(&woken));
         gate.admit(now);
+        if gate.queue.is_empty() && gate.has_place() {
+            gate.inside += 1;
+        } else {
+            gate.queue.insert(ticket, Arc::clone(&woken));
+        }
         drop(known);
         Self { gates, mailbox, ticket, woken }
     }
@@ -206,7 +211,7 @@ impl Drop for Stay {
 /// The mailboxes of which there is something to know.
 #[derive(Debug, Default)]
 struct Known {
-    gates: HashMap<Mailbox, Gate>,
+    gates: HashMap<Arc<Mailbox>, Gate>,
     last_ticket: Ticket,
     swept: Option<Instant>,
 }

@@ -85,7 +85,6 @@ impl Listener {
     }
 
     fn start_session<P: MailProtocol>(self: &Arc<Self>, stream: ClientSocket, peer: PeerAddress) {
-        stream.prepare();
         if self.expects_header(peer) {
             return self.start_announced::<P>(stream, peer);
         }
@@ -153,9 +152,13 @@ impl Listener {
         &self.service
     }
 
-    /// Why the client must go by the configuration `now` in force. Where that has no such listener
+    /// Why a client that was let in here must go by the configuration `now` in force. Where that has no such listener
     /// any more, it is let in as it was.
     pub(crate) fn access_end(&self, access: &SignedIn, now: &Service) -> Option<AccessEnd> {
+        if std::ptr::eq(now, self.service()) {
+            // What it was let in by still holds, so its password alone can have been taken back.
+            return access.is_revoked().then_some(AccessEnd::Revoked);
+        }
         let admitted = now.admitted(&self.settings.name).unwrap_or(self.admitted());
         access.ended_by(now.directory(), admitted)
     }

@@ -222,15 +222,15 @@ impl Outcome {
 
 impl Outcome {
     /// The same for whoever asks for the sessions that ended last.
-    pub(crate) fn how(&self, lasted: Duration) -> How {
+    pub(crate) fn into_how(self, lasted: Duration) -> How {
         How {
             outcome: self.attained.name(),
             reason: self.reason.name(),
             side: self.side.name(),
-            error: self.error.clone(),
+            error: self.error,
             cause: self.cause,
-            hint: self.hint.clone(),
-            last_reply: self.last_reply.clone(),
+            hint: self.hint,
+            last_reply: self.last_reply,
             messages: self.messages,
             up_bytes: self.up_bytes,
             down_bytes: self.down_bytes,

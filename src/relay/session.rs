@@ -66,7 +66,7 @@ where
         protocol: P::PROTOCOL,
         from: from.to_string(),
         account,
-        how: outcome.how(lasted),
+        how: outcome.into_how(lasted),
     });
 }
 

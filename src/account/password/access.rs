@@ -44,6 +44,11 @@ impl SignedIn {
         }
     }
 
+    /// Whether the password that it showed was revoked.
+    pub fn is_revoked(&self) -> bool {
+        self.revoked.as_ref().is_some_and(CancellationToken::is_cancelled)
+    }
+
     /// Why the client must go where the accounts and devices are `directory` now, and its listener
     /// lets in whom `admitted` says; `None` if it may stay.
     pub fn ended_by(&self, directory: &Directory, admitted: Admitted<'_>) -> Option<AccessEnd> {

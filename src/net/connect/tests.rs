@@ -1,10 +1,12 @@
 //! Which address is taken and when, and what is told of a way that leads nowhere.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::pin::pin;
 
 use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 
 use super::*;
 use crate::provider::UpstreamTls;
@@ -70,6 +72,18 @@ async fn next_address_is_tried_at_once_when_one_refuses() {
     let stream = connect_any(ways).await.unwrap();
     assert_eq!(stream.peer_addr().unwrap(), accepting);
     assert!(started.elapsed() < ATTEMPT_DELAY, "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_is_no_task_until_the_next_one_runs_beside_it() {
+    let (_socket, _queued, silent) = silent().await;
+    let tasks = || Handle::current().metrics().num_alive_tasks();
+    let mut connecting = pin!(connect_any(ways(&[silent, silent])));
+    let instant = Duration::from_millis(1);
+    assert!(timeout(ATTEMPT_DELAY - instant, connecting.as_mut()).await.is_err());
+    assert_eq!(tasks(), 0);
+    assert!(timeout(2 * instant, connecting.as_mut()).await.is_err());
+    assert_eq!(tasks(), 2);
 }
 
 /// Whether a connection to `address` is being made (proc_net(5): state 2, SYN_SENT).

@@ -132,7 +132,7 @@ impl Passed {
         let listening = match self {
             Self::Tcp(listener) => listener.try_clone().and_then(|own| {
                 own.set_nonblocking(true)?;
-                Ok(ListenSocket::Tcp(TcpListener::from_std(own)?))
+                Ok(TcpListener::from_std(own)?.into())
             }),
             Self::Unix(listener) => listener.try_clone().and_then(|own| {
                 own.set_nonblocking(true)?;

@@ -112,7 +112,14 @@ impl ListenSocket {
 }
 
 impl From<TcpListener> for ListenSocket {
+    /// Sets what a mail session wants of TCP: each connection has it from its listener (Linux,
+    /// `tcp_create_openreq_child`), which spares it the system calls. Where the system refuses that, it
+    /// goes on without.
     fn from(listener: TcpListener) -> Self {
+        let socket = SockRef::from(&listener);
+        // Each reply leaves at once; a delayed acknowledgement would cost 40 ms.
+        socket.set_tcp_nodelay(true).ok();
+        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER)).ok();
         Self::Tcp(listener)
     }
 }
@@ -127,16 +134,6 @@ pub enum ClientSocket {
 }
 
 impl ClientSocket {
-    /// Sets what a mail session wants of TCP. Where the system refuses that, it goes on without.
-    pub fn prepare(&self) {
-        if let Self::Tcp(stream) = self {
-            // Each reply leaves at once; a delayed acknowledgement would cost 40 ms.
-            stream.set_nodelay(true).ok();
-            let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER);
-            SockRef::from(stream).set_tcp_keepalive(&keepalive).ok();
-        }
-    }
-
     /// Says `last_words` as far as that goes without waiting, and closes.
     pub fn dismiss(self, last_words: &[u8]) {
         // The send buffer of a new connection is empty; if this fails all the same, so be it.
@@ -202,5 +199,21 @@ impl AsyncWrite for ClientSocket {
             Self::Tcp(stream) => stream.is_write_vectored(),
             Self::Unix(stream) => stream.is_write_vectored(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_accepted_connection_sends_at_once_and_is_looked_after_while_it_is_silent() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let socket = ListenSocket::from(listener);
+        let (_client, accepted) = tokio::join!(TcpStream::connect(address), socket.accept());
+        let (ClientSocket::Tcp(stream), _) = accepted.unwrap() else { panic!("TCP was asked for") };
+        assert!(stream.nodelay().unwrap());
+        assert!(SockRef::from(&stream).keepalive().unwrap());
     }
 }

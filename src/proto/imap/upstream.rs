@@ -167,7 +167,7 @@ impl AwaitToken for ImapAwaitToken {
         let course = Course { mechanism: credentials.mechanism, ..self.course };
         let response = credentials.initial_response();
         let command = format!("AUTHENTICATE {}", course.mechanism.name());
-        let inline = Zeroizing::new(format!("{command} {}", response.expose_secret()));
+        let inline = Zeroizing::new([&command, " ", response.expose_secret()].concat());
         let len = course.next().tag().len() + 1 + inline.len();
         let (command, token) = if self.sasl_ir && len < INLINE_LEN_MAX {
             (inline.as_str(), Token::Sent)

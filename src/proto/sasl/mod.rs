@@ -103,8 +103,12 @@ pub fn decode(line: &[u8]) -> Result<Zeroizing<Vec<u8>>, SaslError> {
     LENIENT.decode(&*digits).map(Zeroizing::new).map_err(|_| SaslError::Base64)
 }
 
-fn encode(message: &[u8]) -> SecretString {
-    SecretString::from(general_purpose::STANDARD.encode(message))
+/// Base64 of `parts` in a row.
+fn encode(parts: &[&str]) -> SecretString {
+    // Both strings have the room that they need from the start: nothing of a token is left behind by
+    // growing, and no more than the token is wiped.
+    let message = SecretString::from(parts.concat());
+    SecretString::from(general_purpose::STANDARD.encode(message.expose_secret()))
 }
 
 fn claim(username: &[u8], password: &[u8]) -> Result<LocalCredentials, SaslError> {

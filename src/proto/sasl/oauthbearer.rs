@@ -14,10 +14,8 @@ pub const ERROR_ACKNOWLEDGEMENT: &str = "AQ==";
 pub fn initial_response(mailbox: &Username, token: &AccessToken, host: &MailHost) -> SecretString {
     let name = mailbox.as_str().replace('=', "=3D").replace(',', "=2C");
     let (MailHost { host, port, .. }, token) = (host, token.expose_secret());
-    let message = zeroize::Zeroizing::new(format!(
-        "n,a={name},\x01host={host}\x01port={port}\x01auth=Bearer {token}\x01\x01"
-    ));
-    encode(message.as_bytes())
+    let header = format!("n,a={name},\x01host={host}\x01port={port}\x01auth=Bearer ");
+    encode(&[&header, token, "\x01\x01"])
 }
 
 #[cfg(test)]

@@ -15,11 +15,8 @@ pub const ERROR_ACKNOWLEDGEMENT: &str = "";
 /// Out: `4 * ceil((len(mailbox) + len(token) + 20) / 3)` bytes of base64, one line, no CRLF. Neither
 /// type can hold the separator 0x01.
 pub fn initial_response(mailbox: &Username, token: &AccessToken) -> SecretString {
-    let token = token.expose_secret();
-    encode(
-        zeroize::Zeroizing::new(format!("user={mailbox}\x01auth=Bearer {token}\x01\x01"))
-            .as_bytes(),
-    )
+    let (mailbox, token) = (mailbox.as_str(), token.expose_secret());
+    encode(&["user=", mailbox, "\x01auth=Bearer ", token, "\x01\x01"])
 }
 
 #[cfg(test)]

@@ -1,6 +1,20 @@
 //! The words by which what is counted is told apart.
 
+use std::sync::Arc;
+
+use crate::provider::Protocol;
 use crate::relay::limits::Crowded;
+use crate::relay::outcome::Attained;
+use crate::relay::reason::Reason;
+
+pub(super) const PROTOCOL: &str = "protocol";
+
+/// The directions in which bytes are streamed.
+pub(super) const UP: &str = "up";
+pub(super) const DOWN: &str = "down";
+
+/// Names and values of labels that are words of this program.
+pub(super) type Words<const N: usize> = [(&'static str, &'static str); N];
 
 /// Why somebody gets no session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,4 +85,16 @@ impl Phase {
             Self::SignedIn => "signed-in",
         }
     }
+}
+
+pub(super) fn of(protocol: Protocol, other: (&'static str, &'static str)) -> Words<2> {
+    [(PROTOCOL, protocol.name()), other]
+}
+
+pub(super) fn throttle(protocol: Protocol, provider: &str) -> [(&'static str, Arc<str>); 2] {
+    [(PROTOCOL, protocol.name().into()), ("provider", provider.into())]
+}
+
+pub(super) fn of_session(protocol: Protocol, attained: Attained, reason: Reason) -> Words<3> {
+    [(PROTOCOL, protocol.name()), ("outcome", attained.name()), ("reason", reason.name())]
 }
