@@ -6,6 +6,7 @@
 
 mod label;
 mod took;
+mod warm;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,8 @@ use crate::refusal::Refusal;
 
 use self::label::Phase;
 pub(crate) use self::label::{RefusedBy, TurnAwayReason};
-pub(crate) use self::took::Took;
+pub(crate) use self::took::{Took, Warm};
+pub(crate) use self::warm::{Dropped, WarmMeter};
 
 /// Upper bounds of the buckets of durations, in seconds: from a token in memory and a server next
 /// door to `limits.wait_for_slot` at its default.
@@ -51,6 +53,7 @@ pub struct Meter {
     sign_in: Family<Words<1>, Histogram>,
     messages: Messages,
     streamed: Family<Words<2>, Counter>,
+    warm: WarmMeter,
 }
 
 /// What became of messages, of submission alone.
@@ -85,6 +88,7 @@ impl Default for Meter {
             sign_in: durations(),
             messages: Messages::default(),
             streamed: Family::default(),
+            warm: WarmMeter::default(),
         };
         meter.begin_at_zero();
         meter
@@ -112,6 +116,7 @@ impl Meter {
             }
             drop(self.sign_ins.get_or_create(&[(PROTOCOL, protocol.name())]));
             self.flow(protocol);
+            self.warm.begin_at_zero(protocol);
             for durations in [&self.gate_wait, &self.dial, &self.tls, &self.token, &self.sign_in] {
                 drop(durations.get_or_create(&[(PROTOCOL, protocol.name())]));
             }
@@ -194,6 +199,11 @@ impl Meter {
         Flow { up: direction("up"), down: direction("down") }
     }
 
+    /// Where warm connections are counted.
+    pub(crate) fn warm(&self) -> &WarmMeter {
+        &self.warm
+    }
+
     /// Gives all series to `registry`, each with its name and what it says.
     pub fn register(&self, registry: &mut Registry) {
         let help = "Sessions that ended, by the outcome and the reason of their closing line";
@@ -231,6 +241,7 @@ impl Meter {
         registry.register("messages_refused", help, self.messages.refused.clone());
         let help = "Streamed after the sign-in: up to the provider, down to the client";
         registry.register_with_unit("streamed", help, Unit::Bytes, self.streamed.clone());
+        self.warm.register(registry);
     }
 }
 
