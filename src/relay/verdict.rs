@@ -191,10 +191,11 @@ async fn at_gate<P: MailProtocol>(
         attempt.enters(&permit);
         let deadline = Instant::now() + VERDICT_TIMEOUT;
         let warm = pool.take(provider, destination, warm_meter);
+        let was_warm = warm.is_some();
         let took = &mut attempt.took;
         let outcome =
             sign_in::<P>(relay.tokens(), account, destination, warm, deadline, took).await;
-        if attempt.took.warm == Some(Warm::Dead) {
+        if was_warm && attempt.took.warm == Some(Warm::Dead) {
             warm_meter.dropped(P::PROTOCOL, Dropped::Closed);
         }
         if let Err(error) = &outcome {

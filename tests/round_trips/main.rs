@@ -4,12 +4,8 @@
 //! while anybody has something to do. So what is counted is who has to wait for whom, and nothing of
 //! what this machine takes for it.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(unreachable_pub, reason = "the tests share one path")]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -172,7 +172,7 @@ impl Rig {
     /// Rewrites the configuration file and lets the relay read it again.
     pub async fn reload(&self, change: impl FnOnce(String) -> String) -> Result<(), String> {
         let text = std::fs::read_to_string(&self.file).unwrap();
-        std::fs::write(&self.file, changed(text, change)).unwrap();
+        std::fs::write(&self.file, changed(&text, change)).unwrap();
         let (order, outcome) = oneshot::channel();
         let serving = self.operator.serving.as_ref().unwrap();
         serving.reload.send(order).await.unwrap();
@@ -225,7 +225,7 @@ pub fn write_config(dir: &Path, settings: &RigSettings, provider: &Sandbox) -> P
 }
 
 /// The file changed, with no warm connections as before.
-pub fn changed(text: String, change: impl FnOnce(String) -> String) -> String {
+pub fn changed(text: &str, change: impl FnOnce(String) -> String) -> String {
     cold(change(text.replace(COLD, "")))
 }
 

@@ -97,7 +97,7 @@ impl Served {
     /// Rewrites the file.
     pub fn rewrite(&self, change: impl FnOnce(String) -> String) {
         let text = std::fs::read_to_string(&self.file).unwrap();
-        std::fs::write(&self.file, changed(text, change)).unwrap();
+        std::fs::write(&self.file, changed(&text, change)).unwrap();
     }
 
     /// Its home, where the file lies too.
