@@ -317,3 +317,22 @@ async fn check_walks_through_the_proxy_and_says_at_which_hop_it_ends() {
         assert!(!told.contains(SECRET), "{told}");
     }
 }
+
+#[tokio::test]
+async fn a_connection_that_is_made_ahead_goes_through_the_proxy() {
+    let log = Log::keep();
+    let scene = Scene::set().await;
+    for _ in 0..3 {
+        scene.upstream.plays(sign_in(Protocol::Submission));
+    }
+    let proxy = Proxy::start(Kind::Socks5(0), scene.upstream.address).await;
+    scene.write("socks5", proxy.address);
+    let relay = scene.serve();
+    for _ in 0..2 {
+        assert!(relay.sign_in().await.1.starts_with("235 "));
+    }
+    log.take_until("warm connection ready").await;
+    assert!(relay.sign_in().await.1.starts_with("235 "));
+    log.take_until("warm=true").await;
+    assert_eq!(proxy.asked()[..3], [const { "mail.nowhere.invalid:587" }; 3]);
+}

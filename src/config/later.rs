@@ -7,11 +7,7 @@ const fn later(name: &'static str, help: &'static str) -> Later {
     Later { name, help }
 }
 
-const WARM: &str = "leave it out: an upstream is connected to when somebody has signed in";
 const POSTGRESQL: &str = "leave it out: grants are kept in a file, which `path` names";
-
-/// Keys of `[limits]`.
-pub(super) const LIMITS: &[Later] = &[later("warm_connections", WARM)];
 
 /// Keys of `[store]`.
 pub(super) const STORE: &[Later] = &[later("url", POSTGRESQL)];

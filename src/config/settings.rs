@@ -7,7 +7,6 @@ use crate::relay::Limits;
 
 use super::field::Field;
 use super::file::Reported;
-use super::later;
 use super::table::Table;
 use super::{LogFormat, LogSettings};
 
@@ -29,6 +28,10 @@ const SESSIONS: RangeInclusive<u64> = 1..=500_000;
 /// wait five minutes for the answer to a command.
 const WAIT_FOR_SLOT: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(10 * 60);
 
+/// Range of `limits.warm_connections`. More connections that do not sign in are what providers guard
+/// against, and they would leave too few descriptors for the rest.
+const WARM_CONNECTIONS: RangeInclusive<u64> = 0..=64;
+
 /// Range of `shutdown.grace`. Nothing that supervises processes waits longer than an hour.
 const GRACE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(60 * 60);
 
@@ -43,16 +46,18 @@ pub(super) fn limits(root: &mut Table<'_>) -> Result<Limits, Reported> {
     };
     let sign_in_timeout = table.read("sign_in_timeout", |field| field.duration(SIGN_IN_TIMEOUT));
     let idle_timeout = table.read("idle_timeout", |field| field.duration(IDLE_TIMEOUT));
-    let sessions = table.read("sessions", |field| count(&field));
-    let sessions_per_peer = table.read("sessions_per_peer", |field| count(&field));
+    let sessions = table.read("sessions", |field| count(&field, SESSIONS));
+    let sessions_per_peer = table.read("sessions_per_peer", |field| count(&field, SESSIONS));
     let wait_for_slot = table.read("wait_for_slot", |field| field.duration(WAIT_FOR_SLOT));
-    table.finish(later::LIMITS)?;
+    let warm_connections = table.read("warm_connections", |field| count(&field, WARM_CONNECTIONS));
+    table.finish(&[])?;
     Ok(Limits {
         sign_in_timeout: sign_in_timeout?.unwrap_or(defaults.sign_in_timeout),
         idle_timeout: idle_timeout?.unwrap_or(defaults.idle_timeout),
         sessions: sessions?.unwrap_or(defaults.sessions),
         sessions_per_peer: sessions_per_peer?.unwrap_or(defaults.sessions_per_peer),
         wait_for_slot: wait_for_slot?.unwrap_or(defaults.wait_for_slot),
+        warm_connections: warm_connections?.unwrap_or(defaults.warm_connections),
     })
 }
 
@@ -89,7 +94,7 @@ pub(super) fn grace(root: &mut Table<'_>) -> Result<Duration, Reported> {
     Ok(grace?.unwrap_or(GRACE_DEFAULT))
 }
 
-fn count(field: &Field<'_>) -> Result<usize, Reported> {
-    let count = field.number(SESSIONS)?;
+fn count(field: &Field<'_>, range: RangeInclusive<u64>) -> Result<usize, Reported> {
+    let count = field.number(range)?;
     usize::try_from(count).map_err(|_| field.wrong_type("a number that this machine can count to"))
 }

@@ -494,6 +494,7 @@ fn plain_settings_are_taken_at_both_ends_of_their_ranges() {
         sessions = 1
         sessions_per_peer = 1
         wait_for_slot = "0s"
+        warm_connections = 0
         [log]
         level = "trace"
         format = "json"
@@ -504,7 +505,7 @@ fn plain_settings_are_taken_at_both_ends_of_their_ranges() {
     let limits = low.limits;
     assert_eq!((limits.sign_in_timeout, limits.idle_timeout), (seconds(5), seconds(60)));
     assert_eq!((limits.sessions, limits.sessions_per_peer), (1, 1));
-    assert_eq!(limits.wait_for_slot, Duration::ZERO);
+    assert_eq!((limits.wait_for_slot, limits.warm_connections), (Duration::ZERO, 0));
     assert_eq!(low.log, LogSettings { level: tracing::Level::TRACE, format: LogFormat::Json });
     assert_eq!(low.grace, Duration::ZERO);
 
@@ -515,12 +516,13 @@ fn plain_settings_are_taken_at_both_ends_of_their_ranges() {
         idle_timeout = "24h"
         sessions = 500_000
         wait_for_slot = "10m"
+        warm_connections = 64
         [shutdown]
         grace = "1h""#,
     )]);
     assert_eq!(high.limits.sign_in_timeout, seconds(600));
     assert_eq!(high.limits.idle_timeout, seconds(86_400));
-    assert_eq!(high.limits.wait_for_slot, seconds(600));
+    assert_eq!((high.limits.wait_for_slot, high.limits.warm_connections), (seconds(600), 64));
     assert_eq!((high.limits.sessions, high.limits.sessions_per_peer), (500_000, 100));
     assert_eq!(high.grace, seconds(3600));
 }
@@ -533,6 +535,7 @@ fn limits_that_are_left_out_are_those_that_are_documented() {
         assert_eq!(limits.idle_timeout, Duration::from_secs(35 * 60));
         assert_eq!((limits.sessions, limits.sessions_per_peer), (10_000, 100));
         assert_eq!(limits.wait_for_slot, Duration::from_secs(60));
+        assert_eq!(limits.warm_connections, 8);
     }
 }
 

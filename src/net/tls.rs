@@ -3,13 +3,14 @@
 //!
 //! In:     the platform's certificate authorities, and a PEM file of further ones.
 //! Out:    a client configuration for TLS 1.2 and 1.3 (RFC 9325), server names always checked.
-//! Limits: a PEM file of `CA_FILE_LEN_MAX` bytes; `SESSIONS_KEPT` sessions to resume.
+//! Limits: a PEM file of `CA_FILE_LEN_MAX` bytes; sessions to resume as `tickets` says.
 //!
 //! This module and its child `server` are the only ones that name `rustls_pemfile`, which is no longer
 //! maintained.
 
 pub mod certificates;
 pub mod server;
+mod tickets;
 pub mod trusted;
 pub mod validity;
 
@@ -27,14 +28,11 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use zeroize::Zeroizing;
 
+use self::tickets::Tickets;
 use crate::proto::printable;
 
 /// Longest PEM file read, in bytes. The bundle of every public authority is about 250 KiB.
 const CA_FILE_LEN_MAX: u64 = 4 * 1024 * 1024;
-
-/// TLS sessions kept for resumption per configuration: enough for a burst of sessions towards the
-/// few mail hosts of one provider.
-const SESSIONS_KEPT: usize = 1024;
 
 /// Longest account of a failed handshake, in bytes: a certificate may carry hundreds of names.
 const PROBLEM_LEN_MAX: usize = 300;
@@ -68,7 +66,7 @@ pub fn trust(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
         .dangerous() // rustls calls every verifier but its own so; this one is the platform's
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
-    config.resumption = Resumption::in_memory_sessions(SESSIONS_KEPT);
+    config.resumption = Resumption::store(Arc::new(Tickets::default()));
     Ok(Arc::new(config))
 }
 

@@ -168,6 +168,10 @@ pub trait Upstream: Sized + Send {
 
     /// Consumes what it can of `input` and says what is needed next.
     fn receive(self, input: &mut Input, output: &mut Output) -> UpstreamStep<Self>;
+
+    /// Whether a refusal with this `reply` tells no more than that the server closes the connection:
+    /// it is no word on the token then, and may be said to whoever has been silent for long.
+    fn is_farewell(reply: &str) -> bool;
 }
 
 /// What an upstream machine needs next. Output is to be sent before anything else is done.
@@ -202,9 +206,13 @@ pub trait AwaitTls: Sized + Send {
 /// An upstream machine that awaits an access token.
 pub trait AwaitToken: Sized + Send {
     /// The machine that signs in.
-    type Machine: Upstream;
+    type Machine: Upstream<AwaitToken = Self>;
 
-    /// Begins the sign-in.
+    /// Begins the sign-in as far as that takes no credentials, for a token that comes later: what is
+    /// due next is the token again. Nothing is written where the token goes with the first command.
+    fn begin(self, output: &mut Output) -> UpstreamStep<Self::Machine>;
+
+    /// Begins the sign-in, or goes on with one that was begun ahead.
     fn authenticate(
         self,
         credentials: &sasl::Credentials<'_>,

@@ -9,6 +9,7 @@ mod families;
 mod label;
 mod series;
 mod took;
+mod warm;
 
 use std::sync::Arc;
 
@@ -23,7 +24,8 @@ use self::families::Families;
 use self::label::{Phase, of, of_session, throttle};
 pub(crate) use self::label::{RefusedBy, TurnAwayReason};
 use self::series::Series;
-pub(crate) use self::took::Took;
+pub(crate) use self::took::{Took, Warm};
+pub(crate) use self::warm::{Dropped, WarmMeter};
 
 /// What is counted of one relay.
 #[derive(Debug)]
@@ -31,6 +33,7 @@ pub struct Meter {
     families: Families,
     /// What every session of a protocol counts in.
     series: PerProtocol<Arc<Series>>,
+    warm: WarmMeter,
 }
 
 /// Bytes streamed between the two sides of sessions that have signed in. Cloning shares it.
@@ -49,7 +52,7 @@ impl Default for Meter {
             imap: of(Protocol::Imap),
             pop3: of(Protocol::Pop3),
         };
-        Self { families, series }
+        Self { families, series, warm: WarmMeter::default() }
     }
 }
 
@@ -114,9 +117,15 @@ impl Meter {
         self.series.get(protocol).flow.clone()
     }
 
+    /// Where warm connections are counted.
+    pub(crate) fn warm(&self) -> &WarmMeter {
+        &self.warm
+    }
+
     /// Gives all series to `registry`, each with its name and what it says.
     pub fn register(&self, registry: &mut Registry) {
         self.families.register(registry);
+        self.warm.register(registry);
     }
 }
 

@@ -29,6 +29,7 @@ mod tls_advice;
 pub mod troubles;
 mod upstream;
 mod verdict;
+mod warm;
 mod watched;
 mod window;
 
@@ -125,6 +126,8 @@ pub struct Limits {
     pub sessions_per_peer: usize,
     /// How long a session waits for its mailbox's gate.
     pub wait_for_slot: Duration,
+    /// Upstream connections that are kept ready for each provider and protocol at most; 0 is none.
+    pub warm_connections: usize,
 }
 
 impl Default for Limits {
@@ -135,6 +138,7 @@ impl Default for Limits {
             sessions: 10_000,
             sessions_per_peer: 100,
             wait_for_slot: Duration::from_secs(60),
+            warm_connections: 8,
         }
     }
 }
@@ -208,7 +212,7 @@ impl Relay {
     pub fn change(&self, service: Arc<Service>) {
         self.places.change(service.limits());
         self.meter.know_providers(service.providers());
-        self.service.send_replace(service);
+        self.service.send_replace(service).warm().close();
     }
 
     /// The sessions that run.

@@ -187,6 +187,8 @@ impl Outcome {
         let ms = |took: Option<Duration>| {
             took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX))
         };
+        // Nothing was dialled for it.
+        let warm = self.took.is_warm().then_some(true);
         macro_rules! closed {
             ($level:ident) => {
                 $level!(
@@ -203,7 +205,8 @@ impl Outcome {
                     outcome = self.attained.name(),
                     upstream = self.upstream,
                     gate_wait_ms = ms(self.took.gate_wait),
-                    dial_ms = ms(self.took.dial),
+                    warm = warm,
+                    dial_ms = ms(self.took.dial).or(warm.map(|_| 0)),
                     tls_ms = ms(self.took.tls),
                     token_ms = ms(self.took.token),
                     sign_in_ms = ms(self.took.sign_in),

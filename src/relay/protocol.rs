@@ -2,6 +2,7 @@
 
 use super::listener::Listener;
 use super::records::Records;
+use super::warm::{Pool, Warm};
 use crate::proto::imap::{ImapDownstream, ImapUpstream};
 use crate::proto::pop3::{Pop3Downstream, Pop3Upstream};
 use crate::proto::smtp::{SmtpDownstream, SmtpUpstream};
@@ -9,7 +10,7 @@ use crate::proto::{AwaitVerdict, Downstream, Privacy, Upstream};
 use crate::provider::{MailHost, Mechanism, Protocol, UpstreamTls};
 
 /// A protocol's two machines.
-pub(crate) trait MailProtocol: Send + 'static {
+pub(crate) trait MailProtocol: Send + Sized + 'static {
     /// Towards the client.
     type Downstream: Downstream<Awaiting: AwaitVerdict<Welcome = Welcome<Self>>> + 'static;
     /// Towards the provider.
@@ -26,10 +27,16 @@ pub(crate) trait MailProtocol: Send + 'static {
 
     /// Keeps what an accepted sign-in taught about `host`.
     fn learn(records: &Records, host: &MailHost, welcome: &Welcome<Self>);
+
+    /// Its connections among those that are kept ready.
+    fn pool(warm: &Warm) -> &Pool<Self>;
 }
 
 /// What a protocol's provider says to an accepted sign-in.
 pub(crate) type Welcome<P> = <<P as MailProtocol>::Upstream as Upstream>::Welcome;
+
+/// The machine of a protocol's connection on which a sign-in can begin.
+pub(crate) type Awaiting<P> = <<P as MailProtocol>::Upstream as Upstream>::AwaitToken;
 
 /// SMTP as a mail client speaks it.
 pub(crate) struct Submission;
@@ -50,6 +57,10 @@ impl MailProtocol for Submission {
 
     fn learn(records: &Records, host: &MailHost, welcome: &Welcome<Self>) {
         records.learn_ehlo(host, &welcome.extensions);
+    }
+
+    fn pool(warm: &Warm) -> &Pool<Self> {
+        warm.submission()
     }
 }
 
@@ -73,6 +84,10 @@ impl MailProtocol for Imap {
     fn learn(records: &Records, host: &MailHost, welcome: &Welcome<Self>) {
         records.learn_literals(host, welcome.literals());
     }
+
+    fn pool(warm: &Warm) -> &Pool<Self> {
+        warm.imap()
+    }
 }
 
 /// POP3.
@@ -94,4 +109,8 @@ impl MailProtocol for Pop3 {
 
     // What CAPA shows is fixed.
     fn learn(_: &Records, _: &MailHost, _: &Welcome<Self>) {}
+
+    fn pool(warm: &Warm) -> &Pool<Self> {
+        warm.pop3()
+    }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use rustls::ClientConfig;
 
+use super::warm::Warm;
 use super::{Limits, ListenerSettings};
 use crate::account::AccountSettings;
 use crate::account::device::DeviceSettings;
@@ -31,6 +32,8 @@ pub struct Service {
     certificates: HashMap<String, Arc<Certificate>>,
     /// Whom each listener lets in, by its name: which accounts, and whether devices.
     admitted: HashMap<String, (Option<Vec<AccountPattern>>, bool)>,
+    /// Connections to its providers that are kept ready.
+    warm: Warm,
 }
 
 /// Why a configuration cannot be served.
@@ -83,7 +86,8 @@ impl Service {
         let of_listener = |it: &ListenerSettings| (it.accounts.clone(), it.devices);
         let admitted = listeners.iter().map(|it| (it.name.clone(), of_listener(it))).collect();
         let directory = Arc::new(Directory::new(accounts, devices));
-        Ok(Self { directory, tls, limits, egress, certificates: shown, admitted })
+        let warm = Warm::new(limits.warm_connections);
+        Ok(Self { directory, tls, limits, egress, certificates: shown, admitted, warm })
     }
 
     /// Its accounts.
@@ -121,6 +125,11 @@ impl Service {
     /// What the clients of the listener of that name are shown, if it has TLS.
     pub(super) fn certificate(&self, listener: &str) -> Option<Arc<Certificate>> {
         self.certificates.get(listener).cloned()
+    }
+
+    /// Connections to its providers that are kept ready.
+    pub(super) fn warm(&self) -> &Warm {
+        &self.warm
     }
 
     /// Whom the listener of that name lets in, if there is one.

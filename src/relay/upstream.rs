@@ -3,31 +3,32 @@
 //!
 //! Waits: TCP 10 s, a proxy's part of it counted, all together 30 s.
 
+mod connection;
 mod error;
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustls::{CipherSuite, ClientConfig, ProtocolVersion};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::client::TlsStream;
+use tracing::debug;
 
+use self::connection::{Connection, Failed};
 pub(crate) use self::error::SignInError;
-use super::meter::Took;
+use super::meter::{Took, Warm};
 use crate::names::Username;
-use crate::net::buffer::{READ_LEN, read_piece};
 use crate::net::connect::connect;
 use crate::net::egress::{Egress, Proxy};
 use crate::net::read_ahead::ReadAhead;
 use crate::net::tls;
-use crate::oauth::{Claims, TokenError};
-use crate::proto::sasl::Credentials;
-use crate::proto::{
-    AwaitTls as _, AwaitToken, Input, Output, Upstream, UpstreamFault, UpstreamStep,
-};
+use crate::oauth::TokenError;
+use crate::proto::{AwaitTls as _, AwaitToken, Input, Upstream};
 use crate::provider::{MailHost, Mechanism, UpstreamTls};
 use crate::secret::AccessToken;
 
@@ -45,9 +46,24 @@ pub(crate) type UpstreamStream = TlsStream<ReadAhead<TcpStream>>;
 pub(crate) struct Destination<'a> {
     pub(crate) host: &'a MailHost,
     pub(crate) tls: Arc<ClientConfig>,
-    pub(crate) egress: &'a Egress,
+    pub(crate) egress: &'a Arc<Egress>,
     pub(crate) mailbox: &'a Username,
     pub(crate) mechanism: Mechanism,
+}
+
+impl Destination<'_> {
+    /// The server alone.
+    pub(crate) fn server(&self) -> Server<'_> {
+        Server { host: self.host, tls: &self.tls, egress: self.egress }
+    }
+}
+
+/// What is dialled, and how.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Server<'a> {
+    pub(crate) host: &'a MailHost,
+    pub(crate) tls: &'a Arc<ClientConfig>,
+    pub(crate) egress: &'a Egress,
 }
 
 /// A signed-in connection to the provider.
@@ -75,35 +91,62 @@ pub(crate) struct Progress {
 }
 
 /// A connection on which a sign-in can begin.
-pub(crate) struct Reached<'a, A> {
+pub(crate) struct Reached<A> {
     /// How long the server's answers took so far.
     talked: Duration,
-    connection: Connection<'a, UpstreamStream>,
+    stream: UpstreamStream,
+    /// What it said that was not due.
+    input: Input,
     awaiting: A,
 }
 
-/// Signs in at `destination` with what `token` brings. `machine` is made for its way to TLS. What the
-/// steps that are done `took` is added up, whatever comes of the rest.
+/// Signs in at `destination` with what `token` brings: on `warm`, a connection that was made ahead, or
+/// on a new one, for whose way to TLS `machine` is made. What the steps that are done `took` is added
+/// up, whatever comes of the rest.
+///
+/// A warm connection that turns out to have been given up by the server is replaced by a new one: the
+/// token was not answered there, so it is as if it had never been shown.
 pub(crate) async fn sign_in<M: Upstream>(
     destination: &Destination<'_>,
     machine: M,
+    warm: Option<Reached<M::AwaitToken>>,
     token: impl Future<Output = Result<AccessToken, TokenError>>,
     took: &mut Took,
 ) -> Result<SignedIn<M::Welcome>, SignInError> {
-    let mut tally = Tally { took, progress: Progress::default(), token: None, sign_in: None };
-    let Tally { progress, token: token_took, sign_in: sign_in_took, .. } = &mut tally;
+    let mut tally = Tally { took, progress: Progress::default(), steps: Took::default() };
+    let Tally { progress, steps, .. } = &mut tally;
+    let Took { token: token_took, sign_in: sign_in_took, warm: warm_was, .. } = steps;
     let sign_in = async {
-        let reached = reach(destination, machine, progress);
         let asked_at = Instant::now();
         let token = async {
             let token = token.await?;
             *token_took = Some(asked_at.elapsed());
             Ok(token)
         };
-        let (reached, token) = tokio::try_join!(reached, token)?;
+        let (reached, token) = match warm {
+            None => tokio::try_join!(reach(destination.server(), machine, progress), token)?,
+            Some(warm) => {
+                let (token, shown_at) = (token.await?, Instant::now());
+                let outcome = warm.show(destination, &token).await;
+                *sign_in_took = Some(shown_at.elapsed());
+                *warm_was = Some(Warm::Held);
+                match outcome {
+                    Err(failed) if failed.is_unheard::<M>() => {
+                        *warm_was = Some(Warm::Dead);
+                        debug!(
+                            upstream = %destination.host,
+                            "warm connection found closed, another one is dialled"
+                        );
+                    }
+                    outcome => return outcome.map_err(|failed| failed.error),
+                }
+                (reach(destination.server(), machine, progress).await?, token)
+            }
+        };
         let (talked, shown_at) = (reached.talked, Instant::now());
-        let outcome = reached.authenticate(&token).await;
-        *sign_in_took = Some(talked + shown_at.elapsed());
+        let outcome = reached.authenticate(destination, &token).await;
+        let so_far = sign_in_took.unwrap_or_default();
+        *sign_in_took = Some(so_far + talked + shown_at.elapsed());
         outcome
     };
     let outcome = timeout(SIGN_IN_TIMEOUT, sign_in).await;
@@ -115,62 +158,62 @@ pub(crate) async fn sign_in<M: Upstream>(
 struct Tally<'t> {
     took: &'t mut Took,
     progress: Progress,
-    token: Option<Duration>,
-    sign_in: Option<Duration>,
+    steps: Took,
 }
 
 impl Drop for Tally<'_> {
     fn drop(&mut self) {
-        let Self { progress, token, sign_in, .. } = self;
-        self.took.add(Took { token: *token, sign_in: *sign_in, ..progress.took });
+        let Self { progress, steps, .. } = self;
+        let Took { dial, tls, .. } = progress.took;
+        self.took.add(Took { dial, tls, ..*steps });
     }
 }
 
-/// Dials `destination` and starts TLS, until a sign-in can begin. `progress` tells how far that is,
+/// Dials `server` and starts TLS, until a sign-in can begin. `progress` tells how far that is,
 /// whoever gives up waiting. It may last as long as the server likes: the caller sets the deadline.
-pub(crate) async fn reach<'a, M: Upstream>(
-    destination: &'a Destination<'a>,
+pub(crate) async fn reach<M: Upstream>(
+    server: Server<'_>,
     machine: M,
     progress: &mut Progress,
-) -> Result<Reached<'a, M::AwaitToken>, SignInError> {
+) -> Result<Reached<M::AwaitToken>, SignInError> {
     let resolved = |proxy: Option<&Proxy>, addresses: &[SocketAddr]| {
         progress.proxy = proxy.map(Proxy::to_string);
         progress.addresses = Some(addresses.to_vec());
     };
+    let host = server.host;
     let dialled_at = Instant::now();
-    let tcp = connect(destination.host, destination.egress, resolved).await?;
+    let tcp = connect(host, server.egress, resolved).await?;
     progress.took.dial = Some(dialled_at.elapsed());
     progress.peer = tcp.peer_addr().ok();
     let greeted_at = Instant::now();
-    let (connection, awaiting) = match destination.host.tls {
+    let (connection, awaiting) = match host.tls {
         UpstreamTls::Implicit => {
-            let stream = start_tls(destination, tcp, progress).await?;
-            Connection::new(stream, destination).until_ready(machine).await?
+            let stream = start_tls(server, tcp, progress).await?;
+            Connection::new(stream, host).until_ready(machine).await?
         }
         UpstreamTls::StartTls => {
-            let (mut tcp, awaiting) = Connection::new(tcp, destination).until_tls(machine).await?;
+            let (mut tcp, awaiting) = Connection::new(tcp, host).until_tls(machine).await?;
             // Before the handshake, which whoever sent bytes in clear may never finish.
             let machine =
                 awaiting.started(&tcp.input, &mut tcp.output).map_err(|fault| tcp.fault(fault))?;
-            let stream = start_tls(destination, tcp.stream, progress).await?;
-            let input = Input::default();
-            Connection { stream, input, output: tcp.output, destination }
-                .until_ready(machine)
-                .await?
+            let stream = start_tls(server, tcp.stream, progress).await?;
+            let connection = Connection { output: tcp.output, ..Connection::new(stream, host) };
+            connection.until_ready(machine).await?
         }
     };
     let talked = greeted_at.elapsed().saturating_sub(progress.took.tls.unwrap_or_default());
-    Ok(Reached { talked, connection, awaiting })
+    let Connection { stream, input, .. } = connection;
+    Ok(Reached { talked, stream, input, awaiting })
 }
 
 async fn start_tls(
-    destination: &Destination<'_>,
+    server: Server<'_>,
     tcp: TcpStream,
     progress: &mut Progress,
 ) -> Result<UpstreamStream, SignInError> {
-    let config = Arc::clone(&destination.tls);
+    let config = Arc::clone(server.tls);
     let began_at = Instant::now();
-    let stream = tls::connect(config, ReadAhead::new(tcp), &destination.host.host).await?;
+    let stream = tls::connect(config, ReadAhead::new(tcp), &server.host.host).await?;
     progress.took.tls = Some(began_at.elapsed());
     let (_, agreed) = stream.get_ref();
     progress.tls =
@@ -178,142 +221,47 @@ async fn start_tls(
     Ok(stream)
 }
 
-impl<A: AwaitToken> Reached<'_, A> {
-    /// Signs in with `token`.
+impl<A: AwaitToken> Reached<A> {
+    /// Signs in at `destination`, which is where it leads, with `token`.
     pub(crate) async fn authenticate(
         self,
+        destination: &Destination<'_>,
         token: &AccessToken,
     ) -> Result<SignedIn<<A::Machine as Upstream>::Welcome>, SignInError> {
-        self.connection.authenticate(self.awaiting, token).await
+        self.show(destination, token).await.map_err(|failed| failed.error)
+    }
+
+    /// The same, with what is known of a failure.
+    async fn show(
+        self,
+        destination: &Destination<'_>,
+        token: &AccessToken,
+    ) -> Result<SignedIn<<A::Machine as Upstream>::Welcome>, Failed> {
+        let Self { stream, input, awaiting, .. } = self;
+        let connection = Connection { input, ..Connection::new(stream, destination.host) };
+        connection.authenticate(awaiting, destination, token).await
+    }
+
+    /// Goes as far into the sign-in as no token is needed for. Its server is `host`.
+    pub(crate) async fn begin(self, host: &MailHost) -> Result<Self, SignInError> {
+        let Self { talked, stream, input, awaiting } = self;
+        let connection = Connection { input, ..Connection::new(stream, host) };
+        let (connection, awaiting) = connection.begin(awaiting).await?;
+        let Connection { stream, input, .. } = connection;
+        Ok(Self { talked, stream, input, awaiting })
+    }
+
+    /// Waits until the server says something that nobody asked for, or closes.
+    pub(crate) fn poll_disturbed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.input.is_empty() {
+            return Poll::Ready(());
+        }
+        let mut byte = [0];
+        Pin::new(&mut self.stream).poll_read(cx, &mut ReadBuf::new(&mut byte)).map(drop)
     }
 
     /// The connection, where no sign-in begins.
     pub(crate) fn into_stream(self) -> UpstreamStream {
-        self.connection.stream
-    }
-}
-
-struct Connection<'a, S> {
-    stream: S,
-    input: Input,
-    output: Output,
-    destination: &'a Destination<'a>,
-}
-
-impl<'a, S: AsyncRead + AsyncWrite + Unpin> Connection<'a, S> {
-    fn new(stream: S, destination: &'a Destination<'a>) -> Self {
-        Self { stream, input: Input::default(), output: Output::default(), destination }
-    }
-
-    /// Runs `machine` in clear until the handshake is due.
-    async fn until_tls<M: Upstream>(
-        mut self,
-        machine: M,
-    ) -> Result<(Self, M::AwaitTls), SignInError> {
-        let step = self.run(machine).await?;
-        if let UpstreamStep::StartTls(awaiting) = step {
-            return Ok((self, awaiting));
-        }
-        Err(self.unexpected(step))
-    }
-
-    /// Runs `machine` until the token is due.
-    async fn until_ready<M: Upstream>(
-        mut self,
-        machine: M,
-    ) -> Result<(Self, M::AwaitToken), SignInError> {
-        let step = self.run(machine).await?;
-        if let UpstreamStep::Ready(awaiting) = step {
-            return Ok((self, awaiting));
-        }
-        Err(self.unexpected(step))
-    }
-
-    /// Runs `machine` until it wants something but more input.
-    async fn run<M: Upstream>(&mut self, mut machine: M) -> Result<UpstreamStep<M>, SignInError> {
-        loop {
-            let step = machine.receive(&mut self.input, &mut self.output);
-            self.send().await?;
-            let UpstreamStep::Read(next) = step else { return Ok(step) };
-            machine = next;
-            let input = &mut self.input;
-            match read_piece(&mut self.stream, READ_LEN, |bytes| input.extend(bytes)).await {
-                Ok(0) => return Err(self.broke(std::io::ErrorKind::UnexpectedEof.into())),
-                Ok(_) => {}
-                Err(error) => return Err(self.broke(error)),
-            }
-        }
-    }
-
-    async fn send(&mut self) -> Result<(), SignInError> {
-        if self.output.is_empty() {
-            return Ok(());
-        }
-        let bytes = self.output.take();
-        let sent = async {
-            self.stream.write_all(&bytes).await?;
-            self.stream.flush().await
-        };
-        sent.await.map_err(|error| self.broke(error))
-    }
-
-    fn broke(&self, source: std::io::Error) -> SignInError {
-        SignInError::Broke { host: self.destination.host.to_string(), source }
-    }
-
-    fn fault(&self, fault: UpstreamFault) -> SignInError {
-        SignInError::Fault { host: self.destination.host.to_string(), fault }
-    }
-
-    /// The error of a step that ends the sign-in, or has no place where it came.
-    fn unexpected<M: Upstream>(&self, step: UpstreamStep<M>) -> SignInError {
-        match step {
-            UpstreamStep::Refused(refusal) => SignInError::Refused {
-                host: self.destination.host.to_string(),
-                mailbox: self.destination.mailbox.clone(),
-                refusal,
-                claims: None,
-            },
-            UpstreamStep::Close(fault) => self.fault(fault),
-            UpstreamStep::Read(_)
-            | UpstreamStep::StartTls(_)
-            | UpstreamStep::Ready(_)
-            | UpstreamStep::Authenticated(_) => {
-                self.fault(UpstreamFault::Protocol { problem: "its replies are out of order" })
-            }
-        }
-    }
-}
-
-impl Connection<'_, UpstreamStream> {
-    async fn authenticate<A: AwaitToken>(
-        mut self,
-        awaiting: A,
-        token: &AccessToken,
-    ) -> Result<SignedIn<<A::Machine as Upstream>::Welcome>, SignInError> {
-        let Destination { host, mailbox, mechanism, .. } = self.destination;
-        let credentials = Credentials { mailbox, token, mechanism: *mechanism, host };
-        let machine = awaiting.authenticate(&credentials, &mut self.output);
-        let step = self.run(machine).await?;
-        if let UpstreamStep::Authenticated(welcome) = step {
-            return Ok(SignedIn { stream: self.stream, welcome, input: self.input });
-        }
-        let mut error = self.unexpected(step);
-        match &mut error {
-            SignInError::Refused { refusal, claims, .. } => {
-                refusal.reply = credentials.hidden_in(&refusal.reply);
-                *claims = Claims::of(token).map(Box::new);
-            }
-            SignInError::Fault { fault: UpstreamFault::TurnedAway { reply }, .. } => {
-                *reply = credentials.hidden_in(reply);
-            }
-            SignInError::Fault { .. }
-            | SignInError::Token(_)
-            | SignInError::Connect(_)
-            | SignInError::Tls(_)
-            | SignInError::Broke { .. }
-            | SignInError::TimedOut { .. } => {}
-        }
-        Err(error)
+        self.stream
     }
 }

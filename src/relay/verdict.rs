@@ -16,10 +16,10 @@ use super::diagnosis::token::Wanted;
 use super::gate::{Full, Mailbox, Permit};
 use super::judge;
 use super::listener::Listener;
-use super::meter::Took;
-use super::protocol::{MailProtocol, Welcome};
+use super::meter::{Dropped, Took, Warm};
+use super::protocol::{Awaiting, MailProtocol, Welcome};
 use super::troubles::Trouble;
-use super::upstream::{self, Destination, SignInError};
+use super::upstream::{self, Destination, Reached, SignInError};
 use crate::account::directory::Account;
 use crate::account::password::SignedIn;
 use crate::clock;
@@ -89,7 +89,7 @@ pub(crate) async fn verdict<P: MailProtocol>(
         // Begun only behind a first look above, so whoever comes here is let in.
         outcome = async {
             relay.passwords().let_in(&access);
-            at_gate::<P>(relay, account, &destination, until, attempt).await
+            at_gate::<P>(listener, account, &destination, until, attempt).await
         } => Ok(outcome),
     };
     attempt.leaves();
@@ -104,7 +104,10 @@ pub(crate) async fn verdict<P: MailProtocol>(
             relay.tokens().accepted(account.name(), P::PROTOCOL);
             relay.troubles().signed_in(account.name(), P::PROTOCOL);
             P::learn(relay.records(), host, &upstream.welcome);
-            tell_signed_in(&access, host, received.elapsed(), permit.waited());
+            let pool = P::pool(listener.service().warm());
+            pool.signed_in(provider, &destination, relay.meter().warm(), relay.drain());
+            let is_warm = attempt.took.is_warm().then_some(true);
+            tell_signed_in(&access, host, received.elapsed(), permit.waited(), is_warm);
             relay.meter().signed_in(P::PROTOCOL);
             let host = host.to_string();
             Ok(Accepted { access, permit, host, upstream })
@@ -114,8 +117,14 @@ pub(crate) async fn verdict<P: MailProtocol>(
 }
 
 /// Tells that the client of `access` is signed in at `host`, `after` its claim came. It `waited` so
-/// long at the gate.
-fn tell_signed_in(access: &SignedIn, host: &MailHost, after: Duration, waited: Duration) {
+/// long at the gate; on a `warm` connection nothing was dialled for it.
+fn tell_signed_in(
+    access: &SignedIn,
+    host: &MailHost,
+    after: Duration,
+    waited: Duration,
+    warm: Option<bool>,
+) {
     let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     // To find a place free takes some microseconds, too.
     let waited_ms = Some(ms(waited)).filter(|waited| *waited > 0);
@@ -128,6 +137,7 @@ fn tell_signed_in(access: &SignedIn, host: &MailHost, after: Duration, waited: D
         upstream = %host,
         upstream_ms = ms(after.saturating_sub(waited)),
         waited_ms,
+        warm,
         "signed in"
     );
 }
@@ -164,12 +174,14 @@ fn refused<P: MailProtocol>(
 /// # Errors
 /// When there was no place `until` then: what the provider said of it, if it was asked.
 async fn at_gate<P: MailProtocol>(
-    relay: &Relay,
+    listener: &Listener,
     account: &Account,
     destination: &Destination<'_>,
     until: Instant,
     attempt: &mut Attempt<'_>,
 ) -> Result<(Permit, Result<upstream::SignedIn<Welcome<P>>, SignInError>), Option<SignInError>> {
+    let (relay, pool) = (listener.relay(), P::pool(listener.service().warm()));
+    let warm_meter = relay.meter().warm();
     let provider = &account.settings().provider;
     let mailbox = Mailbox::new(&provider.name, destination.mailbox, P::PROTOCOL);
     let places = *provider.concurrent_sessions.get(P::PROTOCOL);
@@ -178,8 +190,18 @@ async fn at_gate<P: MailProtocol>(
     loop {
         attempt.enters(&permit);
         let deadline = Instant::now() + VERDICT_TIMEOUT;
+        let warm = pool.take(provider, destination, warm_meter);
+        let was_warm = warm.is_some();
         let took = &mut attempt.took;
-        match sign_in::<P>(relay.tokens(), account, destination, deadline, took).await {
+        let outcome =
+            sign_in::<P>(relay.tokens(), account, destination, warm, deadline, took).await;
+        if was_warm && attempt.took.warm == Some(Warm::Dead) {
+            warm_meter.dropped(P::PROTOCOL, Dropped::Closed);
+        }
+        if let Err(error) = &outcome {
+            pool.failed(provider, destination, error, warm_meter);
+        }
+        match outcome {
             Err(error) if error.is_throttle() => {
                 let (account, cause) = (account.name().as_str(), error.to_string());
                 info!(account, cause, "the mailbox's gate is closed for a while");
@@ -226,12 +248,13 @@ pub(super) fn told_user<P: MailProtocol>(tokens: &Tokens, account: &Account) -> 
     is_open.then(|| tokens.user(&settings.grant.id)).flatten()
 }
 
-/// Signs in at `destination`, once more where a newer token may mend the refusal of the first. What
-/// both `took` is added up.
+/// Signs in at `destination`, on a `warm` connection there if one is given, and once more where a
+/// newer token may mend the refusal of the first. What both `took` is added up.
 pub(super) async fn sign_in<P: MailProtocol>(
     tokens: &Tokens,
     account: &Account,
     destination: &Destination<'_>,
+    warm: Option<Reached<Awaiting<P>>>,
     deadline: Instant,
     took: &mut Took,
 ) -> Result<upstream::SignedIn<Welcome<P>>, SignInError> {
@@ -244,7 +267,7 @@ pub(super) async fn sign_in<P: MailProtocol>(
         let token = tokens.access_token(grant, scopes).await?;
         Ok(shown.insert(token).access_token.clone())
     };
-    let first = upstream::sign_in(destination, machine, token, took).await;
+    let first = upstream::sign_in(destination, machine, warm, token, took).await;
     let (refused, shown) = match (first, shown) {
         (Err(refused), Some(shown)) if refused.may_be_mended_by_a_token() => (refused, shown),
         (outcome, _) => return outcome,
@@ -275,7 +298,7 @@ pub(super) async fn sign_in_again<P: MailProtocol>(
             info!(account, cause, "token refused, a newer one is tried");
             let machine = P::upstream(destination.host.tls, destination.mechanism);
             let token = async { Ok(newer.access_token) };
-            upstream::sign_in(destination, machine, token, took).await
+            upstream::sign_in(destination, machine, None, token, took).await
         }
         Ok(None) => Err(refused),
         Err(error) => match error.kind {

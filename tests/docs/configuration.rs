@@ -249,7 +249,7 @@ fn every_bound_is_on_the_page_and_is_taken() {
         }
         compared += 1;
     }
-    assert_eq!(compared, 9);
+    assert_eq!(compared, 10);
     let sessions = rows().into_iter().find(|row| row.key == "concurrent_sessions").unwrap();
     assert!(sessions.range.starts_with("1 to 10,000 each"), "{}", sessions.range);
     assert!(refused_within(&sessions).contains("from 1 to 10000"));

@@ -20,12 +20,19 @@ fn every_limit_of_the_page_is_that_of_the_code() {
         let number = limit.rsplit("`, ").next().unwrap().split(' ').next().unwrap();
         number.replace(',', "").parse::<u64>().unwrap()
     };
-    let Limits { sign_in_timeout, idle_timeout, sessions, sessions_per_peer, wait_for_slot } =
-        Limits::default();
+    let Limits {
+        sign_in_timeout,
+        idle_timeout,
+        sessions,
+        sessions_per_peer,
+        wait_for_slot,
+        warm_connections,
+    } = Limits::default();
     let of = |number: usize| u64::try_from(number).unwrap();
     for (what, number) in [
         ("time to sign in, our own waits not counted", sign_in_timeout.as_secs()),
         ("time in the mailbox's queue", wait_for_slot.as_secs()),
+        ("connections ahead of sessions, for each provider and protocol", of(warm_connections)),
         ("sessions in all", of(sessions)),
         ("sessions of one address that have not signed in", of(sessions_per_peer)),
         ("refused sign-ins and bad commands of one session", FAILURES_MAX.into()),

@@ -11,6 +11,7 @@ use tokio::task::yield_now;
 use tokio::time::{pause, resume};
 
 use crate::scene::{moved, rig, series, value, with};
+use crate::support::client::until;
 use crate::support::{ALICE, AUTH_PLAIN, Client, PASSWORD, Rig, RigSettings, WRONG_PLAIN};
 
 const SUBMISSION: &str = "{protocol=\"submission\"}";
@@ -306,4 +307,32 @@ async fn those_who_get_no_session_count_by_the_reason() {
     Client::connect(elsewhere.imap).await.rest_until_it_breaks().await;
     let reason = "turned_away{protocol=\"imap\",reason=\"not-allowed\"}";
     moved(&elsewhere, &before, &[(reason, 1.0)]).await;
+}
+
+#[tokio::test]
+async fn connections_that_are_made_ahead_count_by_what_becomes_of_them() {
+    let rig = rig("[limits]\nwarm_connections = 1\n").await;
+    let before = series(&rig).await;
+    let ready = |series: &_| value(series, &format!("warm_ready{SUBMISSION}"));
+    for _ in 0..2 {
+        quit(&mut rig.signed_in().await).await;
+    }
+    until("one is ready", async || (ready(&series(&rig).await) == 1.0).then_some(())).await;
+    quit(&mut rig.signed_in().await).await;
+    let taken = [
+        ("sign_ins{protocol=\"submission\"}", 3.0),
+        SIGNED_IN[1],
+        (&ended("signed-in", "closed"), 3.0),
+        ("warm_taken{protocol=\"submission\"}", 1.0),
+    ];
+    moved(&rig, &before, &taken).await;
+    until("another one is ready", async || (ready(&series(&rig).await) == 1.0).then_some(())).await;
+    let (before, dialled) = (series(&rig).await, durations(&series(&rig).await));
+    assert_eq!(dialled, [3.0, 2.0, 2.0, 3.0, 3.0], "nothing was dialled for the third");
+    pause();
+    tokio::time::advance(std::time::Duration::from_secs(11)).await;
+    resume();
+    let unused = [("warm_dropped{protocol=\"submission\",reason=\"unused\"}", 1.0)];
+    moved(&rig, &before, &unused).await;
+    assert_eq!(ready(&series(&rig).await), 0.0);
 }

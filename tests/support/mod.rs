@@ -33,6 +33,10 @@ pub const ALICE: &str = "alice@example.com";
 /// The local password of that account.
 pub const PASSWORD: &str = "local-password";
 
+/// What no relay here does unless its file says otherwise: a connection that nobody asked for would
+/// be counted as a session, or play the script that is meant for the next one.
+const COLD: &str = "\n[limits]\nwarm_connections = 0\n";
+
 /// AUTH PLAIN as [`ALICE`] with [`PASSWORD`], and with another password.
 pub const AUTH_PLAIN: &str = "AUTH PLAIN AGFsaWNlQGV4YW1wbGUuY29tAGxvY2FsLXBhc3N3b3Jk";
 pub const WRONG_PLAIN: &str = "AUTH PLAIN AGFsaWNlQGV4YW1wbGUuY29tAHdyb25n";
@@ -168,7 +172,7 @@ impl Rig {
     /// Rewrites the configuration file and lets the relay read it again.
     pub async fn reload(&self, change: impl FnOnce(String) -> String) -> Result<(), String> {
         let text = std::fs::read_to_string(&self.file).unwrap();
-        std::fs::write(&self.file, change(text)).unwrap();
+        std::fs::write(&self.file, changed(&text, change)).unwrap();
         let (order, outcome) = oneshot::channel();
         let serving = self.operator.serving.as_ref().unwrap();
         serving.reload.send(order).await.unwrap();
@@ -216,8 +220,24 @@ pub fn write_config(dir: &Path, settings: &RigSettings, provider: &Sandbox) -> P
         std::fs::write(dir.join(name), text).unwrap();
     }
     let file = dir.join("mailbearer.toml");
-    std::fs::write(&file, text(settings, provider)).unwrap();
+    std::fs::write(&file, cold(text(settings, provider))).unwrap();
     file
+}
+
+/// The file changed, with no warm connections as before.
+pub fn changed(text: &str, change: impl FnOnce(String) -> String) -> String {
+    cold(change(text.replace(COLD, "")))
+}
+
+/// The file with no warm connections, unless it says how many.
+pub fn cold(text: String) -> String {
+    if text.contains("warm_connections") {
+        text
+    } else if text.contains("[limits]\n") {
+        text.replacen("[limits]\n", "[limits]\nwarm_connections = 0\n", 1)
+    } else {
+        text + COLD
+    }
 }
 
 fn text(settings: &RigSettings, provider: &Sandbox) -> String {

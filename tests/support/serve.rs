@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::{Client, RigSettings, provider, write_config};
+use super::{Client, RigSettings, changed, provider, write_config};
 
 /// How long the program may take to end: far longer than it does.
 pub const PATIENCE: Duration = Duration::from_secs(40);
@@ -97,7 +97,7 @@ impl Served {
     /// Rewrites the file.
     pub fn rewrite(&self, change: impl FnOnce(String) -> String) {
         let text = std::fs::read_to_string(&self.file).unwrap();
-        std::fs::write(&self.file, change(text)).unwrap();
+        std::fs::write(&self.file, changed(&text, change)).unwrap();
     }
 
     /// Its home, where the file lies too.

@@ -14,7 +14,7 @@ use tokio_rustls::TlsConnector;
 use super::certificates::{Authority, HERE};
 use super::client::{Client, TlsClient, until};
 use super::upstream::{Script, Upstream};
-use super::{ALICE, AUTH_PLAIN, PASSWORD};
+use super::{ALICE, AUTH_PLAIN, PASSWORD, cold};
 
 /// The access token of every session here.
 pub const TOKEN: &str = "the-access-token-of-alice";
@@ -72,7 +72,7 @@ impl Stage {
             ("server.pem", certificate),
             ("server.key", key),
             ("password", PASSWORD.to_owned()),
-            ("mailbearer.toml", change(text(tls, &upstreams))),
+            ("mailbearer.toml", cold(change(text(tls, &upstreams)))),
         ] {
             std::fs::write(dir.path().join(name), text).unwrap();
         }

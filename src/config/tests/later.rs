@@ -14,5 +14,4 @@ fn what_is_not_built_yet_is_refused_as_such() {
         }
     };
     refused_later("store", &["url = { env = \"X\" }"]);
-    refused_later("limits", &["warm_connections = 8"]);
 }

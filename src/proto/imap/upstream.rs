@@ -145,6 +145,11 @@ impl Upstream for ImapUpstream {
             }
         }
     }
+
+    // RFC 3501 section 7.1.5: it closes, whatever was asked. A refusal is tagged.
+    fn is_farewell(reply: &str) -> bool {
+        reply.get(..3).is_some_and(|condition| condition.eq_ignore_ascii_case("BYE"))
+    }
 }
 
 impl AwaitTls for ImapAwaitTls {
@@ -162,6 +167,12 @@ impl AwaitTls for ImapAwaitTls {
 
 impl AwaitToken for ImapAwaitToken {
     type Machine = ImapUpstream;
+
+    /// Says nothing: the token goes with AUTHENTICATE as a rule, and AUTHENTICATE alone would rule
+    /// that out.
+    fn begin(self, _: &mut Output) -> UpstreamStep<ImapUpstream> {
+        UpstreamStep::Ready(self)
+    }
 
     fn authenticate(self, credentials: &Credentials<'_>, output: &mut Output) -> ImapUpstream {
         let course = Course { mechanism: credentials.mechanism, ..self.course };

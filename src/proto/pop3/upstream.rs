@@ -51,6 +51,8 @@ enum Awaited {
     Greeting(UpstreamTls),
     /// The answer to STLS.
     Stls,
+    /// Leave to send a token that is not here yet.
+    Ahead,
     /// Leave to send the token, which is here in base64.
     ///
     /// It never comes with AUTH: Exchange Online closes the connection on that, and most tokens
@@ -89,7 +91,7 @@ impl Pop3Upstream {
     fn advance(self, input: &mut Input, output: &mut Output) -> Turn {
         let Self { mechanism, phase } = self;
         let awaited = match phase {
-            Phase::Private => return Break(UpstreamStep::Ready(Pop3AwaitToken(()))),
+            Phase::Private => return Break(Pop3AwaitToken::idle(mechanism)),
             Phase::Reply(awaited) => awaited,
         };
         match input.take_line(LINE_LEN_MAX) {
@@ -108,7 +110,7 @@ impl Awaited {
         let Some(reply) = Reply::parse(line) else {
             return protocol(match self {
                 Self::Greeting(_) => "it does not greet as a POP3 server: check host and port",
-                Self::Stls | Self::Leave(_) | Self::Outcome | Self::Final(_) => {
+                Self::Stls | Self::Ahead | Self::Leave(_) | Self::Outcome | Self::Final(_) => {
                     "it sends what is no reply"
                 }
             });
@@ -119,7 +121,7 @@ impl Awaited {
                 go_on(Self::Stls)
             }
             (Self::Greeting(UpstreamTls::Implicit), Reply::Ok) => {
-                Break(UpstreamStep::Ready(Pop3AwaitToken(())))
+                Break(Pop3AwaitToken::idle(mechanism))
             }
             (Self::Greeting(_), Reply::Err(_)) => {
                 fault(UpstreamFault::TurnedAway { reply: printable(line, REPLY_LEN_MAX) })
@@ -129,15 +131,18 @@ impl Awaited {
                 fault(UpstreamFault::TurnedAway { reply: printable(line, REPLY_LEN_MAX) })
             }
             (Self::Stls, Reply::Err(_)) => fault(UpstreamFault::NoStartTls),
+            (Self::Ahead, Reply::Continuation(_)) => {
+                Break(UpstreamStep::Ready(Pop3AwaitToken { mechanism, stage: Stage::Asked }))
+            }
             (Self::Leave(token), Reply::Continuation(_)) => {
                 output.line(token.expose_secret());
                 go_on(Self::Outcome)
             }
-            (Self::Leave(_), Reply::Ok) => {
+            (Self::Ahead | Self::Leave(_), Reply::Ok) => {
                 protocol("it accepts the sign-in before it has seen the token")
             }
             // Where no code tells more, it is the mechanism that it does not take.
-            (Self::Leave(_), Reply::Err(None)) => {
+            (Self::Ahead | Self::Leave(_), Reply::Err(None)) => {
                 fault(UpstreamFault::NoMechanism { mechanism: mechanism.name() })
             }
             (Self::Outcome, Reply::Continuation(text)) => {
@@ -148,7 +153,9 @@ impl Awaited {
                 Break(UpstreamStep::Authenticated(Welcome { reply: line.to_vec() }))
             }
             (Self::Final(_), Reply::Ok) => protocol(challenge::ACCEPTED),
-            (Self::Leave(_) | Self::Outcome, Reply::Err(code)) => refused(line, code, None),
+            (Self::Ahead | Self::Leave(_) | Self::Outcome, Reply::Err(code)) => {
+                refused(line, code, None)
+            }
             (Self::Final(status), Reply::Err(code)) => refused(line, code, status),
             (Self::Greeting(_) | Self::Stls | Self::Final(_), Reply::Continuation(_)) => {
                 protocol("it asks for more than was begun")
@@ -190,6 +197,11 @@ impl Upstream for Pop3Upstream {
             }
         }
     }
+
+    // Nothing tells a server that closes from one that refuses.
+    fn is_farewell(_: &str) -> bool {
+        false
+    }
 }
 
 /// A POP3 upstream that awaits the end of a TLS handshake.
@@ -212,15 +224,52 @@ impl AwaitTls for Pop3AwaitTls {
 
 /// A POP3 upstream that can begin the sign-in.
 #[derive(Debug)]
-pub struct Pop3AwaitToken(());
+pub struct Pop3AwaitToken {
+    mechanism: Mechanism,
+    stage: Stage,
+}
+
+/// How far a sign-in is that awaits its token.
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    /// Nothing was said.
+    Idle,
+    /// AUTH was said, and the server asks for the token.
+    Asked,
+}
+
+impl Pop3AwaitToken {
+    fn idle(mechanism: Mechanism) -> UpstreamStep<Pop3Upstream> {
+        UpstreamStep::Ready(Self { mechanism, stage: Stage::Idle })
+    }
+}
 
 impl AwaitToken for Pop3AwaitToken {
     type Machine = Pop3Upstream;
 
-    fn authenticate(self, credentials: &Credentials<'_>, output: &mut Output) -> Pop3Upstream {
-        let mechanism = credentials.mechanism;
+    fn begin(self, output: &mut Output) -> UpstreamStep<Pop3Upstream> {
+        let Self { mechanism, stage: Stage::Idle } = self else {
+            return UpstreamStep::Ready(self);
+        };
         output.line(&format!("AUTH {}", mechanism.name()));
-        Pop3Upstream::awaiting(Awaited::Leave(credentials.initial_response()), mechanism)
+        UpstreamStep::Read(Pop3Upstream::awaiting(Awaited::Ahead, mechanism))
+    }
+
+    fn authenticate(self, credentials: &Credentials<'_>, output: &mut Output) -> Pop3Upstream {
+        let Self { mechanism, stage } = self;
+        debug_assert_eq!(mechanism, credentials.mechanism, "the server was asked for this one");
+        let response = credentials.initial_response();
+        let awaited = match stage {
+            Stage::Idle => {
+                output.line(&format!("AUTH {}", mechanism.name()));
+                Awaited::Leave(response)
+            }
+            Stage::Asked => {
+                output.line(response.expose_secret());
+                Awaited::Outcome
+            }
+        };
+        Pop3Upstream::awaiting(awaited, mechanism)
     }
 }
 

@@ -51,6 +51,8 @@ enum Phase {
 /// Which answer to the sign-in is awaited, and what is kept until then.
 #[derive(Debug)]
 enum SignIn {
+    /// The one to AUTH, before there is a token.
+    Ahead { extensions: Extensions },
     /// The one to AUTH: a challenge to send the token.
     Challenge {
         /// The token and what goes with it, in base64.
@@ -131,6 +133,9 @@ impl SignIn {
         output: &mut Output,
     ) -> UpstreamStep<SmtpUpstream> {
         match (self, reply.code()) {
+            (Self::Ahead { extensions }, 334) => {
+                UpstreamStep::Ready(SmtpAwaitToken { mechanism, extensions, stage: Stage::Asked })
+            }
             (Self::Challenge { initial_response, extensions }, 334) => {
                 output.line(initial_response.expose_secret());
                 Self::Verdict { extensions }.awaited(mechanism)
@@ -145,7 +150,9 @@ impl SignIn {
             }
             (Self::Refusal { .. }, 235) => protocol(challenge::ACCEPTED),
             (Self::Refusal { challenge_status }, 400..=599) => refused(&reply, challenge_status),
-            (Self::Challenge { .. } | Self::Verdict { .. }, 400..=599) => refused(&reply, None),
+            (Self::Ahead { .. } | Self::Challenge { .. } | Self::Verdict { .. }, 400..=599) => {
+                refused(&reply, None)
+            }
             _ => protocol("its answer to AUTH is neither a challenge nor a verdict"),
         }
     }
@@ -172,6 +179,11 @@ impl Upstream for SmtpUpstream {
             self = machine;
         }
     }
+
+    // RFC 5321 section 3.8: said before the server closes the connection.
+    fn is_farewell(reply: &str) -> bool {
+        reply.starts_with("421")
+    }
 }
 
 /// A connection whose server awaits a TLS handshake. Nothing that it said before is kept.
@@ -197,19 +209,45 @@ impl AwaitTls for SmtpAwaitTls {
 pub struct SmtpAwaitToken {
     mechanism: Mechanism,
     extensions: Extensions,
+    stage: Stage,
+}
+
+/// How far a sign-in is that awaits its token.
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    /// Nothing was said.
+    Idle,
+    /// AUTH was said, and the server asks for the token.
+    Asked,
 }
 
 impl AwaitToken for SmtpAwaitToken {
     type Machine = SmtpUpstream;
 
+    fn begin(self, output: &mut Output) -> UpstreamStep<SmtpUpstream> {
+        let Self { mechanism, extensions, stage: Stage::Idle } = self else {
+            return UpstreamStep::Ready(self);
+        };
+        output.line(&format!("AUTH {}", mechanism.name()));
+        SignIn::Ahead { extensions }.awaited(mechanism)
+    }
+
     /// Writes AUTH without an initial response: tokens are longer than the 512 bytes that RFC 4954
     /// section 4 allows for one, and Gmail refuses longer lines (angus-mail issue 201, seen 2026).
     fn authenticate(self, credentials: &Credentials<'_>, output: &mut Output) -> SmtpUpstream {
-        let Self { mechanism, extensions } = self;
+        let Self { mechanism, extensions, stage } = self;
         debug_assert_eq!(mechanism, credentials.mechanism, "the server was asked for this one");
-        output.line(&format!("AUTH {}", mechanism.name()));
         let initial_response = credentials.initial_response();
-        let awaited = SignIn::Challenge { initial_response, extensions };
+        let awaited = match stage {
+            Stage::Idle => {
+                output.line(&format!("AUTH {}", mechanism.name()));
+                SignIn::Challenge { initial_response, extensions }
+            }
+            Stage::Asked => {
+                output.line(initial_response.expose_secret());
+                SignIn::Verdict { extensions }
+            }
+        };
         SmtpUpstream::in_phase(Phase::SignIn(awaited), mechanism)
     }
 }
@@ -218,7 +256,7 @@ impl AwaitToken for SmtpAwaitToken {
 fn read_ehlo(reply: &Reply, mechanism: Mechanism) -> UpstreamStep<SmtpUpstream> {
     if offers_mechanism(reply, mechanism) {
         let extensions = Extensions::parse(keyword_lines(reply));
-        UpstreamStep::Ready(SmtpAwaitToken { mechanism, extensions })
+        UpstreamStep::Ready(SmtpAwaitToken { mechanism, extensions, stage: Stage::Idle })
     } else {
         UpstreamStep::Close(UpstreamFault::NoMechanism { mechanism: mechanism.name() })
     }

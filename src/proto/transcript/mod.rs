@@ -14,4 +14,4 @@ mod script;
 mod upstream;
 
 pub(crate) use downstream::{Heard, Player, play};
-pub(crate) use upstream::{Ended, UpstreamPlayer, play_upstream};
+pub(crate) use upstream::{Ended, UpstreamPlayer, play_upstream, play_upstream_ahead};

@@ -28,10 +28,37 @@ pub(crate) fn play_upstream<M: Upstream>(
 where
     M::Welcome: Debug,
 {
+    replay_all(|| UpstreamPlayer::new(machine(), mechanism, TOKEN), script)
+}
+
+/// The same where the sign-in is begun before there is a token.
+#[track_caller]
+pub(crate) fn play_upstream_ahead<M: Upstream>(
+    machine: impl Fn() -> M,
+    mechanism: Mechanism,
+    script: &str,
+) -> Ended<M::Welcome>
+where
+    M::Welcome: Debug,
+{
+    let player = || UpstreamPlayer {
+        begins_ahead: true,
+        ..UpstreamPlayer::new(machine(), mechanism, TOKEN)
+    };
+    replay_all(player, script)
+}
+
+#[track_caller]
+fn replay_all<M: Upstream>(
+    player: impl Fn() -> UpstreamPlayer<M>,
+    script: &str,
+) -> Ended<M::Welcome>
+where
+    M::Welcome: Debug,
+{
     let items = items(script);
     let segments = segments(&items, 'S');
     let expected = String::from_utf8(join(&items, "C:")).unwrap();
-    let player = || UpstreamPlayer::new(machine(), mechanism, TOKEN);
     let ended = converse(player(), &items);
     let replay = |split: &Split<'_>| {
         let mut player = player();
@@ -131,6 +158,8 @@ pub(crate) struct UpstreamPlayer<M: Upstream> {
     /// What the machine said.
     pub(crate) said: Vec<u8>,
     token_taken: bool,
+    /// Whether the sign-in is to be begun before the token is given.
+    begins_ahead: bool,
 }
 
 impl<M: Upstream> UpstreamPlayer<M> {
@@ -139,7 +168,7 @@ impl<M: Upstream> UpstreamPlayer<M> {
         let (input, said) = (Input::default(), Vec::new());
         let step = Some(UpstreamStep::Read(machine));
         let token = AccessToken::parse(token).unwrap();
-        Self { step, mechanism, token, input, said, token_taken: false }
+        Self { step, mechanism, token, input, said, token_taken: false, begins_ahead: false }
     }
 
     /// The provider sends a piece.
@@ -197,6 +226,10 @@ impl<M: Upstream> UpstreamPlayer<M> {
                     let step = machine.receive(&mut self.input, &mut output);
                     let again = matches!(step, UpstreamStep::Ready(_));
                     (step, again)
+                }
+                UpstreamStep::Ready(awaiting) if self.begins_ahead => {
+                    self.begins_ahead = false;
+                    (awaiting.begin(&mut output), true)
                 }
                 UpstreamStep::Ready(awaiting) => {
                     self.token_taken = true;

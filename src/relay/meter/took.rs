@@ -16,11 +16,29 @@ pub(crate) struct Took {
     pub(crate) token: Option<Duration>,
     /// What the mail server takes to answer, from its greeting to its word on the token.
     pub(crate) sign_in: Option<Duration>,
+    /// What became of the connection that was made ahead, where there was one. That one had neither
+    /// to be dialled nor to begin TLS.
+    pub(crate) warm: Option<Warm>,
+}
+
+/// What became of a connection that was made ahead of the sign-in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Warm {
+    /// The sign-in took place on it.
+    Held,
+    /// The server had given it up, and another one was dialled.
+    Dead,
 }
 
 impl Took {
-    /// Adds what another try took.
+    /// Whether nothing had to be dialled.
+    pub(crate) fn is_warm(&self) -> bool {
+        self.dial.is_none() && self.warm == Some(Warm::Held)
+    }
+
+    /// Adds what another try took, which came after it.
     pub(crate) fn add(&mut self, other: Self) {
+        self.warm = other.warm.or(self.warm);
         for (own, other) in [
             (&mut self.gate_wait, other.gate_wait),
             (&mut self.dial, other.dial),

@@ -104,7 +104,8 @@ impl Online {
         let destination = way.destination::<P>();
         let mut progress = Progress::default();
         let machine = P::upstream(host.tls, destination.mechanism);
-        let reaching = timeout(SIGN_IN_TIMEOUT, reach(&destination, machine, &mut progress));
+        let reaching =
+            timeout(SIGN_IN_TIMEOUT, reach(destination.server(), machine, &mut progress));
         let (token, reached) = tokio::join!(self.token_of::<P>(&way, &destination), reaching);
         let timed_out = || SignInError::TimedOut { host: host.to_string() };
         let (reached, mut problem) = match reached.unwrap_or_else(|_| Err(timed_out())) {
@@ -153,11 +154,12 @@ impl Online {
         &self,
         way: &Way<'_>,
         destination: &Destination<'_>,
-        reached: Reached<'_, <P::Upstream as Upstream>::AwaitToken>,
+        reached: Reached<<P::Upstream as Upstream>::AwaitToken>,
         token: &Token,
     ) -> Result<(UpstreamStream, &'static str), SignInError> {
         let (account, tokens) = (way.account, &self.tokens);
-        let first = timeout(SIGN_IN_TIMEOUT, reached.authenticate(&token.access_token)).await;
+        let signing_in = reached.authenticate(destination, &token.access_token);
+        let first = timeout(SIGN_IN_TIMEOUT, signing_in).await;
         let timed_out = || SignInError::TimedOut { host: destination.host.to_string() };
         let (signed_in, which) = match first.unwrap_or_else(|_| Err(timed_out())) {
             Err(refused) if refused.may_be_mended_by_a_token() => {

@@ -128,6 +128,20 @@ impl SignInError {
         self.diagnosis().is_some_and(Diagnosis::is_throttle)
     }
 
+    /// Whether it is the server that cannot be used or does not want to be, for now: whatever else
+    /// was signed in there would have met the same.
+    pub(crate) fn is_of_server(&self) -> bool {
+        match self {
+            Self::Connect(_)
+            | Self::Tls(_)
+            | Self::Broke { .. }
+            | Self::Fault { .. }
+            | Self::TimedOut { .. } => true,
+            Self::Refused { refusal, .. } => refusal.lasting == Lasting::Temporary,
+            Self::Token(_) => false,
+        }
+    }
+
     /// What a refusal means, if it is final or known; `None` of everything else.
     pub(crate) fn diagnosis(&self) -> Option<&'static Diagnosis> {
         match self {

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::names::Username;
 use crate::proto::imap::{ImapUpstream, NonSyncLiterals, Welcome};
 use crate::proto::sasl::Credentials;
-use crate::proto::transcript::{Ended, play_upstream};
+use crate::proto::transcript::{Ended, play_upstream, play_upstream_ahead};
 use crate::proto::{
     AwaitToken as _, Input, Lasting, Output, Upstream as _, UpstreamFault, UpstreamStep,
 };
@@ -462,5 +462,24 @@ fn literal_plus_is_read_from_the_capabilities_told_last() {
         ("", "", not),
     ] {
         assert_eq!(welcome(untagged, tagged).literals(), literals, "{untagged:?} {tagged:?}");
+    }
+}
+
+#[test]
+fn nothing_is_said_ahead_of_a_token_that_goes_with_its_command() {
+    let machine = || ImapUpstream::new(UpstreamTls::Implicit, Mechanism::Xoauth2);
+    let script = format!(
+        "{TELLING}\nC: m1 AUTHENTICATE XOAUTH2 {RESPONSE}\nS: m1 OK [CAPABILITY IMAP4rev1] done"
+    );
+    let ended = play_upstream_ahead(machine, Mechanism::Xoauth2, &script);
+    assert_eq!(welcome(ended), welcome(connect(&script)));
+}
+
+#[test]
+fn a_bye_is_no_word_on_the_token() {
+    for (reply, is_farewell) in
+        [("BYE timed out", true), ("bye", true), ("NO [UNAVAILABLE] BYE", false), ("OK", false)]
+    {
+        assert_eq!(ImapUpstream::is_farewell(reply), is_farewell, "{reply}");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Welcome;
 use crate::proto::pop3::Pop3Upstream;
-use crate::proto::transcript::{Ended, play_upstream};
+use crate::proto::transcript::{Ended, play_upstream, play_upstream_ahead};
 use crate::proto::{Lasting, UpstreamFault};
 use crate::provider::{Mechanism, UpstreamTls};
 
@@ -168,4 +168,28 @@ fn a_server_that_says_no_more_is_waited_for() {
     for script in ["S| +OK half", "S: +OK\nTOKEN\nC: AUTH XOAUTH2\nS| +"] {
         assert!(matches!(connect(script), Ended::Waiting), "{script}");
     }
+}
+
+fn connect_ahead(script: &str) -> Ended<Welcome> {
+    let machine = || Pop3Upstream::new(UpstreamTls::Implicit, Mechanism::Xoauth2);
+    play_upstream_ahead(machine, Mechanism::Xoauth2, script)
+}
+
+#[test]
+fn a_sign_in_that_was_begun_ahead_goes_on_with_the_token() {
+    let begun = "S: +OK ready\nC: AUTH XOAUTH2\nS: +\nTOKEN";
+    let ended = connect_ahead(&format!("{begun}\nC: {RESPONSE}\nS: +OK signed in"));
+    assert_eq!(welcome(ended).0, "+OK signed in");
+    let refused = connect_ahead(&format!("{begun}\nC: {RESPONSE}\nS: -ERR no")).refusal();
+    assert_eq!((&*refused.0, refused.1), ("-ERR no", Lasting::Permanent));
+}
+
+#[test]
+fn no_token_is_due_where_the_server_does_not_ask_for_it() {
+    let begun = "S: +OK ready\nC: AUTH XOAUTH2\nS: ";
+    let fault = connect_ahead(&format!("{begun}-ERR what")).fault();
+    assert_eq!(fault, UpstreamFault::NoMechanism { mechanism: "XOAUTH2" });
+    connect_ahead(&format!("{begun}+OK already")).problem();
+    let refused = connect_ahead(&format!("{begun}-ERR [SYS/TEMP] not now")).refusal();
+    assert_eq!(refused.1, Lasting::Temporary);
 }

@@ -1,7 +1,7 @@
 //! The upstream machine in transcripts: the sign-in and its verdicts.
 
 use crate::proto::smtp::{SmtpUpstream, Welcome};
-use crate::proto::transcript::{Ended, play_upstream};
+use crate::proto::transcript::{Ended, play_upstream, play_upstream_ahead};
 use crate::proto::{Lasting, UpstreamFault, UpstreamRefusal};
 use crate::provider::{Mechanism, UpstreamTls};
 
@@ -208,5 +208,43 @@ fn replies_out_of_place_are_a_fault() {
     for script in scripts {
         let fault = play_implicit(&script).fault();
         assert!(matches!(fault, UpstreamFault::Protocol { .. }), "{script}: {fault:?}");
+    }
+}
+
+/// A sign-in at Exchange that is begun before there is a token, up to where it is shown.
+fn ahead() -> String {
+    EXCHANGE.replace("TOKEN\n    C: AUTH XOAUTH2", "C: AUTH XOAUTH2\n    S: 334\n    TOKEN")
+}
+
+fn play_ahead(script: &str) -> Ended<Welcome> {
+    let machine = || SmtpUpstream::new(UpstreamTls::StartTls, Mechanism::Xoauth2);
+    play_upstream_ahead(machine, Mechanism::Xoauth2, script)
+}
+
+#[test]
+fn a_sign_in_that_was_begun_ahead_brings_the_same_welcome() {
+    let end = format!("C: {XOAUTH2}\n    S: 235 2.7.0 Authentication successful");
+    let at_once = play_starttls(&format!("{EXCHANGE}    S: 334\n    {end}")).welcome();
+    assert_eq!(play_ahead(&format!("{}    {end}", ahead())).welcome(), at_once);
+}
+
+#[test]
+fn a_sign_in_that_was_begun_ahead_is_refused_as_any_other() {
+    let script = format!(
+        "{}    C: {XOAUTH2}\n    S: 334 eyJzdGF0dXMiOiI0MDAifQ==\n    C:\n    S: 535 5.7.3 no",
+        ahead()
+    );
+    let (reply, lasting, status) = play_ahead(&script).refusal();
+    assert_eq!((&*reply, lasting), ("535 5.7.3 no", Lasting::Permanent));
+    assert_eq!(status.as_deref(), Some("400"));
+}
+
+#[test]
+fn no_token_is_due_where_the_server_does_not_ask_for_it() {
+    let begun = EXCHANGE.replace("TOKEN\n", "");
+    let refused = play_ahead(&format!("{begun}    S: 454 4.7.0 not now")).refusal();
+    assert_eq!(refused.1, Lasting::Temporary);
+    for reply in ["235 2.7.0 already", "250 what", "220 hello"] {
+        play_ahead(&format!("{begun}    S: {reply}")).problem();
     }
 }

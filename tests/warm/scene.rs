@@ -1,0 +1,77 @@
+//! A relay that keeps connections ready, and sessions that come and go.
+
+use mailbearer::provider::Protocol;
+use mailbearer::sandbox::Sandbox;
+
+use crate::support::log::Log;
+use crate::support::stage::{Stage, Tls, Words, words};
+use crate::support::{Client, Rig, RigSettings};
+
+/// What is logged once a connection can be given.
+pub const READY: &str = "warm connection ready";
+
+/// A listener of each protocol, before servers of each.
+const POP3: &str = "[listeners.pop3]\nprotocol = \"pop3\"\naddress = \"127.0.0.1:0\"\n";
+
+/// Tries that must be none too many to be told from none.
+pub const SEVERAL: usize = 6;
+
+/// A relay before the stand-in provider, with at most so many warm connections, and `settings`.
+pub async fn rig(limit: usize, settings: RigSettings) -> Rig {
+    let extra = format!("{POP3}{}[limits]\nwarm_connections = {limit}\n", settings.extra).leak();
+    Rig::with(RigSettings { provider: "pop3 = {pop3}\n", extra, ..settings }).await
+}
+
+/// A relay before scripted servers, with one warm connection at most.
+pub async fn stage() -> Stage {
+    Stage::with(Tls::None, "[limits]\nwarm_connections = 1\n").await
+}
+
+/// A session of that protocol that is signed in.
+pub async fn signed_in(rig: &Rig, protocol: Protocol) -> Client {
+    let mut client = rig.greeted(protocol.name()).await;
+    sign_in(&mut client, protocol).await;
+    client
+}
+
+/// Signs in, which must be accepted.
+pub async fn sign_in(client: &mut Client, protocol: Protocol) {
+    let Words { sign_in, accepted, .. } = words(protocol);
+    client.send(sign_in).await;
+    client.expect_after(accepted).await;
+}
+
+/// A session from its beginning to its end.
+pub async fn session(rig: &Rig, protocol: Protocol) {
+    let mut client = signed_in(rig, protocol).await;
+    client.send(if protocol == Protocol::Imap { "z LOGOUT" } else { "QUIT" }).await;
+    client.rest().await;
+}
+
+/// As many sessions as call for one connection, which is then ready.
+pub async fn warmed_up(rig: &Rig, protocol: Protocol, log: &Log) {
+    session(rig, protocol).await;
+    session(rig, protocol).await;
+    log.take_until(READY).await;
+}
+
+/// How many connections the provider's server of that protocol had.
+pub fn connections(provider: &Sandbox, protocol: Protocol) -> u64 {
+    match protocol {
+        Protocol::Submission => provider.smtp_connections(),
+        Protocol::Imap => provider.imap_connections(),
+        Protocol::Pop3 => provider.pop3_connections(),
+    }
+}
+
+/// What its client said on the connection of that number.
+pub fn heard(rig: &Rig, protocol: Protocol, number: u64) -> Vec<String> {
+    let transcripts = rig.provider.transcripts().into_iter();
+    let mut found = transcripts.filter(|it| it.protocol == protocol && it.number == number);
+    let entries = found.next().unwrap().entries;
+    entries
+        .iter()
+        .map(ToString::to_string)
+        .filter_map(|it| Some(it.strip_prefix("C: ")?.into()))
+        .collect()
+}
