@@ -33,10 +33,11 @@ pub enum Figure {
 /// What mailbearer's figure has to be.
 #[derive(Clone, Copy)]
 pub enum Goal {
-    AtMost(f64),
+    /// The figure itself, at most.
+    Limit(f64),
     /// So many times that peer's, as the median of the rounds' ratios.
-    AtMostTimes(f64, Peer),
-    AtLeastTimes(f64, Peer),
+    NoMoreThan(f64, Peer),
+    NoLessThan(f64, Peer),
 }
 
 impl Figure {
@@ -95,25 +96,25 @@ impl Figure {
     /// What mailbearer's has to be.
     pub fn goal(self) -> Option<Goal> {
         Some(match self {
-            Self::DownloadCpu => Goal::AtMost(1.2),
-            Self::DownloadRate => Goal::AtLeastTimes(1.4, Peer::Haproxy),
-            Self::UploadCpu => Goal::AtMost(1.3),
-            Self::UploadRate => Goal::AtLeastTimes(1.3, Peer::Haproxy),
+            Self::DownloadCpu => Goal::Limit(1.2),
+            Self::DownloadRate => Goal::NoLessThan(1.4, Peer::Haproxy),
+            Self::UploadCpu => Goal::Limit(1.3),
+            Self::UploadRate => Goal::NoLessThan(1.3, Peer::Haproxy),
             // It has to keep up with the tunnel, by no margin that noise would not exceed.
             Self::Ping => return None,
-            Self::SessionCpu => Goal::AtMostTimes(1.12, Peer::Ideal),
-            Self::Sessions | Self::Messages => Goal::AtLeastTimes(0.95, Peer::Ideal),
-            Self::Verdict => Goal::AtMostTimes(1.25, Peer::Ideal),
-            Self::Dial => Goal::AtMost(50.0),
-            Self::IdlePss => Goal::AtMost(10.0),
-            Self::RestPss => Goal::AtMost(6.0),
-            Self::CrowdPss => Goal::AtMost(100.0),
-            Self::CrowdCpu => Goal::AtMost(1.0),
-            Self::CrowdOpened => Goal::AtMostTimes(1.3, Peer::Direct),
-            Self::FarImap | Self::FarStartTls => Goal::AtMostTimes(1.03, Peer::Direct),
-            Self::FarImapWarm | Self::FarStartTlsWarm => Goal::AtMost(1.3),
-            Self::FarMessage => Goal::AtMostTimes(1.02, Peer::Direct),
-            Self::FarMessageWarm => Goal::AtMost(5.3),
+            Self::SessionCpu => Goal::NoMoreThan(1.12, Peer::Ideal),
+            Self::Sessions | Self::Messages => Goal::NoLessThan(0.95, Peer::Ideal),
+            Self::Verdict => Goal::NoMoreThan(1.25, Peer::Ideal),
+            Self::Dial => Goal::Limit(50.0),
+            Self::IdlePss => Goal::Limit(10.0),
+            Self::RestPss => Goal::Limit(6.0),
+            Self::CrowdPss => Goal::Limit(100.0),
+            Self::CrowdCpu => Goal::Limit(1.0),
+            Self::CrowdOpened => Goal::NoMoreThan(1.3, Peer::Direct),
+            Self::FarImap | Self::FarStartTls => Goal::NoMoreThan(1.03, Peer::Direct),
+            Self::FarImapWarm | Self::FarStartTlsWarm => Goal::Limit(1.3),
+            Self::FarMessage => Goal::NoMoreThan(1.02, Peer::Direct),
+            Self::FarMessageWarm => Goal::Limit(5.3),
         })
     }
 }
@@ -122,9 +123,9 @@ impl Goal {
     /// As the table writes it.
     pub fn text(self) -> String {
         match self {
-            Self::AtMost(limit) => format!("≤ {limit}"),
-            Self::AtMostTimes(times, peer) => format!("≤ {times} × {}", peer.name()),
-            Self::AtLeastTimes(times, peer) => format!("≥ {times} × {}", peer.name()),
+            Self::Limit(limit) => format!("≤ {limit}"),
+            Self::NoMoreThan(times, peer) => format!("≤ {times} × {}", peer.name()),
+            Self::NoLessThan(times, peer) => format!("≥ {times} × {}", peer.name()),
         }
     }
 }
@@ -164,15 +165,15 @@ impl Figures {
             Spread::of(own.iter().filter_map(|(round, value)| Some(value / others.get(round)?)))
         };
         Some(match goal {
-            Goal::AtMost(limit) => {
+            Goal::Limit(limit) => {
                 let spread = Spread::of(own.values().copied())?;
                 (spread.median <= limit, spread)
             }
-            Goal::AtMostTimes(times, peer) => {
+            Goal::NoMoreThan(times, peer) => {
                 let spread = ratios(peer)?;
                 (spread.median <= times, spread)
             }
-            Goal::AtLeastTimes(times, peer) => {
+            Goal::NoLessThan(times, peer) => {
                 let spread = ratios(peer)?;
                 (spread.median >= times, spread)
             }

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
@@ -57,7 +57,9 @@ async fn session(stream: TcpStream, speech: Speech, acceptor: TlsAcceptor) -> io
     let accepted = SystemTime::now();
     let wire = match speech {
         Speech::StartTls => return smtp(plain(stream), Some(acceptor)).await,
-        _ => Wire::new(Box::new(acceptor.accept(stream).await?)),
+        Speech::Imap | Speech::TwoStepImap | Speech::Smtp => {
+            Wire::new(Box::new(acceptor.accept(stream).await?))
+        }
     };
     match speech {
         Speech::Imap => imap(wire, "SASL-IR ", accepted).await,
@@ -155,19 +157,4 @@ async fn leave(mut wire: Wire) -> io::Result<()> {
     wire.stream.shutdown().await?;
     let _ = wire.stream.read(&mut [0]).await?;
     Ok(())
-}
-
-impl Wire {
-    /// Takes `left` bytes and forgets them; false when the peer ends before.
-    pub async fn discard(&mut self, mut left: usize) -> io::Result<bool> {
-        while left > 0 {
-            let len = self.stream.fill_buf().await?.len().min(left);
-            if len == 0 {
-                return Ok(false);
-            }
-            self.stream.consume(len);
-            left -= len;
-        }
-        Ok(true)
-    }
 }

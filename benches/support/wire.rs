@@ -35,6 +35,19 @@ impl Wire {
         let mut line = String::new();
         Ok((self.stream.read_line(&mut line).await? > 0).then_some(line))
     }
+
+    /// Takes `left` bytes and forgets them; false when the peer ends before.
+    pub async fn discard(&mut self, mut left: usize) -> io::Result<bool> {
+        while left > 0 {
+            let len = self.stream.fill_buf().await?.len().min(left);
+            if len == 0 {
+                return Ok(false);
+            }
+            self.stream.consume(len);
+            left -= len;
+        }
+        Ok(true)
+    }
 }
 
 /// A connection in clear.
