@@ -1,0 +1,28 @@
+//! Sign-ins, their latency, idle sessions and memory: `cargo bench --bench sessions`.
+//!
+//! mailbearer beside a tunnel that rewrites nothing and a client that speaks TLS itself, with the
+//! loads and figures of `compare`.
+
+#![allow(missing_docs, clippy::disallowed_methods, reason = "a bench reads the real clock")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::time::Instant;
+
+use support::arguments::Arguments;
+use support::bench::Row;
+use support::peer::Peer;
+use support::{bench, scene, table};
+
+fn main() {
+    if !scene::play_role() {
+        let started = Instant::now();
+        let arguments = Arguments::parse(
+            &[Row::Memory, Row::SignIns, Row::Dial, Row::Crowd],
+            &[Peer::Direct, Peer::Ideal, Peer::Mailbearer],
+        );
+        let (figures, failures) = bench::run(&arguments);
+        table::print(&figures, &arguments.peers, &failures, started.elapsed());
+    }
+}

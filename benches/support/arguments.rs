@@ -1,0 +1,62 @@
+//! What a bench is told behind `--`.
+
+use super::bench::Row;
+use super::peer::Peer;
+
+/// Which part of a bench is run, and how often.
+pub struct Arguments {
+    pub rounds: usize,
+    pub rows: Vec<Row>,
+    pub peers: Vec<Peer>,
+    /// Tiny loads and one round, to see that everything works.
+    pub smoke: bool,
+    /// Whether the table and the picture go into docs.
+    pub write: bool,
+}
+
+/// How it is used.
+const USAGE: &str = "\
+arguments: [--rounds N] [--rows NAME,...] [--peers NAME,...] [--smoke] [--write]
+  rows:  memory sign-ins dial streams crowd far
+  peers: direct ideal haproxy stunnel dovecot emailproxy mailbearer
+  --write  puts the table and the picture into docs (compare alone)";
+
+impl Arguments {
+    /// Tiny loads.
+    pub fn smoke(rows: &[Row], peers: &[Peer]) -> Self {
+        let (rows, peers) = (rows.to_vec(), peers.to_vec());
+        Self { rounds: 1, rows, peers, smoke: true, write: false }
+    }
+
+    /// What this program was told; what it was not is `rows` and `peers`, and three rounds.
+    pub fn parse(rows: &[Row], peers: &[Peer]) -> Self {
+        let mut parsed = Self { rounds: 3, smoke: false, ..Self::smoke(rows, peers) };
+        let mut arguments = std::env::args().skip(1);
+        while let Some(argument) = arguments.next() {
+            let mut value = || arguments.next().unwrap_or_else(|| misused(&argument));
+            match argument.as_str() {
+                "--rounds" => {
+                    parsed.rounds = value().parse().unwrap_or_else(|_| misused(&argument));
+                }
+                "--rows" => parsed.rows = named(&value(), &Row::ALL, |row| row.name()),
+                "--peers" => parsed.peers = named(&value(), &Peer::ALL, |peer| peer.name()),
+                "--smoke" => (parsed.smoke, parsed.rounds) = (true, 1),
+                "--write" => parsed.write = true,
+                // cargo says so to every bench.
+                "--bench" => {}
+                _ => misused(&argument),
+            }
+        }
+        parsed
+    }
+}
+
+fn named<T: Copy>(list: &str, all: &[T], name: impl Fn(T) -> &'static str) -> Vec<T> {
+    let find = |word: &str| all.iter().copied().find(|item| name(*item) == word);
+    list.split(',').map(|word| find(word).unwrap_or_else(|| misused(word))).collect()
+}
+
+fn misused<T>(argument: &str) -> T {
+    eprintln!("{argument}?\n{USAGE}");
+    std::process::exit(64)
+}
