@@ -70,7 +70,7 @@ pub struct App {
     certificates: watch::Sender<Certificates>,
     grace: Duration,
     file: Option<PathBuf>,
-    /// The configuration that it was started with.
+    /// The configuration that it was started with, without its tables of listeners and accounts.
     started_with: Arc<Config>,
     set_log_level: Box<dyn Fn(tracing::Level) + Send + Sync>,
     reloads: (mpsc::Sender<Reload>, mpsc::Receiver<Reload>),
@@ -105,7 +105,21 @@ impl App {
     pub fn bind(config: Config, backing: Backing) -> Result<Self, StartError> {
         let Backing { store, state_directory, file, inherited, set_log_level, supervisor } =
             backing;
-        let (wanted, started_with) = (wanted(&config), Arc::new(config.clone()));
+        let wanted = wanted(&config);
+        // What a reload compares stands in none of these, and accounts may be many.
+        let started_with = Config {
+            listeners: Vec::new(),
+            accounts: Vec::new(),
+            devices: Vec::new(),
+            warnings: Vec::new(),
+            store: config.store.clone(),
+            web: config.web.clone(),
+            egress: config.egress.clone(),
+            limits: config.limits.clone(),
+            log: config.log.clone(),
+            grace: config.grace,
+        };
+        let started_with = Arc::new(started_with);
         let Config { listeners, accounts, devices, web, egress, mut limits, grace, .. } = config;
         let egress = Arc::new(egress);
         limits.sessions = descriptors::raise_limit(limits.sessions);

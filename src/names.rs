@@ -1,10 +1,12 @@
 //! Names: what a client calls itself, and which account of the configuration that means.
 
 mod address;
+mod patterns;
 
 use std::fmt;
 
 pub use address::{Address, AddressError};
+pub use patterns::AccountPatterns;
 
 /// A user name as a client sent it or the file names it: 1 to 320 bytes of UTF-8 (RFC 3696:
 /// 64 + 1 + 255), no control characters.
@@ -111,23 +113,32 @@ impl AccountPattern {
     /// Whether this pattern covers `name`. A domain never covers a name with a second `@`, an empty
     /// local part or a `*` in it: such a name is no mailbox of that domain, and may be a pattern.
     pub fn covers(&self, name: &Username) -> bool {
+        self.covers_folded(&name.folded())
+    }
+
+    /// The same of a name that is folded: where many patterns are compared, it is folded once.
+    pub fn covers_folded(&self, name: &Username) -> bool {
         match self {
-            Self::Exact(exact) => *exact == name.folded(),
-            Self::Domain(domain) => {
-                name.folded().as_str().split_once('@').is_some_and(|(local, rest)| {
-                    !local.is_empty() && !local.contains('*') && rest == domain
-                })
-            }
+            Self::Exact(exact) => exact == name,
+            Self::Domain(domain) => domain_of_mailbox(name) == Some(domain),
         }
     }
 
     /// Whether some name is covered by both.
     pub fn overlaps(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Exact(name), pattern) | (pattern, Self::Exact(name)) => pattern.covers(name),
+            (Self::Exact(name), pattern) | (pattern, Self::Exact(name)) => {
+                pattern.covers_folded(name)
+            }
             (Self::Domain(one), Self::Domain(two)) => one == two,
         }
     }
+}
+
+/// The domain whose pattern covers `name`, which is folded.
+fn domain_of_mailbox(name: &Username) -> Option<&str> {
+    let (local, domain) = name.as_str().split_once('@')?;
+    (!local.is_empty() && !local.contains('*')).then_some(domain)
 }
 
 impl fmt::Display for AccountPattern {

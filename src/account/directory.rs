@@ -18,6 +18,8 @@ use crate::secret::SecretString;
 pub struct Directory {
     exact: HashMap<Username, Arc<AccountSettings>>,
     domains: HashMap<String, Arc<AccountSettings>>,
+    /// All of both, in the order of their names.
+    all: Vec<Arc<AccountSettings>>,
     decoy: Option<SecretString>,
     devices: Devices,
 }
@@ -41,6 +43,9 @@ impl Directory {
                 }
             }
         }
+        let accounts = directory.exact.values().chain(directory.domains.values());
+        directory.all = accounts.map(Arc::clone).collect();
+        directory.all.sort_by(|one, other| one.name.cmp(&other.name));
         directory
     }
 
@@ -48,7 +53,9 @@ impl Directory {
     /// covers it.
     pub fn find(&self, name: &Username, allowed: Option<&[AccountPattern]>) -> Option<Account> {
         let name = name.folded();
-        if allowed.is_some_and(|allowed| !allowed.iter().any(|pattern| pattern.covers(&name))) {
+        let is_allowed =
+            |allowed: &[AccountPattern]| allowed.iter().any(|it| it.covers_folded(&name));
+        if !allowed.is_none_or(is_allowed) {
             return None;
         }
         let settings = self.exact.get(&name).or_else(|| {
@@ -60,10 +67,8 @@ impl Directory {
     }
 
     /// Every account, in the order of their names: exact ones first, then wildcards.
-    pub fn accounts(&self) -> Vec<&Arc<AccountSettings>> {
-        let mut accounts: Vec<_> = self.exact.values().chain(self.domains.values()).collect();
-        accounts.sort_by(|one, other| one.name.cmp(&other.name));
-        accounts
+    pub fn accounts(&self) -> &[Arc<AccountSettings>] {
+        &self.all
     }
 
     /// The device at `address`, whose most specific network holds it.

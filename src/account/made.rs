@@ -6,7 +6,7 @@
 //!
 //! Making and revoking block for as long as the disk takes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use crate::clock::unix_time;
-use crate::names::{AccountPattern, Username};
+use crate::names::Username;
 use crate::provider::Protocol;
 use crate::secret::{ExposeSecret as _, SecretString};
 use crate::store::{PasswordTag, Store, StoreError, StoredPassword};
@@ -245,9 +245,9 @@ impl MadePasswords {
         Ok(true)
     }
 
-    /// Whether any name that `pattern` covers has a password.
-    pub(super) fn any_of(&self, pattern: &AccountPattern) -> bool {
-        self.live().values().any(|it| pattern.covers(&it.password.name))
+    /// Whose there are, each name once.
+    pub(super) fn names(&self) -> HashSet<Username> {
+        self.live().values().map(|it| it.password.name.clone()).collect()
     }
 
     /// The tags of the passwords with that name, folded, and label; one at most.

@@ -12,7 +12,7 @@ mod access;
 mod configured;
 mod origin;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,7 +27,7 @@ use super::directory::Directory;
 use super::made::MadePasswords;
 pub use super::made::{Listed, Made, MakeError, RandomError};
 use crate::clock::unix_time;
-use crate::names::{AccountPattern, Username};
+use crate::names::Username;
 use crate::proto::LocalCredentials;
 use crate::provider::Protocol;
 use crate::secret::ExposeSecret as _;
@@ -93,9 +93,9 @@ impl Passwords {
         self.made.revoke(name, label)
     }
 
-    /// Whether a password was made for any name that `pattern` covers.
-    pub fn any_made_for(&self, pattern: &AccountPattern) -> bool {
-        self.made.any_of(pattern)
+    /// The names that a password was made for.
+    pub fn names(&self) -> HashSet<Username> {
+        self.made.names()
     }
 
     /// Judges `claim`, which comes from `origin`.

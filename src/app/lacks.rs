@@ -5,29 +5,39 @@ use tracing::warn;
 use super::App;
 use crate::account::LocalPassword;
 use crate::account::directory::Directory;
-use crate::names::AccountPattern;
+use crate::names::{AccountPattern, AccountPatterns};
 use crate::oauth::TokenState;
 use crate::provider::GrantId;
 
+/// Lines of each kind: who reads twenty knows, and `accounts` shows all.
+const TOLD_MAX: usize = 20;
+
 impl App {
-    /// Says which accounts nobody can use yet, and what to run.
+    /// Says which accounts nobody can use yet, and what to run; of many the first ones by name, and
+    /// how many others there are.
     pub(super) fn tell_of_lacks(&self) {
+        let (mut locked, mut unconsented) = (0_usize, 0_usize);
         let directory = self.directory.borrow();
         self.tell_of_devices(&directory);
+        let devices = directory.devices().all().iter().map(|device| device.account.clone());
+        // An account may be there for its devices alone.
+        let names = self.passwords.names().into_iter().chain(devices).map(AccountPattern::Exact);
+        let in_use: AccountPatterns = names.collect::<Vec<_>>().iter().collect();
         for account in directory.accounts() {
             let name = &account.name;
-            let mut devices = directory.devices().all().iter();
-            // It may be there for them alone.
-            let has_devices = devices.any(|device| name.covers(&device.account));
             let has_password = !matches!(account.local_password, LocalPassword::None);
-            if !has_password && !has_devices && !self.passwords.any_made_for(name) {
+            let is_locked = !has_password && !in_use.overlaps(name);
+            locked += usize::from(is_locked);
+            if is_locked && locked <= TOLD_MAX {
                 let hint = match name {
                     AccountPattern::Exact(name) => format!("mailbearer password {name}"),
                     AccountPattern::Domain(domain) => format!("mailbearer password NAME@{domain}"),
                 };
                 warn!(account = %name, hint, "nobody can sign in, there is no local password");
             }
-            if self.tokens.state(&account.grant) == TokenState::ConsentNeeded {
+            let lacks_consent = self.tokens.state(&account.grant) == TokenState::ConsentNeeded;
+            unconsented += usize::from(lacks_consent);
+            if lacks_consent && unconsented <= TOLD_MAX {
                 let hint = match &account.grant.id {
                     // Its own name, unless it has `grant_of`.
                     GrantId::Account(owner) => format!("mailbearer authorize {owner}"),
@@ -37,6 +47,13 @@ impl App {
                 };
                 warn!(account = %name, hint, "consent is needed before anybody can sign in");
             }
+        }
+        let hint = "mailbearer accounts";
+        if let Some(others @ 1..) = locked.checked_sub(TOLD_MAX) {
+            warn!(accounts = others, hint, "nobody can sign in to others, either");
+        }
+        if let Some(others @ 1..) = unconsented.checked_sub(TOLD_MAX) {
+            warn!(accounts = others, hint, "consent is needed for others, too");
         }
     }
 

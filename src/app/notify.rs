@@ -199,7 +199,7 @@ impl Vitals {
         let directory = Arc::clone(&self.directory.borrow());
         let lacking = directory
             .accounts()
-            .into_iter()
+            .iter()
             .filter(|account| self.tokens.state(&account.grant) == TokenState::ConsentNeeded);
         format!(
             "serving; addresses: {}, sessions: {sessions}, accounts that need consent: {}",

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use crate::names::{AccountPattern, Username};
+use crate::names::{AccountPattern, AccountPatterns, Username};
 use crate::net::listen::{Door, ListenAddress};
 use crate::provider::{MailHost, Protocol};
 use crate::relay::{ListenerSettings, ListenerTls};
@@ -25,6 +25,8 @@ pub(super) struct Listener<'t> {
     pub(super) protocol: Result<Protocol, Reported>,
     pub(super) addresses: Vec<At<'t, Door>>,
     pub(super) accounts: Option<Vec<At<'t, AccountPattern>>>,
+    /// The same together.
+    pub(super) allowed: Option<AccountPatterns>,
     pub(super) upstream: Option<At<'t, MailHost>>,
     /// `devices`, if it is written.
     pub(super) devices: Option<At<'t, bool>>,
@@ -76,8 +78,7 @@ impl<'t> Listener<'t> {
 
     /// Whether the account `name` may be used here.
     pub(super) fn lets_in(&self, name: &Username) -> bool {
-        let accounts = self.accounts.as_ref();
-        accounts.is_none_or(|patterns| patterns.iter().any(|(_, pattern)| pattern.covers(name)))
+        self.allowed.as_ref().is_none_or(|allowed| allowed.covers(name))
     }
 
     /// Settles who may connect where `allow` is left out: this machine, and the networks of
@@ -172,12 +173,15 @@ impl<'t> Listener<'t> {
                 "leave it out here, and write it in a listener with protocol = \"submission\"",
             ));
         }
+        let accounts = or_empty(accounts, &mut read);
+        let patterns = |own: &Vec<At<'_, AccountPattern>>| own.iter().map(|(_, it)| it).collect();
         let is_allow_written = !matches!(allow, Ok(None));
         let allow = or_empty(allow, &mut read).unwrap_or_default();
         Ok(Self {
             protocol,
             addresses: or_empty(addresses, &mut read),
-            accounts: or_empty(accounts, &mut read),
+            allowed: accounts.as_ref().map(patterns),
+            accounts,
             upstream: or_empty(upstream, &mut read),
             name: name.to_owned(),
             tls,

@@ -78,9 +78,9 @@ pub use self::redacted::{Machine, Names, Places, is_key, is_of_words, redacted};
 pub use self::secrets::Secrets;
 pub use self::web::{PageSettings, WebSettings};
 
-/// Largest configuration file, in bytes: some thousand accounts, and far less than what somebody
-/// names by mistake.
-pub const FILE_LEN_MAX: u64 = 1024 * 1024;
+/// Largest configuration file, in bytes: some ten thousand accounts, each with the hash of a password
+/// (200 bytes), take 2 MB. Far less than what somebody names by mistake.
+pub const FILE_LEN_MAX: u64 = 16 * 1024 * 1024;
 
 /// Everything that the file says.
 #[derive(Debug, Clone)]

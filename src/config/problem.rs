@@ -48,7 +48,7 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// The file is larger than [`super::FILE_LEN_MAX`].
-    #[error("{}: is larger than 1 MiB\n  name a configuration file with -c", path.display())]
+    #[error("{}: is larger than 16 MiB\n  name a configuration file with -c", path.display())]
     TooLong {
         /// The file.
         path: PathBuf,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::account::{AccountSettings, LocalPassword};
-use crate::names::AccountPattern;
+use crate::names::{AccountPattern, AccountPatterns};
 use crate::net::listen::{Door, ListenAddress};
 use crate::provider::{GrantId, MailHost, Protocol};
 
@@ -95,9 +95,10 @@ pub(super) fn refuse_strangers(
     listeners: &[Listener<'_>],
     names: &BTreeMap<AccountPattern, Field<'_>>,
 ) {
+    let all: AccountPatterns = names.keys().collect();
     for (field, pattern) in listeners.iter().filter_map(|own| own.accounts.as_ref()).flatten() {
         // Where there is no account at all, that was reported.
-        if !names.is_empty() && !names.keys().any(|name| name.overlaps(pattern)) {
+        if !names.is_empty() && !all.overlaps(pattern) {
             field.problem(
                 format!("holds \"{pattern}\", and there is no such account"),
                 format!("write an [accounts.\"{pattern}\"], or correct the name"),
@@ -189,10 +190,7 @@ pub(super) fn mark_pop3(listeners: &[Listener<'_>], accounts: &mut [At<'_, Accou
 }
 
 fn serves(listener: &Listener<'_>, account: &AccountSettings) -> bool {
-    let listed = listener
-        .accounts
-        .as_ref()
-        .is_none_or(|patterns| patterns.iter().any(|(_, pattern)| pattern.overlaps(&account.name)));
+    let listed = listener.allowed.as_ref().is_none_or(|allowed| allowed.overlaps(&account.name));
     let hosts = &account.provider.hosts;
     let has_host = listener.protocol.is_ok_and(|protocol| hosts.get(protocol).is_some());
     listed && (listener.upstream.is_some() || has_host)

@@ -551,7 +551,7 @@ fn a_file_that_cannot_be_read_says_why() {
     let comment = |len| format!("#{}", "x".repeat(len - 1));
     let longest = usize::try_from(FILE_LEN_MAX).unwrap();
     fs::write(&path, comment(longest)).unwrap();
-    assert!(told().starts_with(&format!("{shown}:1: the file lacks")), "1 MiB is read");
+    assert!(told().starts_with(&format!("{shown}:1: the file lacks")), "16 MiB are read");
     fs::write(&path, comment(longest + 1)).unwrap();
-    assert!(told().starts_with(&format!("{shown}: is larger than 1 MiB\n  ")));
+    assert!(told().starts_with(&format!("{shown}: is larger than 16 MiB\n  ")));
 }

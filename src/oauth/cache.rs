@@ -8,7 +8,7 @@
 //! at once under one lock; nothing is awaited under it.
 
 use std::cmp::Reverse;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,9 +21,8 @@ use super::grant::Issued;
 use super::moment::Moment;
 use super::pause::WAITED_MAX;
 use super::shown::Shown;
-use super::slot::{Flight, Held, KEPT_READY, Key, Slot, SlotKey};
+use super::slot::{Flight, Held, Key, Slot, SlotKey};
 use super::trouble::Trouble;
-use crate::names::Username;
 use crate::provider::{Grant, GrantId};
 
 /// How long a token is used on before the store is tried again that could not be written.
@@ -45,6 +44,8 @@ pub(super) struct Cache {
 #[derive(Debug, Default)]
 struct Inner {
     entries: HashMap<GrantId, Entry>,
+    /// The grants that the keeper looks at next, the first one first; see [`Entry::looked_at`].
+    agenda: BinaryHeap<Reverse<(Instant, GrantId)>>,
     /// The last generation given. It counts for all grants together, so that a generation never
     /// comes again, whatever is forgotten meanwhile.
     generation: u64,
@@ -58,6 +59,9 @@ struct Entry {
     /// What stands in the way of every scope set.
     trouble: Trouble,
     kept_alive_at: Option<Moment>,
+    /// When the keeper looks at it next, if at all. Of what the agenda holds of a grant, that alone
+    /// counts which says the same.
+    looked_at: Option<Instant>,
 }
 
 impl Inner {
@@ -67,6 +71,38 @@ impl Inner {
             self.make_place();
         }
         self.entries.entry(grant.clone()).or_default()
+    }
+
+    /// Has the keeper look at `grant` by `at`.
+    fn look_at(&mut self, grant: &GrantId, at: Instant) {
+        let Some(entry) = self.entries.get_mut(grant) else { return };
+        if entry.looked_at.is_none_or(|before| at < before) {
+            entry.looked_at = Some(at);
+            self.agenda.push(Reverse((at, grant.clone())));
+        }
+    }
+
+    /// Has the keeper look at `grant` when a token of it is due to be renewed, if one is.
+    fn look_when_due(&mut self, grant: &GrantId, now: Moment) {
+        let due = self.entries.get(grant).and_then(|entry| entry.renewal_due(now));
+        if let Some(due) = due {
+            self.look_at(grant, now.instant + due);
+        }
+    }
+
+    /// Takes what is first in the agenda, and still counts, if it is there by `now`.
+    fn take_first(&mut self, now: Instant) -> Option<GrantId> {
+        while let Some(Reverse((at, _))) = self.agenda.peek()
+            && *at <= now
+        {
+            let Reverse((at, grant)) = self.agenda.pop()?;
+            let entry = self.entries.get_mut(&grant).filter(|entry| entry.looked_at == Some(at));
+            if let Some(entry) = entry {
+                entry.looked_at = None;
+                return Some(grant);
+            }
+        }
+        None
     }
 
     /// Forgets some of the mailboxes of service accounts if there are too many: those without a
@@ -93,6 +129,22 @@ impl Entry {
     /// Whether somebody asks, or waits for a turn to.
     fn is_busy(&self) -> bool {
         Arc::strong_count(&self.turn) > 1 || self.slots.values().any(|slot| slot.flight().is_some())
+    }
+
+    /// In how long the first of its tokens is due to be renewed ahead of its end; `None` while
+    /// nobody needs one, or somebody has to mend something first.
+    fn renewal_due(&self, now: Moment) -> Option<Duration> {
+        self.slots.values().filter_map(|slot| self.renewal_due_of(slot, now)).min()
+    }
+
+    /// The same of `slot` alone, which is one of its own.
+    fn renewal_due_of(&self, slot: &Slot, now: Moment) -> Option<Duration> {
+        let due = slot.renewal_due(now)?;
+        if self.trouble.is_definite() || slot.trouble.is_definite() {
+            return None;
+        }
+        let pauses = [&self.trouble, &slot.trouble].into_iter().filter_map(Trouble::pause);
+        Some(pauses.fold(due, |due, (_, left)| due.max(left)))
     }
 
     /// Whether there is a token that still lives.
@@ -176,7 +228,11 @@ impl Cache {
         let mut slots = inner.entries.get_mut(&grant.id)?.slots.iter_mut();
         let (_, slot) = slots.find(|(key, _)| key.is_of(grant, scopes))?;
         let token = slot.held.as_ref().filter(|held| held.is_fresh(now))?.token();
+        let was_used = slot.is_used(now);
         slot.used_at = Some(now);
+        if !was_used {
+            inner.look_when_due(&grant.id, now);
+        }
         Some(token)
     }
 
@@ -187,10 +243,15 @@ impl Cache {
         let mut inner = self.lock();
         let entry = inner.entry(&key.grant);
         let slot = entry.slots.entry(key.slot.clone()).or_default();
+        let was_used = slot.is_used(now);
         slot.used_at = Some(now);
         let held = slot.held.as_ref().filter(|held| need.admits(held));
         if let Some(held) = held.filter(|held| held.is_fresh(now)) {
-            return Boarding::Token(held.token());
+            let token = held.token();
+            if !was_used {
+                inner.look_when_due(&key.grant, now);
+            }
+            return Boarding::Token(token);
         }
         if let Some(flight) = slot.flight() {
             return Boarding::Flight(flight.clone());
@@ -252,6 +313,7 @@ impl Cache {
         slot.trouble = Trouble::default();
         slot.held = Some(held);
         slot.flight = None;
+        inner.look_when_due(&key.grant, Moment::now());
         token
     }
 
@@ -283,7 +345,9 @@ impl Cache {
         if rest == Rest::Store {
             held.renewal_pauses_until = Some(now.instant + STORE_PAUSE);
         }
-        if error.is_temporary() && held.is_spare(now) { Spare::Used } else { Spare::None }
+        let is_bridged = error.is_temporary() && held.is_spare(now);
+        inner.look_when_due(&key.grant, now);
+        if is_bridged { Spare::Used } else { Spare::None }
     }
 
     /// Ends the pauses of `key` after a refusal of something else than what is `shown` now; gives
@@ -323,15 +387,56 @@ impl Cache {
     /// stays until the next time, so that its turn is not given twice.
     pub(super) fn want(&self, wanted: &HashSet<Key>) {
         let grants: HashSet<&GrantId> = wanted.iter().map(|key| &key.grant).collect();
-        self.lock().entries.retain(|grant, entry| {
+        let (now, mut inner) = (Moment::now(), self.lock());
+        inner.entries.retain(|grant, entry| {
             entry.trouble = Trouble::default();
             entry.slots.retain(|slot, state| {
                 state.trouble = Trouble::default();
                 let key = Key { grant: grant.of_file(), slot: slot.clone() };
                 wanted.contains(&key) || state.flight().is_some()
             });
+            entry.looked_at = None;
             grants.contains(&grant.of_file()) || Arc::strong_count(&entry.turn) > 1
         });
+        inner.agenda.clear();
+        // A refusal stood in the way of some until now.
+        let grants: Vec<GrantId> = inner.entries.keys().cloned().collect();
+        for grant in grants {
+            inner.look_when_due(&grant, now);
+        }
+    }
+
+    /// The next grant that is to be looked at by now, once: its tokens may be due to be renewed.
+    pub(super) fn next_due(&self, now: Moment) -> Option<GrantId> {
+        self.lock().take_first(now.instant)
+    }
+
+    /// When the next one is.
+    pub(super) fn due_next(&self) -> Option<Instant> {
+        self.lock().agenda.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// Has `grant` looked at by `at`, if there is anything of it.
+    pub(super) fn look_at(&self, grant: &GrantId, at: Instant) {
+        self.lock().look_at(grant, at);
+    }
+
+    /// Has everything in the agenda looked at now: the clock that it goes by stood still.
+    pub(super) fn look_at_all(&self, now: Moment) {
+        let mut inner = self.lock();
+        for Reverse((at, grant)) in std::mem::take(&mut inner.agenda).into_vec() {
+            let entry = inner.entries.get_mut(&grant).filter(|entry| entry.looked_at == Some(at));
+            if let Some(entry) = entry {
+                entry.looked_at = None;
+                inner.look_at(&grant, now.instant);
+            }
+        }
+    }
+
+    /// How many grants have a place in the agenda: some of those that were in use within the hour
+    /// have two.
+    pub(super) fn agenda_len(&self) -> usize {
+        self.lock().agenda.len()
     }
 
     /// In how long the token of `key` is due to be renewed ahead of its end; `None` while nobody
@@ -340,25 +445,7 @@ impl Cache {
         let inner = self.lock();
         let entry = inner.entries.get(&key.grant)?;
         let slot = entry.slots.get(&key.slot)?;
-        let due = slot.renewal_due(now)?;
-        if entry.trouble.is_definite() || slot.trouble.is_definite() {
-            return None;
-        }
-        Some(due.max(entry.trouble.pause().map_or(Duration::ZERO, |(_, left)| left)))
-    }
-
-    /// The mailboxes in whose names the service account `grant` asked within the last hour: only
-    /// their tokens are kept ready.
-    pub(super) fn subjects_in_use(&self, grant: &GrantId, now: Moment) -> Vec<Username> {
-        if !matches!(grant, GrantId::ServiceAccount { .. }) {
-            return Vec::new();
-        }
-        let inner = self.lock();
-        let entries = inner.entries.iter();
-        entries
-            .filter(|(id, entry)| entry.unused_for(now) < KEPT_READY && id.of_file() == *grant)
-            .filter_map(|(id, _)| id.subject().cloned())
-            .collect()
+        entry.renewal_due_of(slot, now)
     }
 
     /// Whether the scopes of `key` were refused when they were last asked for.

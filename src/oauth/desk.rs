@@ -10,7 +10,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, warn};
@@ -20,6 +20,7 @@ use super::endpoint::{DEADLINE, host_of};
 use super::error::{ErrorKind, Reach, TokenError};
 use super::grant::{Answer, By, Issued, Issuer};
 use super::insistence::Insistence;
+use super::keeper::REQUESTS_AT_ONCE;
 use super::ledger::{Entry, Ledger};
 use super::meter::Meter;
 use super::moment::Moment;
@@ -50,6 +51,8 @@ pub(super) struct Desk {
     pub(super) changed: Notify,
     /// The requests under way.
     pub(super) requests: TaskTracker,
+    /// Places for those that nobody waits for.
+    pub(super) places: Arc<Semaphore>,
 }
 
 /// Why a request brought no token.
@@ -69,6 +72,7 @@ impl Desk {
             wanted: Mutex::new(Arc::new([])),
             changed: Notify::new(),
             requests: TaskTracker::new(),
+            places: Arc::new(Semaphore::new(REQUESTS_AT_ONCE)),
         }
     }
 
@@ -103,7 +107,7 @@ impl Desk {
                 Boarding::Token(token) => return Ok(Some(token)),
                 Boarding::Flight(flight) => break flight,
                 Boarding::Ticket(ticket, flight) => {
-                    self.launch(ticket, grant, scopes);
+                    self.launch(ticket, grant, scopes, None);
                     break flight;
                 }
                 Boarding::Wait(until) => sleep_until(until).await,
@@ -124,10 +128,17 @@ impl Desk {
         }
     }
 
-    /// Makes the request of `ticket` in a task of its own.
-    pub(super) fn launch(self: &Arc<Self>, ticket: Ticket, grant: &Arc<Grant>, scopes: &[String]) {
+    /// Makes the request of `ticket` in a task of its own, which keeps `place` as long as it runs.
+    pub(super) fn launch(
+        self: &Arc<Self>,
+        ticket: Ticket,
+        grant: &Arc<Grant>,
+        scopes: &[String],
+        place: Option<OwnedSemaphorePermit>,
+    ) {
         let (desk, grant, scopes) = (Arc::clone(self), Arc::clone(grant), scopes.to_vec());
         self.requests.spawn(async move {
+            let _place = place;
             let outcome = desk.fly(&ticket, &grant, &scopes).await;
             let _ = ticket.land.send(Some(outcome));
             desk.changed.notify_one();

@@ -4,6 +4,7 @@
 //!      times; in the log one line a day for each thing that is about to end.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -160,6 +161,20 @@ pub(super) fn credential_ends_at(grant: &Grant) -> Option<Duration> {
     credential_end(grant).map(|(at, _)| at)
 }
 
+/// The ends of certificates by their files: many people's consents have one client.
+#[derive(Debug, Default)]
+struct Certificates(HashMap<PathBuf, Option<(Duration, Credential)>>);
+
+impl Certificates {
+    /// As [`credential_end`], and reads each file once.
+    fn credential_end(&mut self, grant: &Grant) -> Option<(Duration, Credential)> {
+        let auth = grant.way.client().map(|client| &client.auth);
+        let Some(ClientAuth::PrivateKeyJwt(key)) = auth else { return credential_end(grant) };
+        let Some(SecretSource::File(path)) = &key.certificate else { return credential_end(grant) };
+        *self.0.entry(path.clone()).or_insert_with(|| credential_end(grant))
+    }
+}
+
 /// Something that is warned of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Ending {
@@ -213,7 +228,7 @@ pub(super) struct Foresight {
 impl Desk {
     /// Warns of what is about to end, at the first call, when the configuration has changed and from
     /// time to time.
-    pub(super) async fn foresee(&self, foresight: &mut Foresight) {
+    pub(super) async fn foresee(self: &Arc<Self>, foresight: &mut Foresight) {
         let (wanted, now) = (self.wanted(), Moment::now());
         let is_recent = foresight.looked.as_ref().is_some_and(|(at, looked_at)| {
             Arc::ptr_eq(looked_at, &wanted) && now.since(*at) < LOOKED_EVERY
@@ -222,31 +237,36 @@ impl Desk {
             return;
         }
         foresight.looked = Some((now, Arc::clone(&wanted)));
-        let mut endings = Vec::new();
-        for wanted in wanted.iter() {
-            let grant = &wanted.grant;
-            if let Some(death) = self.death_to_warn_of(grant, now).await {
+        let desk = Arc::clone(self);
+        // Certificates are read from their files.
+        let endings = tokio::task::spawn_blocking(move || desk.endings(&wanted, now)).await;
+        // It is cut off only when the program ends.
+        foresight.warn(endings.unwrap_or_default(), now);
+    }
+
+    /// What of `wanted` is about to end, and when. Blocks for the read of certificates.
+    fn endings(&self, wanted: &[Wanted], now: Moment) -> Vec<(GrantId, Ending, Duration)> {
+        let (mut endings, mut certificates) = (Vec::new(), Certificates::default());
+        for Wanted { grant, .. } in wanted {
+            if let Some(death) = self.death_to_warn_of(grant, now) {
                 endings.push((grant.id.clone(), Ending::RefreshToken(death.of), death.at));
             }
-            let of = Arc::clone(grant);
-            // The certificate is read from its file.
-            let credential = tokio::task::spawn_blocking(move || credential_end(&of)).await;
-            if let Ok(Some((at, credential))) = credential
+            if let Some((at, credential)) = certificates.credential_end(grant)
                 && at.saturating_sub(now.unix_time) < CREDENTIAL_WARNED
             {
                 endings.push((grant.id.clone(), Ending::Credential(credential), at));
             }
         }
-        foresight.warn(endings, now);
+        endings
     }
 
     /// The death of the refresh token of `grant`, if it is near and nothing is known to have ended
     /// the consent already.
-    async fn death_to_warn_of(&self, grant: &Arc<Grant>, now: Moment) -> Option<Death> {
+    fn death_to_warn_of(&self, grant: &Grant, now: Moment) -> Option<Death> {
         if !grant.kind().is_kept() {
             return None;
         }
-        let stored = self.ledger.load(&grant.id).await.ok()??.stored;
+        let stored = self.ledger.store().load(&grant.id)?;
         if stored.refused.is_some() || foreign(grant, &stored).is_some() {
             return None;
         }

@@ -15,6 +15,11 @@ pub(super) fn spread(duration: Duration, least: f64, most: f64) -> Duration {
     duration.mul_f64(least + (most - least) * drawn)
 }
 
+/// A duration that is drawn evenly between `least` and `most`.
+pub(super) fn between(least: Duration, most: Duration) -> Duration {
+    least + spread(most.saturating_sub(least), 0.0, 1.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

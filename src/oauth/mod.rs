@@ -44,6 +44,7 @@ mod status;
 mod tests;
 mod trouble;
 mod verdict;
+mod vigil;
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -355,7 +356,9 @@ impl Tokens {
 
     /// Says which grants the configuration has now: others are forgotten (the store keeps them),
     /// and failures are, because whoever changed the file may have mended their cause.
-    pub fn want(&self, wanted: Vec<Wanted>) {
+    pub fn want(&self, mut wanted: Vec<Wanted>) {
+        // By which the keeper finds one.
+        wanted.sort_by(|one, other| one.grant.id.cmp(&other.grant.id));
         let keys = wanted
             .iter()
             .flat_map(|wanted| wanted.scopes.iter().map(|scopes| Key::new(&wanted.grant, scopes)))

@@ -18,6 +18,10 @@ use crate::secret::{AccessToken, SecretCommand};
 /// that is about to end would make a short session.
 pub(super) const LEFT_MIN: Duration = Duration::from_secs(5 * 60);
 
+/// With no more than this left is a token renewed in the background, and with a fifth more than
+/// [`LEFT_MIN`] at least: tokens that many asked for at one instant are renewed over nine minutes.
+const RENEWED_LEFT_MAX: Duration = Duration::from_secs(15 * 60);
+
 /// A token with no more than this left is not used even when it cannot be renewed: the upstream
 /// might see it expired.
 pub(super) const LEFT_LAST: Duration = Duration::from_secs(30);
@@ -108,11 +112,15 @@ impl Slot {
         self.flight.as_ref().filter(|flight| flight.has_changed().is_ok())
     }
 
+    /// Whether somebody asked for it within the last hour: only such tokens are kept ready.
+    pub(super) fn is_used(&self, now: Moment) -> bool {
+        self.used_at.is_some_and(|used_at| now.since(used_at) < KEPT_READY)
+    }
+
     /// In how long the token is due to be renewed ahead of its end; `None` where nobody needs it.
     pub(super) fn renewal_due(&self, now: Moment) -> Option<Duration> {
         let held = self.held.as_ref()?;
-        let is_used = self.used_at.is_some_and(|used_at| now.since(used_at) < KEPT_READY);
-        if !is_used || held.life < LIFE_KEPT_MIN || self.flight().is_some() {
+        if !self.is_used(now) || held.life < LIFE_KEPT_MIN || self.flight().is_some() {
             return None;
         }
         let pause = held.renewal_pauses_until.map(|until| until.duration_since(now.instant));
@@ -137,7 +145,9 @@ pub(super) struct Held {
 impl Held {
     pub(super) fn new(issued: Issued, asked_at: Moment, generation: u64) -> Self {
         let Issued { token, life } = issued;
-        let renewed_at_left = jitter::spread(LEFT_MIN.min(life / 2), 1.2, 1.6);
+        let needed = LEFT_MIN.min(life / 2);
+        let most = RENEWED_LEFT_MAX.min(life.mul_f64(0.8)).max(needed.mul_f64(1.2));
+        let renewed_at_left = jitter::between(needed.mul_f64(1.2), most);
         Self { token, generation, asked_at, life, renewed_at_left, renewal_pauses_until: None }
     }
 

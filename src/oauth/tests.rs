@@ -8,6 +8,7 @@ mod device;
 mod disk;
 mod egress;
 mod forecast;
+mod growth;
 mod keys;
 mod life;
 mod renewal;

@@ -18,7 +18,7 @@ use super::protocol::{Imap, MailProtocol, Pop3, Submission};
 use super::{ListenerSettings, ListenerTls, Relay, Service, session};
 use crate::account::password::{AccessEnd, Admitted, Peer, SignedIn};
 use crate::account::{AccountSettings, LocalPassword, Sender};
-use crate::names::AccountPattern;
+use crate::names::AccountPatterns;
 use crate::net::listen::socket::ClientSocket;
 use crate::net::peer::PeerAddress;
 use crate::net::tls::certificates::Certificate;
@@ -54,8 +54,9 @@ impl Listener {
         let mut reachable = Vec::new();
         let devices = service.directory().devices().all().iter();
         let mut reads_messages = settings.devices && devices.into_iter().any(|it| it.has_rules());
+        let allowed = allowed(&settings);
         for account in service.directory().accounts() {
-            let served = is_served(&settings, &account.name);
+            let served = allowed.as_ref().is_none_or(|it| it.overlaps(&account.name));
             let provider = &account.provider;
             let own = provider.hosts.get(settings.protocol).as_ref();
             if let Some(host) = settings.upstream.as_ref().or(own).filter(|_| served) {
@@ -167,8 +168,9 @@ impl Listener {
     pub fn takes_any_password(&self) -> bool {
         let accounts = self.service.directory().accounts();
         let takes_any = |it: &&AccountSettings| matches!(it.local_password, LocalPassword::Any);
-        let mut takes_any = accounts.into_iter().map(AsRef::as_ref).filter(takes_any);
-        takes_any.any(|it| is_served(&self.settings, &it.name))
+        let allowed = allowed(&self.settings);
+        let mut takes_any = accounts.iter().map(AsRef::as_ref).filter(takes_any);
+        takes_any.any(|it| allowed.as_ref().is_none_or(|allowed| allowed.overlaps(&it.name)))
     }
 
     /// Whom it lets in.
@@ -250,8 +252,7 @@ impl Listener {
     }
 }
 
-/// Whether the accounts of `name` may be used at a listener of `settings`.
-fn is_served(settings: &ListenerSettings, name: &AccountPattern) -> bool {
-    let patterns = settings.accounts.as_ref();
-    patterns.is_none_or(|patterns| patterns.iter().any(|pattern| pattern.overlaps(name)))
+/// Which accounts may be used at a listener of `settings`; `None` is all.
+fn allowed(settings: &ListenerSettings) -> Option<AccountPatterns> {
+    settings.accounts.as_ref().map(|patterns| patterns.iter().collect())
 }

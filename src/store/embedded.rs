@@ -42,7 +42,7 @@ pub(super) fn read(path: &Path, file: &File, key: Key) -> Result<Found, StoreErr
     let read = file.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes);
     let len = read.map_err(|error| not_read(path, &error))?;
     if u64::try_from(len).is_ok_and(|len| len > FILE_LEN_MAX) {
-        return Err(damaged(path, "it is longer than 256 MiB"));
+        return Err(damaged(path, "it is longer than 1 GiB"));
     }
     examine(bytes, key).map_err(|fault| fault.told_of(path))
 }
@@ -232,8 +232,9 @@ fn panicked(path: &Path) -> StoreError {
     written_of(path, StorageError::Corrupted("its structure is broken".to_owned()).into())
 }
 
-/// Longest file that is read, in bytes. A store of ten thousand accounts has some 40 MB.
-const FILE_LEN_MAX: u64 = 256 * 1024 * 1024;
+/// Longest file that is read, in bytes: that of more than 100,000 consents, whose refresh tokens have
+/// 2 KB each. While it is read, memory holds it twice.
+const FILE_LEN_MAX: u64 = 1024 * 1024 * 1024;
 
 /// Memory that redb may hold pages in, in bytes. Everything is in ours already.
 const CACHE_LEN: usize = 4 * 1024 * 1024;
@@ -250,3 +251,50 @@ const FORMAT: u8 = 1;
 /// What `check` says when it is opened with the right key.
 const CHECK_TEXT: &[u8] = b"mailbearer";
 const CHECK_PLACE: Place<'_> = Place { table: HEAD, row: CHECK_ROW };
+
+#[cfg(test)]
+mod tests {
+    use super::super::StoredGrant;
+    use super::super::contents::Held;
+    use super::*;
+    use crate::names::Username;
+    use crate::provider::GrantId;
+    use crate::secret::RefreshToken;
+    use std::time::Duration;
+
+    #[test]
+    fn store_of_a_hundred_thousand_consents_is_no_longer_than_is_read() {
+        let (count, wanted) = (2_000, 100_000);
+        let stored = StoredGrant {
+            refresh_token: RefreshToken::parse(&"t".repeat(2_000)).unwrap(),
+            client_id: "11111111-2222-3333-4444-555555555555".to_owned(),
+            token_endpoint: "https://login.microsoftonline.com/contoso/oauth2/v2.0/token"
+                .to_owned(),
+            user: None,
+            consented_at: Duration::ZERO,
+            refreshed_at: Duration::ZERO,
+            ends_at: None,
+            refused: None,
+            shortfall: None,
+        };
+        let id = |number| {
+            GrantId::Account(Username::parse(&format!("user-{number}@x.example")).unwrap())
+        };
+        let rows: Vec<_> = (0..count)
+            .flat_map(|number| {
+                let id = id(number);
+                [Row::grant(&id, Some(&stored)), Row::lease(&id, Held::Yes)].map(Result::unwrap)
+            })
+            .collect();
+        let seal = Seal::new(Key::draw().unwrap(), [7; 16]);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let database = open(file.path(), Backend::of(file.reopen().unwrap()).unwrap()).unwrap();
+        write(file.path(), &database, &seal, Start::Anew, &rows).unwrap();
+        let len = file.as_file().metadata().unwrap().len();
+        assert!(len / count * wanted <= FILE_LEN_MAX, "{} bytes each", len / count);
+        // What is read again is all that was written.
+        drop(database);
+        let found = examine(std::fs::read(file.path()).unwrap(), seal.key().clone()).unwrap();
+        assert_eq!(found.contents.grants.len(), usize::try_from(count).unwrap());
+    }
+}

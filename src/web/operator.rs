@@ -110,7 +110,7 @@ impl Operator {
                 let row = AccountRow::new(account, status, unsaved.clone(), mail_error);
                 AccountRow { devices, ..row }
             };
-            directory.accounts().into_iter().map(row).collect()
+            directory.accounts().iter().map(row).collect()
         });
         rows.await
     }
@@ -167,7 +167,7 @@ impl Operator {
                 let (device, account) = (device.name.clone(), device.account.clone());
                 return OperatorError::Device { device, account };
             }
-            let names = directory.accounts().into_iter().map(|account| account.name.to_string());
+            let names = directory.accounts().iter().map(|account| account.name.to_string());
             let names = names.chain(devices.all().iter().map(|device| device.name.to_string()));
             // Whoever types a device's user name means the device.
             let called = devices.called(name).map(|device| device.name.to_string());

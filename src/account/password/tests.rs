@@ -8,6 +8,7 @@ use super::configured::verify_argon2;
 use super::*;
 use crate::account::directory::tests::{name, settings};
 use crate::account::{AccountSettings, LocalPassword};
+use crate::names::AccountPattern;
 use crate::secret::{SecretSlice, SecretSource, SecretString};
 
 /// A submission listener for every account, and a client on another machine.

@@ -37,6 +37,8 @@ pub(super) struct Script {
     requests: Mutex<Vec<Request>>,
     running: AtomicUsize,
     pub(super) overlapped: AtomicBool,
+    /// How many there were at once at most.
+    pub(super) at_once: AtomicUsize,
     revocation: Mutex<Result<(), TokenError>>,
     /// How long device codes live, and the interval between polls.
     device: Mutex<(Duration, Duration)>,
@@ -79,7 +81,9 @@ impl Issuer for Script {
                 requests.push(Request { scopes: scopes.to_vec(), named, refresh_token, at });
                 requests.len()
             };
-            if self.running.fetch_add(1, Ordering::SeqCst) > 0 {
+            let others = self.running.fetch_add(1, Ordering::SeqCst);
+            self.at_once.fetch_max(others + 1, Ordering::SeqCst);
+            if others > 0 {
                 self.overlapped.store(true, Ordering::SeqCst);
             }
             let latency = *self.latency.lock().unwrap();
@@ -146,6 +150,8 @@ pub(super) struct Disk {
     fails: AtomicBool,
     unsaved: Mutex<HashSet<GrantId>>,
     pub(super) answer_was_lost: AtomicBool,
+    /// How often something was read.
+    pub(super) loads: AtomicUsize,
     events: Events,
 }
 
@@ -159,6 +165,7 @@ impl Disk {
 
 impl GrantStore for Disk {
     fn load(&self, grant: &GrantId) -> Option<StoredGrant> {
+        self.loads.fetch_add(1, Ordering::SeqCst);
         self.store.load(grant)
     }
 
@@ -259,6 +266,7 @@ impl Scene {
             requests: Mutex::default(),
             running: AtomicUsize::new(0),
             overlapped: AtomicBool::new(false),
+            at_once: AtomicUsize::new(0),
             revocation: Mutex::new(Ok(())),
             device: Mutex::new((15 * MINUTE, 5 * SECOND)),
             events: Arc::clone(&events),
@@ -268,6 +276,7 @@ impl Scene {
             fails: AtomicBool::new(false),
             unsaved: Mutex::default(),
             answer_was_lost: AtomicBool::new(false),
+            loads: AtomicUsize::new(0),
             events: Arc::clone(&events),
         });
         let issuer: Arc<dyn Issuer> = Arc::<Script>::clone(&script);

@@ -60,7 +60,7 @@ impl Operator {
     ) -> Result<(Aftermath, Vec<String>), OperatorError> {
         let grant = Arc::clone(&self.consenting(name)?.settings().grant);
         let directory = Arc::clone(&self.directory.borrow());
-        let accounts = directory.accounts().into_iter();
+        let accounts = directory.accounts().iter();
         let kept: Vec<_> = accounts.filter(|it| it.grant.kind().is_kept()).collect();
         let is_owner = |it: &AccountSettings, grant: &Grant| {
             matches!((&it.name, &grant.id),

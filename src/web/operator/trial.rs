@@ -58,7 +58,7 @@ impl Operator {
             return Ok(vec![of(AccountPattern::Exact(account.name().clone()), account.settings())]);
         }
         let directory = Arc::clone(&self.directory.borrow());
-        Ok(directory.accounts().into_iter().map(|it| of(it.name.clone(), it)).collect())
+        Ok(directory.accounts().iter().map(|it| of(it.name.clone(), it)).collect())
     }
 
     /// Goes every step to the server of the account `name` for `protocol`, and signs in there.

@@ -1,0 +1,116 @@
+//! What the keeper does for very many accounts, by a clock that a test moves: how many requests at
+//! once, how evenly, and at what cost where nothing is due.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+
+use tokio::time::sleep;
+
+use super::scene::{HOUR, MINUTE, SECOND, Scene, given, outage};
+use super::*;
+
+/// The grants of `count` accounts, each of which is `of`.
+fn accounts(of: &Grant, count: usize) -> Vec<Wanted> {
+    let grants = (0..count).map(|number| {
+        let id = GrantId::Account(Username::parse(&format!("user-{number}@corp.example")).unwrap());
+        Arc::new(Grant { id, ..of.clone() })
+    });
+    grants.map(|grant| Wanted { grant, scopes: vec![vec!["mail".to_owned()]] }).collect()
+}
+
+fn keep(scene: &Scene) -> tokio::task::JoinHandle<()> {
+    let tokens = scene.tokens.clone();
+    tokio::spawn(async move { tokens.keep().await })
+}
+
+/// The most requests of `scene` from its `nth` on that came within one span of `length`.
+fn most_within(scene: &Scene, nth: usize, length: Duration) -> usize {
+    let requests = scene.requests();
+    let times: Vec<_> = requests[nth..].iter().map(|request| request.at).collect();
+    let within = |first: usize| times.partition_point(|at| *at < times[first] + length) - first;
+    (0..times.len()).map(within).max().unwrap_or_default()
+}
+
+#[tokio::test(start_paused = true)]
+async fn hundred_thousand_unused_consents_are_looked_at_by_turns_and_used_a_few_at_a_time() {
+    let (count, due) = (100_000, 1_000);
+    let scene = Scene::nobody();
+    let wanted = accounts(&scene.grant, count);
+    let now = crate::clock::unix_time();
+    for (nth, wanted) in wanted.iter().enumerate() {
+        let refreshed_at = if nth.is_multiple_of(count / due) { Duration::ZERO } else { now };
+        scene.keep_for(&wanted.grant.id, &format!("refresh-of-{nth}"), refreshed_at);
+    }
+    scene.tokens.want(wanted);
+    scene.latency(10 * SECOND);
+    let keeping = keep(&scene);
+    sleep(9 * MINUTE).await;
+
+    assert_eq!(scene.script.at_once.load(Ordering::SeqCst), 64, "an endpoint is slow");
+    assert!(most_within(&scene, 0, SECOND) <= 64);
+    let mut asked = HashMap::new();
+    for request in scene.requests() {
+        *asked.entry(request.refresh_token.unwrap()).or_insert(0) += 1;
+    }
+    assert_eq!(asked.len(), due, "each that is due");
+    assert!(asked.values().all(|times| *times == 1), "and once");
+
+    // Nothing is due any more: a look at each within five minutes, by turns, and at all of them once
+    // in ten minutes for what ends soon.
+    let loads = || scene.disk.loads.swap(0, Ordering::SeqCst);
+    loads();
+    sleep(10 * SECOND).await;
+    let in_ten_seconds = loads();
+    assert!(in_ten_seconds <= count / 8, "{in_ten_seconds} looks in ten seconds");
+    sleep(5 * MINUTE).await;
+    let in_five_minutes = loads();
+    assert!((count..=count * 5 / 2).contains(&in_five_minutes), "{in_five_minutes} looks");
+    assert_eq!(scene.request_count(), due);
+    keeping.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_that_many_asked_for_at_one_instant_are_renewed_over_minutes_and_in_time() {
+    let count = 2_000;
+    let scene = Scene::application();
+    let wanted = accounts(&scene.grant, count);
+    scene.tokens.want(wanted.clone());
+    let keeping = keep(&scene);
+    for wanted in &wanted {
+        scene.tokens.access_token(&wanted.grant, &wanted.scopes[0]).await.unwrap();
+    }
+    assert_eq!(scene.request_count(), count);
+    sleep(44 * MINUTE).await;
+    assert_eq!(scene.request_count(), count, "none is renewed that is good for long");
+    sleep(11 * MINUTE).await;
+    assert_eq!(scene.request_count(), 2 * count, "no sign-in waits for one");
+    let in_a_minute = most_within(&scene, count, MINUTE);
+    assert!(in_a_minute <= count / 5, "{in_a_minute} in a minute");
+    assert!(most_within(&scene, count, SECOND) <= 16);
+
+    // Unused for an hour, all of them are left alone.
+    sleep(2 * HOUR).await;
+    let requests = scene.request_count();
+    sleep(2 * HOUR).await;
+    assert_eq!(scene.request_count(), requests);
+    keeping.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn account_whose_renewal_fails_stands_in_nobody_elses_way() {
+    let count = 200;
+    let scene = Scene::application();
+    let wanted = accounts(&scene.grant, count);
+    scene.tokens.want(wanted.clone());
+    let keeping = keep(&scene);
+    for wanted in &wanted {
+        scene.tokens.access_token(&wanted.grant, &wanted.scopes[0]).await.unwrap();
+    }
+    // Every second request of the first hundred fails for the moment.
+    let fails = move |number: usize| number <= count + 100 && number.is_multiple_of(2);
+    scene.say(move |number| if fails(number) { Err(outage()) } else { Ok(given(number, HOUR)) });
+    sleep(55 * MINUTE).await;
+    let requests = scene.request_count();
+    assert_eq!(requests, 2 * count + 50, "each is renewed, and asked for again where that failed");
+    keeping.abort();
+}
