@@ -13,7 +13,6 @@ use rustls::{CipherSuite, ClientConfig, ProtocolVersion};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
-use tokio_rustls::client::TlsStream;
 
 pub(crate) use self::error::SignInError;
 use super::meter::Took;
@@ -21,8 +20,8 @@ use crate::names::Username;
 use crate::net::buffer::{READ_LEN, read_piece};
 use crate::net::connect::connect;
 use crate::net::egress::{Egress, Proxy};
-use crate::net::read_ahead::ReadAhead;
 use crate::net::tls;
+use crate::net::tls::stream::TlsStream;
 use crate::oauth::{Claims, TokenError};
 use crate::proto::sasl::Credentials;
 use crate::proto::{
@@ -38,7 +37,7 @@ use crate::secret::AccessToken;
 pub(super) const SIGN_IN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A connection to the provider, under TLS.
-pub(crate) type UpstreamStream = TlsStream<ReadAhead<TcpStream>>;
+pub(crate) type UpstreamStream = TlsStream<TcpStream>;
 
 /// Where and as whom to sign in.
 #[derive(Debug)]
@@ -170,11 +169,9 @@ async fn start_tls(
 ) -> Result<UpstreamStream, SignInError> {
     let config = Arc::clone(&destination.tls);
     let began_at = Instant::now();
-    let stream = tls::connect(config, ReadAhead::new(tcp), &destination.host.host).await?;
+    let stream = tls::connect(config, tcp, &destination.host.host).await?;
     progress.took.tls = Some(began_at.elapsed());
-    let (_, agreed) = stream.get_ref();
-    progress.tls =
-        agreed.protocol_version().zip(agreed.negotiated_cipher_suite().map(|it| it.suite()));
+    progress.tls = stream.agreed();
     Ok(stream)
 }
 
