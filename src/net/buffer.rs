@@ -13,6 +13,9 @@ use tokio::io::{AsyncRead, ReadBuf};
 /// System calls and wake-ups cost more than copies, so pieces are large.
 pub const READ_LEN: usize = 65_536;
 
+/// Longest content of a TLS record, in bytes (RFC 8446 section 5.1).
+pub const RECORD_LEN: usize = 16_384;
+
 thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_LEN].into_boxed_slice());
 }
@@ -53,7 +56,7 @@ pub async fn read_piece<S: AsyncRead + Unpin>(
 /// How a [`poll_fill`] ended.
 #[derive(Debug)]
 pub enum Filled {
-    /// The buffer is full; there may be more.
+    /// The buffer is as good as full; there may be more.
     Full,
     /// There is no more for now; the task is woken when there is.
     Pending,
@@ -61,9 +64,10 @@ pub enum Filled {
     Ended(io::Result<()>),
 }
 
-/// Reads until `buffer` is full or nothing is there; gives how much it holds and why it stopped.
+/// Reads until `buffer` has no room for another record, or nothing is there; gives how much it holds
+/// and why it stopped.
 ///
-/// A TLS stream gives one record a read, so this is what makes one write of several records.
+/// A client's TLS stream gives one record a read, so this is what makes one write of several records.
 pub fn poll_fill<S: AsyncRead + Unpin>(
     stream: &mut S,
     cx: &mut Context<'_>,
@@ -72,7 +76,7 @@ pub fn poll_fill<S: AsyncRead + Unpin>(
     let mut piece = ReadBuf::new(buffer);
     loop {
         let before = piece.filled().len();
-        if piece.remaining() == 0 {
+        if piece.remaining() == 0 || (before > 0 && piece.remaining() < RECORD_LEN) {
             return (before, Filled::Full);
         }
         match Pin::new(&mut *stream).poll_read(cx, &mut piece) {

@@ -10,6 +10,7 @@
 
 pub mod certificates;
 pub mod server;
+pub mod stream;
 mod tickets;
 pub mod trusted;
 pub mod validity;
@@ -24,10 +25,9 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls_platform_verifier::Verifier;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 use zeroize::Zeroizing;
 
+use self::stream::TlsStream;
 use self::tickets::Tickets;
 use crate::proto::printable;
 
@@ -93,7 +93,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let name = server_name(host)?;
-    TlsConnector::from(config).connect(name, stream).await.map_err(|error| TlsError::Handshake {
+    TlsStream::connect(config, name, stream).await.map_err(|error| TlsError::Handshake {
         host: host.into(),
         problem: printable(error.to_string().as_bytes(), PROBLEM_LEN_MAX),
     })

@@ -3,6 +3,7 @@
 //!
 //! Nothing is dialled and no token asked for before it is known who the client is.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -47,7 +48,8 @@ where
     let sign_in_timeout = listener.service().limits().sign_in_timeout;
     let certificate = listener.certificate().cloned();
     let client = Client::new(stream, certificate, sign_in_timeout, relay.drain().clone());
-    let (account, outcome) = match sign_in::<P, S>(&listener, from, client).await {
+    // Boxed, so that a session that has signed in holds no room for what it needed before.
+    let (account, outcome) = match Box::pin(sign_in::<P, S>(&listener, from, client)).await {
         Ok(session) => {
             place.signed_in();
             active.signed_in();
@@ -84,14 +86,22 @@ struct Session<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     /// Streams both ways until it is over.
-    async fn run(self, listener: &Listener) -> Outcome {
-        let Self { mut client, mut upstream, host, start, access, took } = self;
-        let cut = until_cut(listener, &access);
-        let spliced = splice(&mut client, &mut upstream, start, cut).await;
+    ///
+    /// What waits for long lies in two boxes: the parts in the one of `self`, the waiting in the
+    /// caller's. Passed by value they would be there twice.
+    async fn run(mut self: Box<Self>, listener: &Listener) -> Outcome {
+        let start = std::mem::take(&mut self.start);
+        let spliced = {
+            let cut = pin!(until_cut(listener, &self.access));
+            splice(&mut self.client, &mut self.upstream, start, cut).await
+        };
         // In a shutdown nobody is waited for: a supervisor may be about to kill us.
         if !matches!(spliced.end, End::Cut(Reason::Draining)) {
-            tokio::join!(close(&mut client), close(upstream.upstream()));
+            let Self { client, upstream, .. } = &mut *self;
+            // Boxed, since a session that is not at its end needs no room for it.
+            Box::pin(async { tokio::join!(close(client), close(upstream.upstream())) }).await;
         }
+        let Self { upstream, host, took, .. } = *self;
         // The place at the gate is free with this: the provider has seen the session end.
         Outcome::of_session(host, &spliced, upstream.into_report(), took)
     }
@@ -114,7 +124,7 @@ async fn sign_in<P, S>(
     listener: &Arc<Listener>,
     from: Caller,
     mut client: Client<S>,
-) -> Result<Session<S>, NotSignedIn>
+) -> Result<Box<Session<S>>, NotSignedIn>
 where
     P: MailProtocol,
     S: AsyncRead + AsyncWrite + Unpin,
@@ -144,7 +154,7 @@ where
         match held {
             Ok(Ok(accepted)) => {
                 awaiting.accept(&accepted.upstream.welcome, client.output());
-                return Ok(session::<P, S>(client, accepted, attempt, listener));
+                return Ok(Box::new(session::<P, S>(client, accepted, attempt, listener)));
             }
             Ok(Err(refusal)) => step = awaiting.refuse(&refusal, client.output()),
             Err(ended) => break ended,

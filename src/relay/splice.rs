@@ -32,7 +32,7 @@ const CLOSE_AFTER_SILENCE: Duration = Duration::from_secs(5);
 const CLOSE_WAIT: Duration = Duration::from_secs(60);
 
 /// What is known when the sign-in is over.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Start {
     /// Bytes for the upstream that the client sent behind its sign-in.
     pub(crate) up: Bytes,
@@ -84,7 +84,7 @@ pub(crate) async fn splice<D, U>(
     client: &mut D,
     upstream: &mut U,
     start: Start,
-    cut: impl Future<Output = Reason>,
+    mut cut: impl Future<Output = Reason> + Unpin,
 ) -> Spliced
 where
     D: AsyncRead + AsyncWrite + Unpin,
@@ -105,9 +105,8 @@ where
         session.up.ended = Some(Ok(()));
     }
     let mut timer = pin!(sleep_until(session.next_due().0));
-    let mut cut = pin!(cut);
     let end = poll_fn(|cx| {
-        if let Poll::Ready(reason) = cut.as_mut().poll(cx) {
+        if let Poll::Ready(reason) = Pin::new(&mut cut).poll(cx) {
             return Poll::Ready(End::Cut(reason));
         }
         if let Poll::Ready(end) = session.poll_bytes(cx, client, upstream) {

@@ -16,7 +16,6 @@ use rustls::{CipherSuite, ClientConfig, ProtocolVersion};
 use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
-use tokio_rustls::client::TlsStream;
 use tracing::debug;
 
 use self::connection::{Connection, Failed};
@@ -25,8 +24,8 @@ use super::meter::{Took, Warm};
 use crate::names::Username;
 use crate::net::connect::connect;
 use crate::net::egress::{Egress, Proxy};
-use crate::net::read_ahead::ReadAhead;
 use crate::net::tls;
+use crate::net::tls::stream::TlsStream;
 use crate::oauth::TokenError;
 use crate::proto::{AwaitTls as _, AwaitToken, Input, Upstream};
 use crate::provider::{MailHost, Mechanism, UpstreamTls};
@@ -39,7 +38,7 @@ use crate::secret::AccessToken;
 pub(super) const SIGN_IN_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A connection to the provider, under TLS.
-pub(crate) type UpstreamStream = TlsStream<ReadAhead<TcpStream>>;
+pub(crate) type UpstreamStream = TlsStream<TcpStream>;
 
 /// Where and as whom to sign in.
 #[derive(Debug)]
@@ -213,11 +212,9 @@ async fn start_tls(
 ) -> Result<UpstreamStream, SignInError> {
     let config = Arc::clone(server.tls);
     let began_at = Instant::now();
-    let stream = tls::connect(config, ReadAhead::new(tcp), &server.host.host).await?;
+    let stream = tls::connect(config, tcp, &server.host.host).await?;
     progress.took.tls = Some(began_at.elapsed());
-    let (_, agreed) = stream.get_ref();
-    progress.tls =
-        agreed.protocol_version().zip(agreed.negotiated_cipher_suite().map(|it| it.suite()));
+    progress.tls = stream.agreed();
     Ok(stream)
 }
 

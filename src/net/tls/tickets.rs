@@ -132,7 +132,7 @@ mod tests {
                     all.wait().await;
                     far.write_all(b"x").await.unwrap();
                     assert_eq!(near.read_u8().await.unwrap(), b'x');
-                    near.get_ref().1.handshake_kind().unwrap()
+                    far.get_ref().1.handshake_kind().unwrap()
                 });
             }
             connections.join_all().await

@@ -306,10 +306,10 @@ async fn a_server_that_closes_without_close_notify_ends_its_session_as_any_other
 async fn a_session_can_be_cut_off() {
     let (_client, mut near_client) = duplex(64);
     let (_upstream, mut near_upstream) = duplex(64);
-    let cut = async {
+    let cut = pin!(async {
         tokio::time::sleep(Duration::from_secs(30)).await;
         Reason::Revoked
-    };
+    });
     let spliced = splice(&mut near_client, &mut near_upstream, nothing_left(), cut).await;
     assert!(matches!(spliced.end, End::Cut(Reason::Revoked)));
 }
