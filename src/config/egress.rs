@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use crate::net::egress::{Egress, Proxy, ProxyUse};
+use crate::net::resolver::Resolver;
 use crate::secret::SecretSource;
 
 use super::field::Field;
@@ -18,7 +19,8 @@ pub(super) fn read(root: &mut Table<'_>) -> Result<Egress, Reported> {
     let mail_proxy = table.read("mail_proxy", |field| proxy(&field, ProxyUse::Mail));
     let bind = table.read("bind", |field| address(&field));
     table.finish(&[])?;
-    Ok(Egress { http_proxy: http_proxy?, mail_proxy: mail_proxy?, bind: bind? })
+    let (http_proxy, mail_proxy, bind) = (http_proxy?, mail_proxy?, bind?);
+    Ok(Egress { http_proxy, mail_proxy, bind, resolver: Resolver::default() })
 }
 
 /// The URL of a proxy, which is a secret because a password may stand in it. It is looked at now

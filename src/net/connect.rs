@@ -2,13 +2,13 @@
 //!
 //! Addresses are tried as RFC 8305 has it ("happy eyeballs"): the families take turns, the next
 //! address is tried as soon as one refuses or after 250 ms, and the first that accepts is taken.
-//! Names are resolved for each connection.
+//! What a name was resolved to is used for some seconds.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -128,12 +128,13 @@ async fn dial(
 ) -> Result<TcpStream, ConnectError> {
     let host = || target.label.clone();
     let unresolved = |source| ConnectError::Resolve { host: host(), source };
-    let found = timeout_at(deadline, lookup_host(target.name)).await;
+    let (name, port) = target.name;
+    let found = timeout_at(deadline, egress.resolver.addresses(name, port)).await;
     let found = found.unwrap_or_else(|_| {
         let silence = format!("no answer in {CONNECT_TIMEOUT:?}");
         Err(io::Error::new(io::ErrorKind::TimedOut, silence))
     });
-    let addresses: Vec<_> = found.map_err(unresolved)?.collect();
+    let addresses = found.map_err(unresolved)?;
     resolved(&addresses);
     let mut ways = Vec::new();
     let mut unfit = None;
@@ -146,7 +147,11 @@ async fn dial(
     if let (true, Some(bind)) = (ways.is_empty(), unfit) {
         return Err(ConnectError::NoAddress { host: host(), bind });
     }
-    match timeout_at(deadline, connect_any(ways)).await {
+    let connected = timeout_at(deadline, connect_any(ways)).await;
+    if !matches!(connected, Ok(Ok(_))) {
+        egress.resolver.forget(name, port);
+    }
+    match connected {
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err(Failure::Bind(bind, source))) => {
             Err(ConnectError::Bind { host: host(), bind, source })

@@ -13,6 +13,7 @@ use std::net::IpAddr;
 pub use self::problem::{ProxyError, ProxyProblem};
 pub use self::proxy::{Proxy, ProxyUse, UnfitProxy};
 use crate::net::network::is_this_machine;
+use crate::net::resolver::Resolver;
 use crate::secret::{SecretError, SecretSource};
 
 /// The `[egress]` table.
@@ -24,6 +25,8 @@ pub struct Egress {
     pub mail_proxy: Option<SecretSource>,
     /// Where connections come from.
     pub bind: Option<IpAddr>,
+    /// Finds what is dialled. It is not in the file.
+    pub resolver: Resolver,
 }
 
 /// Why a proxy cannot be used that the configuration names.

@@ -13,4 +13,5 @@ pub mod peer;
 pub(crate) mod props;
 pub mod proxy_header;
 pub mod read_ahead;
+pub mod resolver;
 pub mod tls;

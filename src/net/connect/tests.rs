@@ -5,7 +5,7 @@ use std::pin::pin;
 
 use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, lookup_host};
 use tokio::runtime::Handle;
 
 use super::*;
@@ -163,6 +163,17 @@ async fn a_host_is_reached_at_whichever_of_its_addresses_accepts() {
         connect(&host, &Egress::default(), tell).await.unwrap();
         assert!(resolved.contains(&SocketAddr::new(address.ip(), port)), "{resolved:?}");
     }
+}
+
+#[tokio::test]
+async fn a_host_is_looked_for_again_once_nothing_is_where_it_was_found() {
+    let (egress, host) =
+        (Egress::default(), MailHost { host: "localhost".into(), ..at(closed().await) });
+    let known = || egress.resolver.knows(&host.host, host.port);
+    egress.resolver.addresses(&host.host, host.port).await.unwrap();
+    assert!(known());
+    assert!(connect(&host, &egress, |_, _| ()).await.is_err());
+    assert!(!known());
 }
 
 #[tokio::test]
