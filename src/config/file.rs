@@ -1,7 +1,7 @@
 //! A configuration file while it is being read: its text, what it refers to outside of itself, and
 //! all that was found wrong with it so far.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashSet;
 use std::env::VarError;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,10 @@ use crate::clock;
 
 use super::problem::Problem;
 use super::secrets::Secrets;
+
+/// Most findings that are told of a file, of problems and of warnings each: who mends so many looks
+/// again, and lines of a log are kept.
+const TOLD_MAX: usize = 100;
 
 /// Looks an environment variable up.
 pub type EnvLookup<'a> = &'a dyn Fn(&str) -> Result<String, VarError>;
@@ -22,6 +26,8 @@ pub(super) struct Reported(());
 /// A file while it is being read.
 pub(super) struct File<'t> {
     text: &'t str,
+    /// Where its lines end, once somebody asks for a line.
+    newlines: OnceCell<Vec<usize>>,
     dir: &'t Path,
     env: EnvLookup<'t>,
     secrets: Secrets,
@@ -33,7 +39,8 @@ pub(super) struct File<'t> {
 impl<'t> File<'t> {
     pub(super) fn new(text: &'t str, dir: &'t Path, env: EnvLookup<'t>, secrets: Secrets) -> Self {
         let (problems, warnings) = (RefCell::default(), RefCell::default());
-        Self { text, dir, env, secrets, now: clock::unix_time(), problems, warnings }
+        let (newlines, now) = (OnceCell::new(), clock::unix_time());
+        Self { text, newlines, dir, env, secrets, now, problems, warnings }
     }
 
     /// The same at another time, since 1970, than the present.
@@ -74,7 +81,8 @@ impl<'t> File<'t> {
 
     /// The line, from 1, of the byte `at`.
     pub(super) fn line(&self, at: usize) -> usize {
-        line_behind(self.text.as_bytes().get(..at).unwrap_or_default())
+        let find = || memchr::memchr_iter(b'\n', self.text.as_bytes()).collect();
+        self.newlines.get_or_init(find).partition_point(|newline| *newline < at) + 1
     }
 
     /// Whether a problem was recorded.
@@ -102,13 +110,15 @@ impl<'t> File<'t> {
         (self.env)(name)
     }
 
-    /// All problems, and all warnings, each by line and once: what many accounts inherit from one
-    /// key may be reported by each of them.
+    /// The problems, and the warnings, each by line and once: what many accounts inherit from one
+    /// key may be reported by each of them. Of more than [`TOLD_MAX`] the first, and behind them how
+    /// many others there are.
     pub(super) fn into_findings(self) -> (Vec<Problem>, Vec<Problem>) {
         let by_line = |mut found: Vec<Problem>| {
             found.sort_by_key(|problem| problem.line);
             let mut told = HashSet::new();
             found.retain(|problem| told.insert(problem.clone()));
+            tell_first(&mut found);
             found
         };
         (by_line(self.problems.into_inner()), by_line(self.warnings.into_inner()))
@@ -119,7 +129,69 @@ impl<'t> File<'t> {
     }
 }
 
+/// Leaves the first [`TOLD_MAX`], and says how many others there are.
+fn tell_first(found: &mut Vec<Problem>) {
+    let others = found.len().saturating_sub(TOLD_MAX);
+    if let (1.., Some(next)) = (others, found.get(TOLD_MAX)) {
+        let message = format!("and {others} {}", if others == 1 { "other" } else { "others" });
+        let help = "mend those above first, and look again".to_owned();
+        let rest = Problem { line: next.line, key: None, message, help };
+        found.truncate(TOLD_MAX);
+        found.push(rest);
+    }
+}
+
 /// The line, from 1, of the byte that follows `before`.
 pub(super) fn line_behind(before: &[u8]) -> usize {
     memchr::memchr_iter(b'\n', before).count() + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with<T>(text: &str, look: impl FnOnce(File<'_>) -> T) -> T {
+        let env = |_: &str| Err(VarError::NotPresent);
+        look(File::new(text, Path::new(""), &env, Secrets::Leave))
+    }
+
+    #[test]
+    fn the_line_of_a_problem_is_right_at_both_ends_of_lines_and_of_the_file() {
+        for text in ["", "a", "\n", "a\n\nbc\n", "\r\na\n\nb"] {
+            with(text, |file| {
+                for at in 0..=text.len() {
+                    assert_eq!(file.line(at), line_behind(&text.as_bytes()[..at]), "{text:?} {at}");
+                }
+            });
+        }
+    }
+
+    /// The problems of a file where each of `lines` lines has one, which is reported twice, the last
+    /// line's first: each `LINE: sentence`.
+    fn of_lines(lines: usize) -> Vec<String> {
+        with(&"k\n".repeat(lines), |file| {
+            for at in (0..lines).rev().flat_map(|line| [2 * line; 2]) {
+                file.problem(at, Some("k"), "is wrong", "mend it");
+            }
+            let (problems, warnings) = file.into_findings();
+            assert!(warnings.is_empty());
+            let told = |it: &Problem| {
+                it.in_file(Path::new("F")).to_string().lines().next().unwrap().to_owned()
+            };
+            problems.iter().map(told).collect()
+        })
+    }
+
+    #[test]
+    fn of_very_many_problems_the_first_are_told_and_the_others_counted() {
+        assert_eq!(of_lines(3), ["F:1: `k` is wrong", "F:2: `k` is wrong", "F:3: `k` is wrong"]);
+        let all = of_lines(TOLD_MAX);
+        assert_eq!((all.len(), all.last().unwrap().as_str()), (100, "F:100: `k` is wrong"));
+        for (lines, rest) in [(101, "F:101: and 1 other"), (100_000, "F:101: and 99900 others")] {
+            let told = of_lines(lines);
+            assert_eq!(told.len(), 101);
+            assert_eq!(told[..100], all);
+            assert_eq!(told[100], rest);
+        }
+    }
 }

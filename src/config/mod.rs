@@ -2,7 +2,7 @@
 //!
 //! In:  a file of at most [`FILE_LEN_MAX`] bytes, the environment variables that it names, and the
 //!      files that it names, read to see that they can be; secrets only for [`Secrets::Verify`].
-//! Out: a [`Config`], or every [`Problem`] of the file at once.
+//! Out: a [`Config`], or every [`Problem`] of the file at once, up to 100.
 //!
 //! Reading goes down the tree of the file in one pass. Whatever is wrong is reported where it is
 //! found, and stands as a `Reported` in place of the value, so that reading goes on. What must
@@ -166,7 +166,7 @@ impl Config {
     /// variables are looked up by `env`.
     ///
     /// # Errors
-    /// All that is wrong with it, by line. Where `text` is no TOML, that alone.
+    /// All that is wrong with it, by line, and of more than 100 the first. Where `text` is no TOML, that alone.
     pub fn parse(
         text: &str,
         dir: &Path,

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 pub struct Problem {
     /// Line of the file, from 1.
     pub line: usize,
-    /// Dotted name of the key (`listeners.imap.address`); `None` where the file is no TOML.
+    /// Dotted name of the key (`listeners.imap.address`); `None` where the file is no TOML, and where
+    /// it stands for those that are not told.
     pub key: Option<String>,
     /// What is wrong, as the end of a sentence that begins with the key. Never holds a secret.
     pub message: String,
@@ -61,7 +62,7 @@ pub enum ConfigError {
         /// The line of the first byte that is none.
         line: usize,
     },
-    /// The file was read, and this is all that is wrong with it.
+    /// The file was read, and this is what is wrong with it: all, or of very many the first.
     #[error("{}", in_lines(path, problems))]
     Problems {
         /// The file.

@@ -8,8 +8,10 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpListener;
+
+use self::socket::set_options;
 
 /// Connections that the kernel keeps until they are accepted: room for a burst of clients that all
 /// start together (Linux cuts it to net.core.somaxconn, 4,096 by default).
@@ -137,6 +139,8 @@ fn bind(address: SocketAddr) -> Result<TcpListener, ListenError> {
         }
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
+        // Before the first connection, which has them from here.
+        set_options(&SockRef::from(&socket));
         socket.listen(BACKLOG)?;
         TcpListener::from_std(socket.into())
     };

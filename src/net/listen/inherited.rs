@@ -13,7 +13,7 @@ use listenfd::ListenFd;
 use socket2::SockRef;
 use tokio::net::{TcpListener, UnixListener};
 
-use super::socket::ListenSocket;
+use super::socket::{ListenSocket, TcpOptions};
 
 /// What systemd calls a socket for which it names none (sd_listen_fds_with_names(3)).
 const NAMELESS: &str = "unknown";
@@ -132,7 +132,9 @@ impl Passed {
         let listening = match self {
             Self::Tcp(listener) => listener.try_clone().and_then(|own| {
                 own.set_nonblocking(true)?;
-                Ok(TcpListener::from_std(own)?.into())
+                // Whoever was connected before the start, which the first client causes, waits there
+                // without the options that the listener may be given now.
+                Ok(ListenSocket::Tcp(TcpListener::from_std(own)?, TcpOptions::AtAccept))
             }),
             Self::Unix(listener) => listener.try_clone().and_then(|own| {
                 own.set_nonblocking(true)?;
@@ -162,7 +164,10 @@ fn passed(names: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpStream as StdTcpStream;
+
     use super::*;
+    use crate::net::listen::socket::ClientSocket;
 
     fn tcp() -> Passed {
         Passed::Tcp(StdTcpListener::bind("127.0.0.1:0").unwrap())
@@ -184,6 +189,22 @@ mod tests {
             assert!(addresses[1].to_string().ends_with("/socket"), "{addresses:?}");
         }
         assert_eq!(passed.names().collect::<Vec<_>>(), ["imap", "smtp"]);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_waited_for_the_start_is_served_like_those_that_come_later() {
+        let socket = StdTcpListener::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let _first = StdTcpStream::connect(address).unwrap();
+        let passed = Inherited::of(vec![("imap".to_owned(), Passed::Tcp(socket))]);
+        let listening = passed.bind("imap").unwrap().remove(0);
+        let _later = StdTcpStream::connect(address).unwrap();
+        for who in ["first", "later"] {
+            let (accepted, _) = listening.accept().await.unwrap();
+            let ClientSocket::Tcp(stream) = accepted else { panic!("TCP was passed") };
+            assert!(stream.nodelay().unwrap(), "{who}");
+            assert!(SockRef::from(&stream).keepalive().unwrap(), "{who}");
+        }
     }
 
     #[tokio::test]

@@ -25,11 +25,20 @@ const KEEPALIVE_AFTER: Duration = Duration::from_secs(180);
 /// A bound socket.
 #[derive(Debug)]
 pub enum ListenSocket {
-    /// Of TCP.
-    Tcp(TcpListener),
+    /// Of TCP, and where its connections have their options from.
+    Tcp(TcpListener, TcpOptions),
     /// A unix socket. Its file goes with it, where this process has made it; and before it, or a
     /// process that finds the socket dead would have put its own there by then.
     Unix(Option<SocketFile>, UnixListener),
+}
+
+/// Where a connection has from what a mail session wants of TCP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TcpOptions {
+    /// From its listener, which had them before it listened. That spares the system calls.
+    OfListener,
+    /// They are set when it is accepted.
+    AtAccept,
 }
 
 /// Where a socket is bound.
@@ -85,8 +94,11 @@ impl ListenSocket {
     /// What accept(2) gives.
     pub async fn accept(&self) -> io::Result<(ClientSocket, PeerAddress)> {
         match self {
-            Self::Tcp(listener) => {
+            Self::Tcp(listener, options) => {
                 let (stream, peer) = listener.accept().await?;
+                if *options == TcpOptions::AtAccept {
+                    set_options(&SockRef::from(&stream));
+                }
                 Ok((ClientSocket::Tcp(stream), peer.into()))
             }
             Self::Unix(_, listener) => {
@@ -103,7 +115,7 @@ impl ListenSocket {
     /// What getsockname(2) gives.
     pub fn address(&self) -> io::Result<BoundAddress> {
         Ok(match self {
-            Self::Tcp(listener) => BoundAddress::Tcp(listener.local_addr()?),
+            Self::Tcp(listener, _) => BoundAddress::Tcp(listener.local_addr()?),
             Self::Unix(_, listener) => {
                 BoundAddress::Unix(listener.local_addr()?.as_pathname().map(Into::into))
             }
@@ -112,16 +124,21 @@ impl ListenSocket {
 }
 
 impl From<TcpListener> for ListenSocket {
-    /// Sets what a mail session wants of TCP: each connection has it from its listener (Linux,
-    /// `tcp_create_openreq_child`), which spares it the system calls. Where the system refuses that, it
-    /// goes on without.
+    /// Takes one that this process has bound ([`super::ListenAddress::bind`]), with its options set.
+    /// Linux copies them to each connection when its handshake ends (`tcp_create_openreq_child`); of
+    /// other systems that is not taken for granted.
     fn from(listener: TcpListener) -> Self {
-        let socket = SockRef::from(&listener);
-        // Each reply leaves at once; a delayed acknowledgement would cost 40 ms.
-        socket.set_tcp_nodelay(true).ok();
-        socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER)).ok();
-        Self::Tcp(listener)
+        let is_copied = cfg!(target_os = "linux");
+        let options = if is_copied { TcpOptions::OfListener } else { TcpOptions::AtAccept };
+        Self::Tcp(listener, options)
     }
+}
+
+/// Sets what a mail session wants of TCP. Where the system refuses that, it goes on without.
+pub(super) fn set_options(socket: &SockRef<'_>) {
+    // Each reply leaves at once; a delayed acknowledgement would cost 40 ms.
+    socket.set_tcp_nodelay(true).ok();
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER)).ok();
 }
 
 /// An accepted connection.
@@ -205,15 +222,19 @@ impl AsyncWrite for ClientSocket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::listen::ListenAddress;
 
     #[tokio::test]
     async fn an_accepted_connection_sends_at_once_and_is_looked_after_while_it_is_silent() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let any_port = ListenAddress::Socket("127.0.0.1:0".parse().unwrap());
+        let listener = any_port.bind(&[]).unwrap().remove(0);
         let address = listener.local_addr().unwrap();
-        let socket = ListenSocket::from(listener);
-        let (_client, accepted) = tokio::join!(TcpStream::connect(address), socket.accept());
-        let (ClientSocket::Tcp(stream), _) = accepted.unwrap() else { panic!("TCP was asked for") };
+        // Its handshake ends as soon as there is a listener.
+        let _client = std::net::TcpStream::connect(address).unwrap();
+        let (accepted, _) = ListenSocket::from(listener).accept().await.unwrap();
+        let ClientSocket::Tcp(stream) = accepted else { panic!("TCP was asked for") };
         assert!(stream.nodelay().unwrap());
         assert!(SockRef::from(&stream).keepalive().unwrap());
+        assert_eq!(SockRef::from(&stream).tcp_keepalive_time().unwrap(), KEEPALIVE_AFTER);
     }
 }
