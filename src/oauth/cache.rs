@@ -106,7 +106,7 @@ impl Inner {
     }
 
     /// Takes what is first in the agenda, and still counts, if it is there by `now`.
-    fn take_first(&mut self, now: Instant) -> Option<GrantId> {
+    fn take_first(&mut self, now: Instant) -> Option<(Instant, GrantId)> {
         while let Some(Reverse((at, _))) = self.agenda.peek()
             && *at <= now
         {
@@ -114,7 +114,7 @@ impl Inner {
             let entry = self.entries.get_mut(&grant).filter(|entry| entry.looked_at == Some(at));
             if let Some(entry) = entry {
                 entry.looked_at = None;
-                return Some(grant);
+                return Some((at, grant));
             }
         }
         None
@@ -426,8 +426,9 @@ impl Cache {
         }
     }
 
-    /// The next grant that is to be looked at by now, once: its tokens may be due to be renewed.
-    pub(super) fn next_due(&self, now: Moment) -> Option<GrantId> {
+    /// The next grant that is to be looked at by now, once, and by when it was: its tokens may be due
+    /// to be renewed.
+    pub(super) fn next_due(&self, now: Moment) -> Option<(Instant, GrantId)> {
         self.lock().take_first(now.instant)
     }
 
