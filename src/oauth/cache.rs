@@ -35,6 +35,10 @@ const SUBJECTS_MAX: usize = 10_000;
 /// As many make place at once when there are too many, so that it is not looked for them each time.
 const SUBJECTS_FORGOTTEN: usize = SUBJECTS_MAX / 16;
 
+/// The agenda holds no more than that, or than twice as many as there are entries: what does not count
+/// any more (a forgotten mailbox, an instant that another one replaced) is thrown out then.
+const AGENDA_MIN: usize = 1_024;
+
 /// The tokens, by grant.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
@@ -79,7 +83,18 @@ impl Inner {
         if entry.looked_at.is_none_or(|before| at < before) {
             entry.looked_at = Some(at);
             self.agenda.push(Reverse((at, grant.clone())));
+            if self.agenda.len() > AGENDA_MIN.max(2 * self.entries.len()) {
+                self.clear_up();
+            }
         }
+    }
+
+    /// Throws out of the agenda what does not count any more.
+    fn clear_up(&mut self) {
+        let entries = self.entries.iter();
+        let looked_at =
+            entries.filter_map(|(grant, it)| Some(Reverse((it.looked_at?, grant.clone()))));
+        self.agenda = looked_at.collect();
     }
 
     /// Has the keeper look at `grant` when a token of it is due to be renewed, if one is.
@@ -91,7 +106,7 @@ impl Inner {
     }
 
     /// Takes what is first in the agenda, and still counts, if it is there by `now`.
-    fn take_first(&mut self, now: Instant) -> Option<GrantId> {
+    fn take_first(&mut self, now: Instant) -> Option<(Instant, GrantId)> {
         while let Some(Reverse((at, _))) = self.agenda.peek()
             && *at <= now
         {
@@ -99,7 +114,7 @@ impl Inner {
             let entry = self.entries.get_mut(&grant).filter(|entry| entry.looked_at == Some(at));
             if let Some(entry) = entry {
                 entry.looked_at = None;
-                return Some(grant);
+                return Some((at, grant));
             }
         }
         None
@@ -110,7 +125,7 @@ impl Inner {
     /// busy with stays.
     fn make_place(&mut self) {
         let subjects = || self.entries.iter().filter(|(grant, _)| grant.subject().is_some());
-        if subjects().count() < SUBJECTS_MAX {
+        if self.entries.len() < SUBJECTS_MAX || subjects().count() < SUBJECTS_MAX {
             return;
         }
         let now = Moment::now();
@@ -225,12 +240,14 @@ impl Cache {
     pub(super) fn fresh(&self, grant: &Grant, scopes: &[String]) -> Option<Token> {
         let now = Moment::now();
         let mut inner = self.lock();
-        let mut slots = inner.entries.get_mut(&grant.id)?.slots.iter_mut();
+        let entry = inner.entries.get_mut(&grant.id)?;
+        let is_in_agenda = entry.looked_at.is_some();
+        let mut slots = entry.slots.iter_mut();
         let (_, slot) = slots.find(|(key, _)| key.is_of(grant, scopes))?;
         let token = slot.held.as_ref().filter(|held| held.is_fresh(now))?.token();
         let was_used = slot.is_used(now);
         slot.used_at = Some(now);
-        if !was_used {
+        if !was_used || !is_in_agenda {
             inner.look_when_due(&grant.id, now);
         }
         Some(token)
@@ -248,7 +265,7 @@ impl Cache {
         let held = slot.held.as_ref().filter(|held| need.admits(held));
         if let Some(held) = held.filter(|held| held.is_fresh(now)) {
             let token = held.token();
-            if !was_used {
+            if !was_used || entry.looked_at.is_none() {
                 inner.look_when_due(&key.grant, now);
             }
             return Boarding::Token(token);
@@ -297,6 +314,8 @@ impl Cache {
         let pause = entry.trouble.pause().map(|(pause, left)| pause.told(left));
         let outcome = newer.map(|held| Ok(held.token())).or(pause.map(Err))?;
         slot.flight = None;
+        // The keeper may have looked at it while it waited.
+        inner.look_when_due(&ticket.key.grant, now);
         Some(outcome)
     }
 
@@ -341,11 +360,12 @@ impl Cache {
             let counted = u32::from(refused_before && error.refuses_refresh_token());
             trouble.lengthen(error, counted, shown);
         }
-        let Some(held) = slot.held.as_mut() else { return Spare::None };
-        if rest == Rest::Store {
+        if let Some(held) = slot.held.as_mut().filter(|_| rest == Rest::Store) {
             held.renewal_pauses_until = Some(now.instant + STORE_PAUSE);
         }
-        let is_bridged = error.is_temporary() && held.is_spare(now);
+        let is_spare = slot.held.as_ref().is_some_and(|held| held.is_spare(now));
+        let is_bridged = error.is_temporary() && is_spare;
+        // A token of other scopes may be due.
         inner.look_when_due(&key.grant, now);
         if is_bridged { Spare::Used } else { Spare::None }
     }
@@ -406,8 +426,9 @@ impl Cache {
         }
     }
 
-    /// The next grant that is to be looked at by now, once: its tokens may be due to be renewed.
-    pub(super) fn next_due(&self, now: Moment) -> Option<GrantId> {
+    /// The next grant that is to be looked at by now, once, and by when it was: its tokens may be due
+    /// to be renewed.
+    pub(super) fn next_due(&self, now: Moment) -> Option<(Instant, GrantId)> {
         self.lock().take_first(now.instant)
     }
 
@@ -433,8 +454,7 @@ impl Cache {
         }
     }
 
-    /// How many grants have a place in the agenda: some of those that were in use within the hour
-    /// have two.
+    /// How many places in the agenda are taken: at most two for each grant, or [`AGENDA_MIN`].
     pub(super) fn agenda_len(&self) -> usize {
         self.lock().agenda.len()
     }

@@ -10,7 +10,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, warn};
@@ -20,10 +20,10 @@ use super::endpoint::{DEADLINE, host_of};
 use super::error::{ErrorKind, Reach, TokenError};
 use super::grant::{Answer, By, Issued, Issuer};
 use super::insistence::Insistence;
-use super::keeper::REQUESTS_AT_ONCE;
 use super::ledger::{Entry, Ledger};
 use super::meter::Meter;
 use super::moment::Moment;
+use super::places::Places;
 use super::shown::Shown;
 use super::slot::Key;
 use super::{Token, Wanted, forecast, shortfall, verdict};
@@ -52,7 +52,7 @@ pub(super) struct Desk {
     /// The requests under way.
     pub(super) requests: TaskTracker,
     /// Places for those that nobody waits for.
-    pub(super) places: Arc<Semaphore>,
+    pub(super) places: Places,
 }
 
 /// Why a request brought no token.
@@ -72,7 +72,7 @@ impl Desk {
             wanted: Mutex::new(Arc::new([])),
             changed: Notify::new(),
             requests: TaskTracker::new(),
-            places: Arc::new(Semaphore::new(REQUESTS_AT_ONCE)),
+            places: Places::default(),
         }
     }
 
@@ -138,9 +138,10 @@ impl Desk {
     ) {
         let (desk, grant, scopes) = (Arc::clone(self), Arc::clone(grant), scopes.to_vec());
         self.requests.spawn(async move {
-            let _place = place;
             let outcome = desk.fly(&ticket, &grant, &scopes).await;
             let _ = ticket.land.send(Some(outcome));
+            // The keeper finds it free.
+            drop(place);
             desk.changed.notify_one();
         });
     }

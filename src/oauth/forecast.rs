@@ -4,6 +4,7 @@
 //!      times; in the log one line a day for each thing that is about to end.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry::Vacant;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
@@ -31,6 +32,9 @@ const REFRESH_TOKEN_WARNED_MAX: Duration = Duration::from_secs(14 * 24 * 60 * 60
 
 /// How often it is warned of the same thing.
 const WARNED_AGAIN: Duration = DAY;
+
+/// Lines of each kind at once: who reads twenty knows, and `accounts` shows all.
+const TOLD_MAX: usize = 20;
 
 /// How often it is looked for what ends.
 const LOOKED_EVERY: Duration = Duration::from_secs(10 * 60);
@@ -218,10 +222,35 @@ fn authorize(grant: &GrantId) -> String {
     super::verdict::fix_of_consent(grant)
 }
 
+/// Whose ending it is, which is warned of once.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Whose {
+    Grant(GrantId),
+    /// A client's credential, whoever's consents need it. Another end is another credential.
+    Client {
+        source: String,
+        id: String,
+        ends_at: Duration,
+    },
+}
+
+/// Something that ends soon.
+#[derive(Debug)]
+struct Notice {
+    whose: Whose,
+    ending: Ending,
+    /// Since 1970.
+    ends_at: Duration,
+    /// The grant that it is of, or the first of them by name.
+    grant: GrantId,
+    /// How many it is of.
+    grants: usize,
+}
+
 /// What was warned of, and when it is looked again.
 #[derive(Debug, Default)]
 pub(super) struct Foresight {
-    warned: HashMap<(GrantId, Ending), Moment>,
+    warned: HashMap<(Whose, Ending), Moment>,
     looked: Option<(Moment, Arc<[Wanted]>)>,
 }
 
@@ -244,20 +273,34 @@ impl Desk {
         foresight.warn(endings.unwrap_or_default(), now);
     }
 
-    /// What of `wanted` is about to end, and when. Blocks for the read of certificates.
-    fn endings(&self, wanted: &[Wanted], now: Moment) -> Vec<(GrantId, Ending, Duration)> {
-        let (mut endings, mut certificates) = (Vec::new(), Certificates::default());
+    /// What of `wanted` is about to end, what ends first before the others. Blocks for the read of
+    /// certificates.
+    fn endings(&self, wanted: &[Wanted], now: Moment) -> Vec<Notice> {
+        let (mut notices, mut certificates) = (Vec::new(), Certificates::default());
+        let mut of_clients: HashMap<(Whose, Ending), Notice> = HashMap::new();
         for Wanted { grant, .. } in wanted {
+            let notice = |whose, ending, ends_at, grants| {
+                let grant = grant.id.clone();
+                Notice { whose, ending, ends_at, grant, grants }
+            };
             if let Some(death) = self.death_to_warn_of(grant, now) {
-                endings.push((grant.id.clone(), Ending::RefreshToken(death.of), death.at));
+                let (whose, ending) =
+                    (Whose::Grant(grant.id.clone()), Ending::RefreshToken(death.of));
+                notices.push(notice(whose, ending, death.at, 1));
             }
             if let Some((at, credential)) = certificates.credential_end(grant)
                 && at.saturating_sub(now.unix_time) < CREDENTIAL_WARNED
             {
-                endings.push((grant.id.clone(), Ending::Credential(credential), at));
+                let (source, id) = (grant.source().to_owned(), grant.client_id().to_owned());
+                let whose = Whose::Client { source, id, ends_at: at };
+                let ending = Ending::Credential(credential);
+                let shared = of_clients.entry((whose.clone(), ending));
+                shared.or_insert_with(|| notice(whose, ending, at, 0)).grants += 1;
             }
         }
-        endings
+        notices.extend(of_clients.into_values());
+        notices.sort_by(|one, other| (one.ends_at, &one.grant).cmp(&(other.ends_at, &other.grant)));
+        notices
     }
 
     /// The death of the refresh token of `grant`, if it is near and nothing is known to have ended
@@ -283,21 +326,37 @@ impl Desk {
 }
 
 impl Foresight {
-    /// Writes a line for each of `endings` that none was written for today.
-    fn warn(&mut self, endings: Vec<(GrantId, Ending, Duration)>, now: Moment) {
+    /// Writes a line for each of `notices` that none was written for today; of many of a kind the
+    /// first ones, and how many others there are.
+    fn warn(&mut self, notices: Vec<Notice>, now: Moment) {
         let is_of_today = |at: &Moment| now.since(*at) < WARNED_AGAIN;
         self.warned.retain(|_, at| is_of_today(at));
-        for (grant, ending, at) in endings {
-            if self.warned.contains_key(&(grant.clone(), ending)) {
+        let (mut refresh_tokens, mut credentials) = (0_usize, 0_usize);
+        for notice in notices {
+            let Notice { whose, ending, ends_at, grant, grants } = notice;
+            let Vacant(unwarned) = self.warned.entry((whose, ending)) else { continue };
+            unwarned.insert(now);
+            let told = match ending {
+                Ending::RefreshToken(_) => &mut refresh_tokens,
+                Ending::Credential(_) => &mut credentials,
+            };
+            *told += 1;
+            if *told > TOLD_MAX {
                 continue;
             }
-            let day = humantime::format_rfc3339_seconds(UNIX_EPOCH + at.min(LAST)).to_string();
-            let left = at.saturating_sub(now.unix_time);
+            let day = humantime::format_rfc3339_seconds(UNIX_EPOCH + ends_at.min(LAST)).to_string();
+            let left = ends_at.saturating_sub(now.unix_time);
             let days = left.as_secs() / DAY.as_secs();
             let message = if left.is_zero() { "has ended" } else { "ends soon" };
             let (ends, fix) = (ending.name(), ending.fix(&grant));
-            warn!(grant = %grant, ends_at = day, days_left = days, fix, "{ends} {message}");
-            self.warned.insert((grant, ending), now);
+            warn!(grant = %grant, grants, ends_at = day, days_left = days, fix, "{ends} {message}");
+        }
+        let hint = "mailbearer accounts";
+        if let Some(others @ 1..) = refresh_tokens.checked_sub(TOLD_MAX) {
+            warn!(grants = others, hint, "other refresh tokens end soon or have ended");
+        }
+        if let Some(others @ 1..) = credentials.checked_sub(TOLD_MAX) {
+            warn!(clients = others, hint, "credentials of other clients end soon or have ended");
         }
     }
 }

@@ -6,13 +6,13 @@
 //!
 //! Limits: what a round costs depends on what is due, not on how many accounts there are: tokens in
 //!         use are in the agenda of `cache`, and consents are looked at by turns (`vigil`). Requests
-//!         begun in a round and under way at once are bounded, and who has waited longest is first.
+//!         begun in a round and under way at once are bounded (`places`); of renewals who has waited
+//!         longest is first, and of consents which dies first.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use super::Wanted;
@@ -20,6 +20,7 @@ use super::desk::{Desk, foreign};
 use super::forecast::{self, Foresight};
 use super::ledger::Saved;
 use super::moment::Moment;
+use super::places::{Looks, Purpose, Share};
 use super::slot::Key;
 use super::vigil::{Pulse, Vigil};
 use crate::provider::{Grant, GrantId};
@@ -30,19 +31,13 @@ const ROUND_MIN: Duration = Duration::from_secs(1);
 /// It never looks less often.
 const ROUND_MAX: Duration = Duration::from_secs(60);
 
-/// Requests begun in one round: after a machine has slept, everything is due at once.
-const REQUESTS_IN_A_ROUND: usize = 16;
-
 /// In as many rounds a request can be begun for each grant in use, however many these are: in eight
 /// minutes, where `slot` spreads those of one instant over nine.
-const ROUNDS_FOR_ALL: usize = 8 * 60;
+const ROUNDS_FOR_RENEWALS: usize = 8 * 60;
 
-/// Requests under way at once that nobody waits for. At the 200 ms that an endpoint mostly takes
-/// these are 320 a second, and at the longest, 15 s, four.
-pub(super) const REQUESTS_AT_ONCE: usize = 64;
-
-/// Grants looked at in one round, so that sessions never wait for it: some milliseconds.
-const LOOKS_IN_A_ROUND: usize = 1_000;
+/// In as many rounds a request can be begun for as many consents as are due to be kept alive: in four
+/// minutes, less than the shortest idle life leaves after its quarter.
+const ROUNDS_FOR_CONSENTS: usize = 4 * 60;
 
 /// The idle life of a refresh token where the provider's is not known. Shorter than any that is
 /// (Google six months, Entra 90 days); one request in a week costs nobody anything.
@@ -71,9 +66,20 @@ impl Desk {
                 self.cache.look_at_all(now);
                 vigil.look_at_all(now);
             }
-            let renewed = self.renew(&mut vigil, now);
+            let ends_at = Instant::now() + ROUND_MIN;
+            let mut round = self.round(&vigil);
+            let mut renewed = self.renew(&mut vigil, &mut round, now);
+            while round.lacks_place() {
+                tokio::select! {
+                    () = sleep_until(ends_at) => break,
+                    // A request is over, or something else has changed that the next round sees to.
+                    () = self.changed.notified() => {}
+                }
+                renewed = Duration::ZERO;
+                self.renew(&mut vigil, &mut round, Moment::now());
+            }
             let next = Instant::now() + saved.min(renewed).min(ROUND_MAX);
-            sleep(ROUND_MIN).await;
+            sleep_until(ends_at).await;
             tokio::select! {
                 () = sleep_until(next) => {}
                 () = self.changed.notified() => {}
@@ -104,35 +110,61 @@ impl Desk {
         }
     }
 
-    /// Begins the requests that are due, and says in how long the next ones are.
-    fn renew(self: &Arc<Self>, vigil: &mut Vigil, now: Moment) -> Duration {
-        let of_all = self.cache.agenda_len() / ROUNDS_FOR_ALL;
-        let mut round = Round { left: REQUESTS_IN_A_ROUND.max(of_all) };
-        for _ in 0..LOOKS_IN_A_ROUND {
-            let grant = if round.left == 0 { None } else { self.cache.next_due(now) };
-            let Some(grant) = grant else { break };
+    /// What a round may do that begins now.
+    fn round(&self, vigil: &Vigil) -> Round {
+        let renewals = self.cache.agenda_len() / ROUNDS_FOR_RENEWALS;
+        let consents = vigil.due_len() / ROUNDS_FOR_CONSENTS;
+        Round {
+            renewals: Share::new(Purpose::Renewal, renewals),
+            consents: Share::new(Purpose::KeepingAlive, consents),
+            turns: Looks::default(),
+        }
+    }
+
+    /// Begins the requests that are due, as far as `round` goes, and says in how long the next ones
+    /// are.
+    fn renew(self: &Arc<Self>, vigil: &mut Vigil, round: &mut Round, now: Moment) -> Duration {
+        let Round { renewals, consents, turns } = round;
+        (renewals.lacks_place, consents.lacks_place) = (false, false);
+        while renewals.goes_on()
+            && renewals.looks.take()
+            && let Some((at, grant)) = self.cache.next_due(now)
+        {
             if let Some(wanted) = vigil.find(&grant) {
-                self.renew_tokens(&grant, wanted, now, &mut round);
+                self.renew_tokens(&grant, at, wanted, now, renewals);
             }
         }
-        for _ in 0..LOOKS_IN_A_ROUND {
-            let next = if round.left == 0 { None } else { vigil.next_due(now) };
-            let Some((at, wanted)) = next else { break };
-            let due = self.keep_alive(wanted, now, &mut round);
-            vigil.look_again(at, due, now);
+        while turns.take()
+            && let Some((at, wanted)) = vigil.next_look(now)
+        {
+            match self.use_due(wanted, now) {
+                Some(due) if due.within.is_zero() => vigil.fall_due(at, due.dies_at),
+                due => vigil.look_again(at, due.map(|due| due.within), now),
+            }
         }
-        let next = self.cache.due_next().into_iter().chain(vigil.due_next()).min();
+        while consents.goes_on()
+            && consents.looks.take()
+            && let Some((dies_at, at, wanted)) = vigil.next_due()
+        {
+            match self.keep_alive(wanted, now, consents) {
+                Kept::NoPlace => vigil.fall_due(at, dies_at),
+                Kept::Until(due) => vigil.look_again(at, due, now),
+            }
+        }
+        let next = self.cache.due_next().into_iter().chain(vigil.due_next(now)).min();
         next.map_or(ROUND_MAX, |at| at.saturating_duration_since(now.instant))
     }
 
     /// Begins the requests for those tokens of `grant` that are due, and has it looked at again when
-    /// others are. `wanted` names it, or the service account that asks in its name.
+    /// others are. `wanted` names it, or the service account that asks in its name; it was to be
+    /// looked at by `looked_at`, and keeps its turn if there is no place.
     fn renew_tokens(
         self: &Arc<Self>,
         grant: &GrantId,
+        looked_at: Instant,
         wanted: &Wanted,
         now: Moment,
-        round: &mut Round,
+        share: &mut Share,
     ) {
         let mailbox = grant.subject();
         let grant = mailbox
@@ -142,32 +174,26 @@ impl Desk {
                 continue;
             };
             // What begins has a place in the agenda again when it ends.
-            if !due.is_zero() || self.ask_ahead(&grant, scopes, round) == Asked::NoPlace {
+            if !due.is_zero() {
                 self.cache.look_at(&grant.id, now.instant + due);
+            } else if self.ask_ahead(&grant, scopes, share) == Asked::NoPlace {
+                self.cache.look_at(&grant.id, looked_at);
             }
         }
     }
 
-    /// Uses the grant of `wanted` if it is due to be used lest it die; gives in how long it is
-    /// due, as far as that is known.
-    fn keep_alive(
-        self: &Arc<Self>,
-        wanted: &Wanted,
-        now: Moment,
-        round: &mut Round,
-    ) -> Option<Duration> {
-        let due = self.keep_alive_due(wanted, now)?;
-        if !due.is_zero() {
-            return Some(due);
-        }
-        let scopes = self.scopes_to_keep_alive(wanted)?;
-        match self.ask_ahead(&wanted.grant, scopes, round) {
+    /// Uses the grant of `wanted` if it is still due to be used lest it die.
+    fn keep_alive(self: &Arc<Self>, wanted: &Wanted, now: Moment, share: &mut Share) -> Kept {
+        let due = self.use_due(wanted, now).map(|due| due.within);
+        let scopes = due.filter(Duration::is_zero).and_then(|_| self.scopes_to_keep_alive(wanted));
+        let Some(scopes) = scopes else { return Kept::Until(due.filter(|due| !due.is_zero())) };
+        match self.ask_ahead(&wanted.grant, scopes, share) {
             Asked::Begun => {
                 self.cache.keeps_alive(&wanted.grant.id);
-                self.keep_alive_due(wanted, Moment::now())
+                Kept::Until(self.use_due(wanted, Moment::now()).map(|due| due.within))
             }
-            Asked::NotNow => Some(ROUND_MAX),
-            Asked::NoPlace => Some(due),
+            Asked::NotNow => Kept::Until(Some(ROUND_MAX)),
+            Asked::NoPlace => Kept::NoPlace,
         }
     }
 
@@ -175,27 +201,17 @@ impl Desk {
         self: &Arc<Self>,
         grant: &Arc<Grant>,
         scopes: &[String],
-        round: &mut Round,
+        share: &mut Share,
     ) -> Asked {
-        let Some(place) = self.place(round) else { return Asked::NoPlace };
+        let Some(place) = share.place(&self.places) else { return Asked::NoPlace };
         match self.cache.board_ahead(&Key::new(grant, scopes)) {
             Some(ticket) => {
-                round.left = round.left.saturating_sub(1);
+                share.begin();
                 self.launch(ticket, grant, scopes, Some(place));
                 Asked::Begun
             }
             None => Asked::NotNow,
         }
-    }
-
-    /// A place for a request that nobody waits for. Where there is none, the round is over.
-    fn place(&self, round: &mut Round) -> Option<OwnedSemaphorePermit> {
-        let place = (round.left > 0).then(|| Arc::clone(&self.places).try_acquire_owned());
-        let place = place.and_then(Result::ok);
-        if place.is_none() {
-            round.left = 0;
-        }
-        place
     }
 
     /// Those by which the grant is used lest it die: not what was refused, if there are others.
@@ -206,8 +222,8 @@ impl Desk {
         sets.clone().find(|scopes| !is_refused(scopes)).or_else(|| sets.next())
     }
 
-    /// In how long the grant is due to be used lest it die; `None` where that cannot help.
-    fn keep_alive_due(&self, wanted: &Wanted, now: Moment) -> Option<Duration> {
+    /// When the grant is due to be used lest it die; `None` where that cannot help.
+    fn use_due(&self, wanted: &Wanted, now: Moment) -> Option<UseDue> {
         let grant = &wanted.grant;
         // The store reads from memory, and waits for no disk.
         let stored = self.ledger.store().load(&grant.id)?;
@@ -220,15 +236,42 @@ impl Desk {
         let due = interval.saturating_sub(unused);
         let again = self.cache.kept_alive_at(&grant.id);
         let again = again.map(|at| KEPT_ALIVE_AGAIN.min(interval).saturating_sub(now.since(at)));
-        Some(due.max(again.unwrap_or_default()))
+        let dies_at = stored.refreshed_at.saturating_add(idle);
+        Some(UseDue { within: due.max(again.unwrap_or_default()), dies_at })
     }
 }
 
 /// A round of the keeper.
 #[derive(Debug)]
 struct Round {
-    /// How many requests it may still begin.
-    left: usize,
+    renewals: Share,
+    consents: Share,
+    /// Looks at consents by turns.
+    turns: Looks,
+}
+
+impl Round {
+    /// Whether something is due that only waits for a place.
+    fn lacks_place(&self) -> bool {
+        self.renewals.lacks_place || self.consents.lacks_place
+    }
+}
+
+/// When a consent has to be used lest it die.
+#[derive(Debug, Clone, Copy)]
+struct UseDue {
+    within: Duration,
+    /// When it dies of disuse, since 1970, as far as that is known.
+    dies_at: Duration,
+}
+
+/// What came of keeping a consent alive.
+#[derive(Debug, Clone, Copy)]
+enum Kept {
+    /// It is looked at again in as long, or sometime.
+    Until(Option<Duration>),
+    /// It is still due.
+    NoPlace,
 }
 
 /// What came of asking for a token that nobody waits for.

@@ -31,6 +31,7 @@ mod outward;
 mod pause;
 mod pem;
 mod person;
+mod places;
 mod route;
 mod rsa_key;
 mod service_account_key;

@@ -1,7 +1,7 @@
 //! The vigil: which consents are looked at next, lest one dies of disuse; and whether the clock
 //! that this goes by stood still.
 //!
-//! Each kept grant of the configuration has one place, so a round costs what is due in it. Something
+//! Each kept grant of the configuration has one place, by time or, once it is due, by its death, so a round costs what is due in it. Something
 //! may have changed that nobody tells of here (a consent, a shorter life), so none is left alone
 //! longer than [`LOOKED_EVERY`]; that is 400 looks a second at 100,000 accounts, each a microsecond.
 
@@ -30,6 +30,9 @@ pub(super) struct Vigil {
     wanted: Option<Arc<[Wanted]>>,
     /// When which of them is looked at, the first one first.
     places: BinaryHeap<Reverse<(Instant, usize)>>,
+    /// Those that are due to be used, and when each dies (since 1970), the first one first. Who is
+    /// here has no place among the others.
+    due: BinaryHeap<Reverse<(Duration, usize)>>,
 }
 
 impl Vigil {
@@ -40,6 +43,7 @@ impl Vigil {
         }
         let kept = wanted.iter().enumerate().filter(|(_, it)| it.grant.kind().is_kept());
         self.places = kept.map(|(at, _)| Reverse((now.instant, at))).collect();
+        self.due.clear();
         self.wanted = Some(Arc::clone(wanted));
     }
 
@@ -51,7 +55,7 @@ impl Vigil {
     }
 
     /// Takes the next one that is to be looked at by now, with its place in the configuration.
-    pub(super) fn next_due(&mut self, now: Moment) -> Option<(usize, &Wanted)> {
+    pub(super) fn next_look(&mut self, now: Moment) -> Option<(usize, &Wanted)> {
         let Reverse((due, at)) = *self.places.peek()?;
         if due > now.instant {
             return None;
@@ -60,12 +64,34 @@ impl Vigil {
         Some((at, self.wanted.as_ref()?.get(at)?))
     }
 
-    /// When the next one is.
-    pub(super) fn due_next(&self) -> Option<Instant> {
+    /// Says that what [`Self::next_look`] or [`Self::next_due`] gave is due to be used, lest it die
+    /// then, since 1970.
+    pub(super) fn fall_due(&mut self, at: usize, dies_at: Duration) {
+        self.due.push(Reverse((dies_at, at)));
+    }
+
+    /// Takes the one that dies first of those that are due to be used: when it does, its place in
+    /// the configuration, and itself.
+    pub(super) fn next_due(&mut self) -> Option<(Duration, usize, &Wanted)> {
+        let Reverse((dies_at, at)) = self.due.pop()?;
+        Some((dies_at, at, self.wanted.as_ref()?.get(at)?))
+    }
+
+    /// How many are due to be used.
+    pub(super) fn due_len(&self) -> usize {
+        self.due.len()
+    }
+
+    /// When there is something to do next.
+    pub(super) fn due_next(&self, now: Moment) -> Option<Instant> {
+        if !self.due.is_empty() {
+            return Some(now.instant);
+        }
         self.places.peek().map(|Reverse((due, _))| *due)
     }
 
-    /// Gives a place again to what [`Self::next_due`] gave, which is due in as long, or sometime.
+    /// Has looked at again what [`Self::next_look`] or [`Self::next_due`] gave, which is due in as
+    /// long, or sometime.
     pub(super) fn look_again(&mut self, at: usize, due: Option<Duration>, now: Moment) {
         // All of them were looked at together once.
         let longest = jitter::spread(LOOKED_EVERY, 0.8, 1.0);

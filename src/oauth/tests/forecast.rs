@@ -61,6 +61,10 @@ fn stored(scene: &Scene, consented_at: Duration) -> StoredGrant {
     scene.kept().unwrap()
 }
 
+fn account(number: usize) -> GrantId {
+    GrantId::Account(Username::parse(&format!("user-{number}@corp.example")).unwrap())
+}
+
 fn with_secret_until(ends_at: Duration) -> Grant {
     Grant::of_application().by(|client| client.secret_ends_at = Some(ends_at))
 }
@@ -120,6 +124,45 @@ async fn credential_that_a_reload_brings_is_warned_of_at_once() {
     let grant = Arc::new(with_secret_until(unix_time() + DAY));
     watch.scene.tokens.want(vec![Wanted { grant, scopes: vec![scopes()] }]);
     assert_eq!(watch.endings_after(5 * SECOND).await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn credential_that_many_accounts_share_is_warned_of_in_one_line() {
+    let watch = Watch::over(Scene::application());
+    let of = with_secret_until(unix_time() + DAY);
+    let wanted = (0..1_000).map(|number| Wanted {
+        grant: Arc::new(Grant { id: account(number), ..of.clone() }),
+        scopes: vec![scopes()],
+    });
+    watch.scene.tokens.want(wanted.collect());
+    let lines = watch.endings_after(5 * SECOND).await;
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("grants=1000"), "{lines:?}");
+    assert_eq!(watch.endings_after(HOUR).await.len(), 0, "not again on that day");
+}
+
+#[tokio::test(start_paused = true)]
+async fn consents_that_end_together_are_warned_of_in_a_few_lines_the_nearest_first() {
+    let watch = Watch::over(google());
+    let now = unix_time();
+    let kept = stored(&watch.scene, now - 6 * DAY);
+    let wanted = (0..30).map(|number| {
+        let grant = Grant { id: account(number), ..Grant::clone(&watch.scene.grant) };
+        let ends_at = Some(now + DAY - u32::try_from(number).unwrap() * MINUTE);
+        watch.scene.put_for(&grant.id, &StoredGrant { ends_at, refreshed_at: now, ..kept.clone() });
+        Wanted { grant: Arc::new(grant), scopes: vec![scopes()] }
+    });
+    watch.scene.tokens.want(wanted.collect());
+    sleep(5 * SECOND).await;
+    let logged = watch.log.take();
+    let lines: Vec<_> = logged.lines().filter(|line| line.contains("WARN")).collect();
+    assert_eq!(lines.len(), 21, "{lines:?}");
+    assert!(lines[0].contains("user-29@"), "{}", lines[0]);
+    assert!(
+        lines[20].contains("grants=10") && lines[20].contains("mailbearer accounts"),
+        "{lines:?}"
+    );
+    assert_eq!(watch.endings_after(HOUR).await.len(), 0, "not again on that day");
 }
 
 #[test]

@@ -199,3 +199,29 @@ async fn grants_that_fall_due_together_are_asked_for_a_few_at_a_time() {
     assert_eq!(scene.request_count(), 40);
     keeping.abort();
 }
+
+#[tokio::test(start_paused = true)]
+async fn renewal_that_another_scope_sets_failure_overtakes_is_made_up_for() {
+    let scene = Arc::new(Scene::person());
+    let scopes = ["imap", "smtp"].map(|scope| vec![scope.to_owned()]).to_vec();
+    scene.tokens.want(vec![Wanted { grant: Arc::clone(&scene.grant), scopes }]);
+    scene.token_for("imap").await.unwrap();
+    sleep(54 * MINUTE + 10 * SECOND).await;
+    scene.latency(10 * SECOND);
+    scene.fail(&outage());
+    let sign_in = tokio::spawn({
+        let scene = Arc::clone(&scene);
+        async move { scene.token_for("smtp").await }
+    });
+    sleep(SECOND).await;
+    // The token for IMAP is due, and its request waits for the turn that the other one has.
+    let tokens = scene.tokens.clone();
+    let keeping = tokio::spawn(async move { tokens.keep().await });
+    sign_in.await.unwrap().unwrap_err();
+    scene.latency(Duration::ZERO);
+    scene.give(HOUR);
+    sleep(10 * SECOND).await;
+    let asked: Vec<_> = scene.requests().into_iter().map(|request| request.scopes).collect();
+    assert_eq!(asked, [["imap"], ["smtp"], ["imap"]], "ahead of its end, without a sign-in");
+    keeping.abort();
+}

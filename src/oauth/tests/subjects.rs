@@ -2,8 +2,9 @@
 
 use tokio::time::{advance, sleep};
 
-use super::scene::{HOUR, MINUTE, Scene};
+use super::scene::{HOUR, MINUTE, Scene, given};
 use super::*;
+use crate::oauth::moment::Moment;
 use crate::provider::{ServiceAccount, ServiceAccountKey, Way};
 
 /// A scene whose grant is a service account's.
@@ -87,4 +88,20 @@ async fn mailboxes_beyond_ten_thousand_make_place_for_one_another() {
     assert_eq!(scene.request_count(), requests, "the last one used stays");
     ask_for(&scene, 1).await;
     assert_eq!(scene.request_count(), requests + 1, "the one unused longest went");
+}
+
+#[tokio::test(start_paused = true)]
+async fn mailbox_that_is_forgotten_leaves_nothing_in_the_agenda() {
+    let scene = service_account();
+    scene.want();
+    let cache = &scene.tokens.0.cache;
+    let now = Moment::now();
+    for number in 0..21_000 {
+        let key = Key::new(&scene.grant.for_mailbox(&mailbox(number)), &["mail".to_owned()]);
+        cache.board(&key, Need::Fresh, || false);
+        let issued = given(number, 24 * HOUR).issued.unwrap();
+        cache.publish(&key, issued, now);
+    }
+    // As many mailboxes have a token, and each has a place or two.
+    assert!(cache.agenda_len() <= 2 * 10_000, "{} places", cache.agenda_len());
 }
