@@ -5,8 +5,11 @@
 //! has not come, and what a slow peer does not take. So a stream that waits owns no buffer, and what
 //! is written leaves in one system call.
 //!
+//! A read may have to write and then waits as a writer too, so one task must poll both halves.
+//!
 //! Limits: a read and a write of [`READ_LEN`] bytes; [`BEGUN_LEN_MAX`] of what has not ended.
-//! Errors: those of rustls as `InvalidData`; TCP that ends without close_notify is `UnexpectedEof`.
+//! Errors: those of rustls as `InvalidData`, once what came before is read and ever after; TCP that
+//! ends without close_notify is `UnexpectedEof`.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -26,8 +29,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::net::buffer::{READ_LEN, RECORD_LEN};
 
 /// Most bytes of what has not ended: a handshake message of 64 KiB, which is rustls' own limit, in
-/// records of 512 bytes or longer.
-const BEGUN_LEN_MAX: usize = 66_560;
+/// records of 512 bytes or longer. Each adds 22 bytes (RFC 8446 section 5.2), in clear 5.
+const BEGUN_LEN_MAX: usize = 68_608;
 
 /// Room for [`READ_LEN`] bytes in records of 16 KiB: each adds 29 bytes at most (RFC 5246 section
 /// 6.2.3.3 with RFC 5288 section 3; RFC 8446 section 5.2 adds 22).
@@ -67,7 +70,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     ) -> io::Result<Self> {
         let tls = UnbufferedClientConnection::new(config, name).map_err(invalid)?;
         let mut this = Self { stream, records: Records::new(tls), plain: Bytes::new() };
-        this.records.step(&mut [], |_| {}, |_| Ok(0))?;
+        this.records.receive(&mut [], |_| {})?;
         poll_fn(|cx| this.poll_handshake(cx)).await?;
         Ok(this)
     }
@@ -106,8 +109,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
             let len = read.filled().len();
             let received = buffer.get_mut(..begun_len + len).unwrap_or_default();
             let outcome = self.records.receive(received, take);
-            // An alert, or the answer to a key update. Should it block, it goes with what is next.
-            let _ = self.poll_unsent(cx)?;
+            // An alert. Should it block, it goes with what is written next: not while the client is
+            // silent. Should it fail, so does that write, and what was read is heard before.
+            let _ = self.poll_unsent(cx);
             outcome?;
             Poll::Ready(Ok(len))
         })
@@ -145,6 +149,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
                 }
                 return Poll::Ready(Ok(()));
             }
+            this.records.check()?;
             if this.records.is_closed || asked.remaining() == 0 {
                 return Poll::Ready(Ok(()));
             }
@@ -158,6 +163,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
             this.plain = later.freeze();
             let is_end = matches!(received, Poll::Ready(Ok(0)));
             if asked.filled().len() > before {
+                // An error behind it is kept for the next read.
                 return Poll::Ready(Ok(()));
             }
             ready!(received)?;
@@ -226,15 +232,19 @@ struct Records {
     is_closed: bool,
     /// Whether this side has.
     is_closing: bool,
-    /// Whether rustls has given up; it is not asked again, for what it wants back is lost.
-    is_broken: bool,
+    /// Why rustls has given up; it is not asked again, for what it wants back is lost.
+    broken: Option<rustls::Error>,
 }
 
 impl Records {
     fn new(tls: UnbufferedClientConnection) -> Self {
-        let (is_closed, is_closing, is_broken) = (false, false, false);
         let (begun, unsent) = (Vec::new(), BytesMut::new());
-        Self { tls, begun, unsent, is_closed, is_closing, is_broken }
+        Self { tls, begun, unsent, is_closed: false, is_closing: false, broken: None }
+    }
+
+    /// Gives the error that ended it, each time.
+    fn check(&self) -> io::Result<()> {
+        self.broken.clone().map_or(Ok(()), |error| Err(invalid(error)))
     }
 
     /// Decrypts `received`, which begins with what had not ended.
@@ -242,8 +252,8 @@ impl Records {
         let (used, _) = self.step(received, take, |_| Ok(0))?;
         let rest = received.get(used..).unwrap_or_default();
         if rest.len() > BEGUN_LEN_MAX {
-            self.is_broken = true;
-            return Err(invalid(rustls::Error::General("a message without an end".to_owned())));
+            self.broken = Some(rustls::Error::General("a message without an end".to_owned()));
+            return self.check();
         }
         // Of the length that is needed: it may wait for long.
         self.begun = rest.to_vec();
@@ -258,13 +268,14 @@ impl Records {
         let mut begun = std::mem::take(&mut self.begun);
         let (used, written) = self.step(&mut begun, |_| {}, write)?;
         begun.drain(..used.min(begun.len()));
+        // Before what `write` gave, even an error: rustls counts on it.
         self.begun = begun;
-        Ok(written)
+        written.map_err(io::Error::other)
     }
 
     /// Makes the close_notify, once.
     fn close(&mut self) -> io::Result<()> {
-        if std::mem::replace(&mut self.is_closing, true) || self.is_broken {
+        if std::mem::replace(&mut self.is_closing, true) || self.broken.is_some() {
             return Ok(());
         }
         let mut alert = [0; ALERT_LEN_MAX];
@@ -282,16 +293,13 @@ impl Records {
         mut write: impl FnMut(
             &mut WriteTraffic<'_, ClientConnectionData>,
         ) -> Result<usize, EncryptError>,
-    ) -> io::Result<(usize, usize)> {
-        if self.is_broken {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
+    ) -> io::Result<(usize, Result<usize, EncryptError>)> {
+        self.check()?;
         let mut used = 0;
-        let mut failure = None;
         loop {
             // All that is left to be said then is the alert. rustls must not read any more.
-            if let Some(error) = failure.take_if(|_| !self.tls.wants_write()) {
-                return Err(invalid(error));
+            if !self.tls.wants_write() {
+                self.check()?;
             }
             let rest = received.get_mut(used..).unwrap_or_default();
             let status = self.tls.process_tls_records(rest);
@@ -317,21 +325,18 @@ impl Records {
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 Ok(ConnectionState::PeerClosed) => self.is_closed = true,
                 Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-                    let written = write(&mut traffic).map_err(io::Error::other)?;
-                    return Ok((used + done, written));
+                    return Ok((used + done, write(&mut traffic)));
                 }
-                Ok(_) => return Ok((used + done, 0)),
-                Err(error) => {
-                    self.is_broken = true;
-                    failure = Some(error);
-                }
+                Ok(_) => return Ok((used + done, Ok(0))),
+                Err(error) => self.broken = Some(error),
             }
             used += done;
         }
     }
 }
 
-/// Longest close_notify: two bytes, and at most 29 around them (see [`RECORDS_LEN`]).
+/// Longest close_notify, with what rustls gives in front of it: 31 bytes in TLS 1.2; in TLS 1.3 24,
+/// behind a key update of 27 that waits for the next record.
 const ALERT_LEN_MAX: usize = 64;
 
 fn invalid(error: rustls::Error) -> io::Error {

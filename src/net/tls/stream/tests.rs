@@ -12,6 +12,8 @@ use super::*;
 use crate::net::props::{Authority, HOST, put};
 use crate::net::tls::server::Shown;
 
+mod broken;
+
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
 
 /// A server, and who trusts it.
@@ -63,17 +65,27 @@ async fn exchange<S: AsyncRead + AsyncWrite>(stream: S, said: &[u8], len: usize)
     heard
 }
 
-/// Counts reads and writes, and damages the byte `at` of what is read.
+/// Counts reads and writes, damages the byte `at` of what is read, and takes so many writes.
 struct Pipe {
     inner: DuplexStream,
     reads: usize,
     writes: usize,
     damage_at: Option<usize>,
+    writes_max: usize,
+    beyond: Beyond,
+}
+
+/// What becomes of the writes that a [`Pipe`] does not take.
+enum Beyond {
+    Lost,
+    Blocked,
+    Broken,
 }
 
 impl Pipe {
     fn new(inner: DuplexStream) -> Self {
-        Self { inner, reads: 0, writes: 0, damage_at: None }
+        let (writes_max, beyond) = (usize::MAX, Beyond::Broken);
+        Self { inner, reads: 0, writes: 0, damage_at: None, writes_max, beyond }
     }
 }
 
@@ -104,6 +116,13 @@ impl AsyncWrite for Pipe {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.writes += 1;
+        if self.writes > self.writes_max {
+            return match self.beyond {
+                Beyond::Lost => Poll::Ready(Ok(bytes.len())),
+                Beyond::Blocked => Poll::Pending,
+                Beyond::Broken => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+            };
+        }
         Pin::new(&mut self.inner).poll_write(cx, bytes)
     }
 
