@@ -7,7 +7,8 @@
 //!
 //! A read may have to write and then waits as a writer too, so one task must poll both halves.
 //!
-//! Limits: a read and a write of [`READ_LEN`] bytes; [`BEGUN_LEN_MAX`] of what has not ended.
+//! Limits: a write of [`READ_LEN`] bytes and a read of [`RECORDS_LEN`]; [`BEGUN_LEN_MAX`] of what has
+//! not ended.
 //! Errors: those of rustls as `InvalidData`, once what came before is read and ever after; TCP that
 //! ends without close_notify is `UnexpectedEof`.
 
@@ -32,9 +33,12 @@ use crate::net::buffer::{READ_LEN, RECORD_LEN};
 /// records of 512 bytes or longer. Each adds 22 bytes (RFC 8446 section 5.2), in clear 5.
 const BEGUN_LEN_MAX: usize = 68_608;
 
-/// Room for [`READ_LEN`] bytes in records of 16 KiB: each adds 29 bytes at most (RFC 5246 section
-/// 6.2.3.3 with RFC 5288 section 3; RFC 8446 section 5.2 adds 22).
-const RECORDS_LEN: usize = READ_LEN + 1_024;
+/// What is added to [`READ_LEN`] bytes in records of 16 KiB: 29 bytes to each at most (RFC 5246
+/// section 6.2.3.3 with RFC 5288 section 3), and a key update in front.
+const ADDED_LEN_MAX: usize = 1_024;
+
+/// Room for [`READ_LEN`] bytes in records.
+const RECORDS_LEN: usize = READ_LEN + ADDED_LEN_MAX;
 
 thread_local! {
     /// The worker's own, apart from the one of `buffer`: that one is lent while this one is used.
@@ -84,7 +88,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
             }
             // A server of TLS 1.3 may greet before it has heard the end of the handshake.
             let mut early = BytesMut::new();
-            let len = ready!(self.poll_receive(cx, |plain| early.extend_from_slice(plain)))?;
+            let len =
+                ready!(self.poll_receive(cx, READ_LEN, |plain| early.extend_from_slice(plain)))?;
             self.plain = early.freeze();
             if len == 0 {
                 let error = io::Error::new(io::ErrorKind::UnexpectedEof, "tls handshake eof");
@@ -93,21 +98,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         }
     }
 
-    /// Reads once and gives `take` what comes of it; ready with the number of bytes read.
+    /// Reads once, about what fills `room` but a record at least, and gives `take` what comes of it;
+    /// ready with the number of bytes read.
     fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
+        room: usize,
         take: impl FnMut(&[u8]),
     ) -> Poll<io::Result<usize>> {
         BUFFER.with_borrow_mut(|buffer| {
             let begun_len = self.records.begun.len();
-            let mut piece = ReadBuf::new(buffer);
-            piece.put_slice(&self.records.begun);
-            // No more than what comes out of it in one piece.
-            let mut read = piece.take(READ_LEN.saturating_sub(begun_len).max(RECORD_LEN));
+            let wanted = room.clamp(RECORD_LEN, READ_LEN) + ADDED_LEN_MAX;
+            let end = begun_len + wanted.saturating_sub(begun_len).max(RECORD_LEN);
+            let mut read = ReadBuf::new(buffer.get_mut(begun_len..end).unwrap_or_default());
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
             let len = read.filled().len();
             let received = buffer.get_mut(..begun_len + len).unwrap_or_default();
+            if let Some(front) = received.get_mut(..begun_len) {
+                front.copy_from_slice(&self.records.begun);
+            }
             let outcome = self.records.receive(received, take);
             // An alert. Should it block, it goes with what is written next: not while the client is
             // silent. Should it fail, so does that write, and what was read is heard before.
@@ -155,7 +164,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
             }
             let before = asked.filled().len();
             let mut later = BytesMut::new();
-            let received = this.poll_receive(cx, |plain| {
+            let received = this.poll_receive(cx, asked.remaining(), |plain| {
                 let (now, rest) = plain.split_at_checked(asked.remaining()).unwrap_or((plain, &[]));
                 asked.put_slice(now);
                 later.extend_from_slice(rest);

@@ -191,16 +191,15 @@ async fn a_full_buffer_is_written_at_once_and_read_at_once() {
         assert_eq!(near.stream.writes, writes + 1);
         far.read_exact(&mut got).await.unwrap();
         assert!(got == sent);
-        // Three full records, which with what they add are less than a read.
-        let sent = &sent[..3 * RECORD_LEN];
-        far.write_all(sent).await.unwrap();
+        // With the tickets before it.
+        far.write_all(b"* OK\r\n").await.unwrap();
+        far.flush().await.unwrap();
+        near.read_exact(&mut [0; 6]).await.unwrap();
+        far.write_all(&sent).await.unwrap();
         far.flush().await.unwrap();
         let reads = near.stream.reads;
-        let mut len = 0;
-        while len < sent.len() {
-            len += near.read(&mut got[len..]).await.unwrap();
-        }
-        assert!(got[..len] == *sent);
+        assert_eq!(near.read(&mut got).await.unwrap(), READ_LEN);
+        assert!(got == sent);
         assert_eq!(near.stream.reads, reads + 1);
     }
 }
@@ -218,6 +217,27 @@ async fn what_was_read_and_not_asked_for_comes_later() {
         got.extend_from_slice(&piece);
     }
     assert_eq!(got, b"* 1 EXISTS\r\n");
+}
+
+#[tokio::test]
+async fn what_nobody_has_asked_for_is_not_taken_from_the_system() {
+    let server = Server::new();
+    for version in VERSIONS {
+        let (near, far) = duplex(200_000);
+        let (mut near, mut far) = server.meet(version, near, far).await;
+        let (sent, mut got) = (pattern(READ_LEN), vec![0; READ_LEN]);
+        // With the tickets before it.
+        far.write_all(b"* OK\r\n").await.unwrap();
+        far.flush().await.unwrap();
+        near.read_exact(&mut [0; 6]).await.unwrap();
+        far.write_all(&sent).await.unwrap();
+        far.flush().await.unwrap();
+        near.read_exact(&mut got[..1]).await.unwrap();
+        let Records { begun, .. } = &near.records;
+        assert!(near.plain.len() + begun.len() <= RECORD_LEN + ADDED_LEN_MAX);
+        near.read_exact(&mut got[1..]).await.unwrap();
+        assert!(got == sent);
+    }
 }
 
 #[tokio::test]
