@@ -5,8 +5,12 @@
 //! has not come, and what a slow peer does not take. So a stream that waits owns no buffer, and what
 //! is written leaves in one system call.
 //!
-//! Limits: a read and a write of [`READ_LEN`] bytes; [`BEGUN_LEN_MAX`] of what has not ended.
-//! Errors: those of rustls as `InvalidData`; TCP that ends without close_notify is `UnexpectedEof`.
+//! A read may have to write and then waits as a writer too, so one task must poll both halves.
+//!
+//! Limits: a write of [`READ_LEN`] bytes and a read of [`RECORDS_LEN`]; [`BEGUN_LEN_MAX`] of what has
+//! not ended.
+//! Errors: those of rustls as `InvalidData`, once what came before is read and ever after; TCP that
+//! ends without close_notify is `UnexpectedEof`.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -26,12 +30,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::net::buffer::{READ_LEN, RECORD_LEN};
 
 /// Most bytes of what has not ended: a handshake message of 64 KiB, which is rustls' own limit, in
-/// records of 512 bytes or longer.
-const BEGUN_LEN_MAX: usize = 66_560;
+/// records of 512 bytes or longer. Each adds 22 bytes (RFC 8446 section 5.2), in clear 5.
+const BEGUN_LEN_MAX: usize = 68_608;
 
-/// Room for [`READ_LEN`] bytes in records of 16 KiB: each adds 29 bytes at most (RFC 5246 section
-/// 6.2.3.3 with RFC 5288 section 3; RFC 8446 section 5.2 adds 22).
-const RECORDS_LEN: usize = READ_LEN + 1_024;
+/// What is added to [`READ_LEN`] bytes in records of 16 KiB: 29 bytes to each at most (RFC 5246
+/// section 6.2.3.3 with RFC 5288 section 3), and a key update in front.
+const ADDED_LEN_MAX: usize = 1_024;
+
+/// Room for [`READ_LEN`] bytes in records.
+const RECORDS_LEN: usize = READ_LEN + ADDED_LEN_MAX;
 
 thread_local! {
     /// The worker's own, apart from the one of `buffer`: that one is lent while this one is used.
@@ -67,7 +74,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     ) -> io::Result<Self> {
         let tls = UnbufferedClientConnection::new(config, name).map_err(invalid)?;
         let mut this = Self { stream, records: Records::new(tls), plain: Bytes::new() };
-        this.records.step(&mut [], |_| {}, |_| Ok(0))?;
+        this.records.receive(&mut [], |_| {})?;
         poll_fn(|cx| this.poll_handshake(cx)).await?;
         Ok(this)
     }
@@ -81,7 +88,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
             }
             // A server of TLS 1.3 may greet before it has heard the end of the handshake.
             let mut early = BytesMut::new();
-            let len = ready!(self.poll_receive(cx, |plain| early.extend_from_slice(plain)))?;
+            let len =
+                ready!(self.poll_receive(cx, READ_LEN, |plain| early.extend_from_slice(plain)))?;
             self.plain = early.freeze();
             if len == 0 {
                 let error = io::Error::new(io::ErrorKind::UnexpectedEof, "tls handshake eof");
@@ -90,24 +98,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         }
     }
 
-    /// Reads once and gives `take` what comes of it; ready with the number of bytes read.
+    /// Reads once, about what fills `room` but a record at least, and gives `take` what comes of it;
+    /// ready with the number of bytes read.
     fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
+        room: usize,
         take: impl FnMut(&[u8]),
     ) -> Poll<io::Result<usize>> {
         BUFFER.with_borrow_mut(|buffer| {
             let begun_len = self.records.begun.len();
-            let mut piece = ReadBuf::new(buffer);
-            piece.put_slice(&self.records.begun);
-            // No more than what comes out of it in one piece.
-            let mut read = piece.take(READ_LEN.saturating_sub(begun_len).max(RECORD_LEN));
+            let wanted = room.clamp(RECORD_LEN, READ_LEN) + ADDED_LEN_MAX;
+            let end = begun_len + wanted.saturating_sub(begun_len).max(RECORD_LEN);
+            let mut read = ReadBuf::new(buffer.get_mut(begun_len..end).unwrap_or_default());
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
             let len = read.filled().len();
             let received = buffer.get_mut(..begun_len + len).unwrap_or_default();
+            if let Some(front) = received.get_mut(..begun_len) {
+                front.copy_from_slice(&self.records.begun);
+            }
             let outcome = self.records.receive(received, take);
-            // An alert, or the answer to a key update. Should it block, it goes with what is next.
-            let _ = self.poll_unsent(cx)?;
+            // An alert. Should it block, it goes with what is written next: not while the client is
+            // silent. Should it fail, so does that write, and what was read is heard before.
+            let _ = self.poll_unsent(cx);
             outcome?;
             Poll::Ready(Ok(len))
         })
@@ -145,12 +158,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
                 }
                 return Poll::Ready(Ok(()));
             }
+            this.records.check()?;
             if this.records.is_closed || asked.remaining() == 0 {
                 return Poll::Ready(Ok(()));
             }
             let before = asked.filled().len();
             let mut later = BytesMut::new();
-            let received = this.poll_receive(cx, |plain| {
+            let received = this.poll_receive(cx, asked.remaining(), |plain| {
                 let (now, rest) = plain.split_at_checked(asked.remaining()).unwrap_or((plain, &[]));
                 asked.put_slice(now);
                 later.extend_from_slice(rest);
@@ -158,6 +172,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
             this.plain = later.freeze();
             let is_end = matches!(received, Poll::Ready(Ok(0)));
             if asked.filled().len() > before {
+                // An error behind it is kept for the next read.
                 return Poll::Ready(Ok(()));
             }
             ready!(received)?;
@@ -226,15 +241,19 @@ struct Records {
     is_closed: bool,
     /// Whether this side has.
     is_closing: bool,
-    /// Whether rustls has given up; it is not asked again, for what it wants back is lost.
-    is_broken: bool,
+    /// Why rustls has given up; it is not asked again, for what it wants back is lost.
+    broken: Option<rustls::Error>,
 }
 
 impl Records {
     fn new(tls: UnbufferedClientConnection) -> Self {
-        let (is_closed, is_closing, is_broken) = (false, false, false);
         let (begun, unsent) = (Vec::new(), BytesMut::new());
-        Self { tls, begun, unsent, is_closed, is_closing, is_broken }
+        Self { tls, begun, unsent, is_closed: false, is_closing: false, broken: None }
+    }
+
+    /// Gives the error that ended it, each time.
+    fn check(&self) -> io::Result<()> {
+        self.broken.clone().map_or(Ok(()), |error| Err(invalid(error)))
     }
 
     /// Decrypts `received`, which begins with what had not ended.
@@ -242,8 +261,8 @@ impl Records {
         let (used, _) = self.step(received, take, |_| Ok(0))?;
         let rest = received.get(used..).unwrap_or_default();
         if rest.len() > BEGUN_LEN_MAX {
-            self.is_broken = true;
-            return Err(invalid(rustls::Error::General("a message without an end".to_owned())));
+            self.broken = Some(rustls::Error::General("a message without an end".to_owned()));
+            return self.check();
         }
         // Of the length that is needed: it may wait for long.
         self.begun = rest.to_vec();
@@ -258,13 +277,14 @@ impl Records {
         let mut begun = std::mem::take(&mut self.begun);
         let (used, written) = self.step(&mut begun, |_| {}, write)?;
         begun.drain(..used.min(begun.len()));
+        // Before what `write` gave, even an error: rustls counts on it.
         self.begun = begun;
-        Ok(written)
+        written.map_err(io::Error::other)
     }
 
     /// Makes the close_notify, once.
     fn close(&mut self) -> io::Result<()> {
-        if std::mem::replace(&mut self.is_closing, true) || self.is_broken {
+        if std::mem::replace(&mut self.is_closing, true) || self.broken.is_some() {
             return Ok(());
         }
         let mut alert = [0; ALERT_LEN_MAX];
@@ -282,16 +302,13 @@ impl Records {
         mut write: impl FnMut(
             &mut WriteTraffic<'_, ClientConnectionData>,
         ) -> Result<usize, EncryptError>,
-    ) -> io::Result<(usize, usize)> {
-        if self.is_broken {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
+    ) -> io::Result<(usize, Result<usize, EncryptError>)> {
+        self.check()?;
         let mut used = 0;
-        let mut failure = None;
         loop {
             // All that is left to be said then is the alert. rustls must not read any more.
-            if let Some(error) = failure.take_if(|_| !self.tls.wants_write()) {
-                return Err(invalid(error));
+            if !self.tls.wants_write() {
+                self.check()?;
             }
             let rest = received.get_mut(used..).unwrap_or_default();
             let status = self.tls.process_tls_records(rest);
@@ -317,21 +334,18 @@ impl Records {
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 Ok(ConnectionState::PeerClosed) => self.is_closed = true,
                 Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-                    let written = write(&mut traffic).map_err(io::Error::other)?;
-                    return Ok((used + done, written));
+                    return Ok((used + done, write(&mut traffic)));
                 }
-                Ok(_) => return Ok((used + done, 0)),
-                Err(error) => {
-                    self.is_broken = true;
-                    failure = Some(error);
-                }
+                Ok(_) => return Ok((used + done, Ok(0))),
+                Err(error) => self.broken = Some(error),
             }
             used += done;
         }
     }
 }
 
-/// Longest close_notify: two bytes, and at most 29 around them (see [`RECORDS_LEN`]).
+/// Longest close_notify, with what rustls gives in front of it: 31 bytes in TLS 1.2; in TLS 1.3 24,
+/// behind a key update of 27 that waits for the next record.
 const ALERT_LEN_MAX: usize = 64;
 
 fn invalid(error: rustls::Error) -> io::Error {

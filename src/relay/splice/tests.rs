@@ -6,6 +6,7 @@ use tokio::io::{
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::net::tls::stream::TlsStream;
 
 const IDLE: Duration = Duration::from_secs(2_100);
 
@@ -21,7 +22,8 @@ macro_rules! unpaced {
         })+
     };
 }
-unpaced!(DuplexStream, BufStream<DuplexStream>, Join<DuplexStream, Sink>, Join<Truncated, Sink>);
+unpaced!(DuplexStream, BufStream<DuplexStream>, TlsStream<DuplexStream>);
+unpaced!(Join<DuplexStream, Sink>, Join<Truncated, Sink>);
 
 /// Ends as a TLS stream does whose peer closed TCP alone.
 struct Truncated;

@@ -1,4 +1,4 @@
-//! What the splice promises where the client is under TLS, on in-memory pipes with a paused clock.
+//! What the splice promises where one side is under TLS, on in-memory pipes with a paused clock.
 
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use super::*;
 use crate::net::client_stream::ClientStream;
 use crate::net::props::{Authority, HOST, put};
 use crate::net::tls::server::Shown;
+use crate::net::tls::stream::TlsStream as UpstreamTls;
 
 const IDLE: Duration = Duration::from_secs(2_100);
 
@@ -90,4 +91,34 @@ async fn records_that_carry_no_byte_of_mail_do_not_keep_a_session() {
     let end = spliced.await.unwrap().end;
     assert!(matches!(end, End::Idle), "{end:?}");
     assert_eq!(started.elapsed().as_secs(), IDLE.as_secs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_an_upload_reaches_a_server_that_is_slow_to_take_it() {
+    const LEN: usize = 10_000;
+
+    let authority = Authority::new();
+    let dir = tempfile::tempdir().unwrap();
+    let acceptor = Shown::read(&put(dir.path(), &authority.issue(HOST))).unwrap().acceptor();
+    for version in [&TLS12, &TLS13] {
+        // All of it is there at once, is encrypted at once, and does not go into the pipe at once.
+        let (mut client, mut near_client) = duplex(2 * LEN);
+        client.write_all(&[b'x'; LEN]).await.unwrap();
+        let (near, far) = duplex(64);
+        let config = authority.client(&[version]);
+        let spliced = tokio::spawn(async move {
+            let name = ServerName::try_from(HOST).unwrap();
+            let mut upstream = UpstreamTls::connect(config, name, near).await.unwrap();
+            let start = Start { idle_timeout: IDLE, ..Start::default() };
+            splice(&mut near_client, &mut upstream, start, std::future::pending()).await
+        });
+        let mut far = acceptor.accept(far).await.unwrap();
+        let mut got = [0; LEN];
+        far.read_exact(&mut got).await.unwrap();
+        assert!(got == [b'x'; LEN]);
+        far.shutdown().await.unwrap();
+        let Spliced { up_bytes, end, .. } = spliced.await.unwrap();
+        assert_eq!(up_bytes, 10_000, "{version:?}");
+        assert!(matches!(end, End::Closed(Side::Upstream)), "{end:?}");
+    }
 }

@@ -12,6 +12,8 @@ use super::*;
 use crate::net::props::{Authority, HOST, put};
 use crate::net::tls::server::Shown;
 
+mod broken;
+
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
 
 /// A server, and who trusts it.
@@ -63,17 +65,27 @@ async fn exchange<S: AsyncRead + AsyncWrite>(stream: S, said: &[u8], len: usize)
     heard
 }
 
-/// Counts reads and writes, and damages the byte `at` of what is read.
+/// Counts reads and writes, damages the byte `at` of what is read, and takes so many writes.
 struct Pipe {
     inner: DuplexStream,
     reads: usize,
     writes: usize,
     damage_at: Option<usize>,
+    writes_max: usize,
+    beyond: Beyond,
+}
+
+/// What becomes of the writes that a [`Pipe`] does not take.
+enum Beyond {
+    Lost,
+    Blocked,
+    Broken,
 }
 
 impl Pipe {
     fn new(inner: DuplexStream) -> Self {
-        Self { inner, reads: 0, writes: 0, damage_at: None }
+        let (writes_max, beyond) = (usize::MAX, Beyond::Broken);
+        Self { inner, reads: 0, writes: 0, damage_at: None, writes_max, beyond }
     }
 }
 
@@ -104,6 +116,13 @@ impl AsyncWrite for Pipe {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.writes += 1;
+        if self.writes > self.writes_max {
+            return match self.beyond {
+                Beyond::Lost => Poll::Ready(Ok(bytes.len())),
+                Beyond::Blocked => Poll::Pending,
+                Beyond::Broken => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+            };
+        }
         Pin::new(&mut self.inner).poll_write(cx, bytes)
     }
 
@@ -172,16 +191,15 @@ async fn a_full_buffer_is_written_at_once_and_read_at_once() {
         assert_eq!(near.stream.writes, writes + 1);
         far.read_exact(&mut got).await.unwrap();
         assert!(got == sent);
-        // Three full records, which with what they add are less than a read.
-        let sent = &sent[..3 * RECORD_LEN];
-        far.write_all(sent).await.unwrap();
+        // With the tickets before it.
+        far.write_all(b"* OK\r\n").await.unwrap();
+        far.flush().await.unwrap();
+        near.read_exact(&mut [0; 6]).await.unwrap();
+        far.write_all(&sent).await.unwrap();
         far.flush().await.unwrap();
         let reads = near.stream.reads;
-        let mut len = 0;
-        while len < sent.len() {
-            len += near.read(&mut got[len..]).await.unwrap();
-        }
-        assert!(got[..len] == *sent);
+        assert_eq!(near.read(&mut got).await.unwrap(), READ_LEN);
+        assert!(got == sent);
         assert_eq!(near.stream.reads, reads + 1);
     }
 }
@@ -199,6 +217,27 @@ async fn what_was_read_and_not_asked_for_comes_later() {
         got.extend_from_slice(&piece);
     }
     assert_eq!(got, b"* 1 EXISTS\r\n");
+}
+
+#[tokio::test]
+async fn what_nobody_has_asked_for_is_not_taken_from_the_system() {
+    let server = Server::new();
+    for version in VERSIONS {
+        let (near, far) = duplex(200_000);
+        let (mut near, mut far) = server.meet(version, near, far).await;
+        let (sent, mut got) = (pattern(READ_LEN), vec![0; READ_LEN]);
+        // With the tickets before it.
+        far.write_all(b"* OK\r\n").await.unwrap();
+        far.flush().await.unwrap();
+        near.read_exact(&mut [0; 6]).await.unwrap();
+        far.write_all(&sent).await.unwrap();
+        far.flush().await.unwrap();
+        near.read_exact(&mut got[..1]).await.unwrap();
+        let Records { begun, .. } = &near.records;
+        assert!(near.plain.len() + begun.len() <= RECORD_LEN + ADDED_LEN_MAX);
+        near.read_exact(&mut got[1..]).await.unwrap();
+        assert!(got == sent);
+    }
 }
 
 #[tokio::test]
