@@ -95,7 +95,7 @@ impl Online {
         let deadline = started + SIGN_IN_TIMEOUT;
         let mut took = Took::default();
         let signed_in =
-            sign_in::<Submission>(&self.tokens, account, &destination, None, deadline, &mut took)
+            sign_in::<Submission>(&self.tokens, account, &destination, &mut (), deadline, &mut took)
                 .await;
         let signed_in = signed_in.map_err(|error| way.obstacle(&error))?;
         self.tokens.accepted(account.name(), Protocol::Submission);
