@@ -1,5 +1,5 @@
-//! The verdict on a claim: who it is, a place at the mailbox's gate, token beside dialling, then the
-//! provider's own.
+//! The verdict on a claim: who it is, a place at the mailbox's gate, token beside dialling or before
+//! a connection that was made ahead, then the provider's own.
 //!
 //! Where the provider refuses a token that a newer one may mend, it is shown a newer one on one new
 //! connection, whose outcome counts. The client hears of the outcome alone.

@@ -165,7 +165,9 @@ impl<P: MailProtocol> Pool<P> {
             Some(kept) => kept,
             None => {
                 // Those that a new `ca_file` has made useless are over by themselves.
-                ways.retain(|kept| kept.count() > 0 || !kept.demand.is_over(now));
+                ways.retain(|kept| {
+                    kept.count() > 0 || !kept.demand.is_over(now) || kept.rests(now)
+                });
                 ways.push(Kept::new(Way::of(provider, destination)));
                 let Some(kept) = ways.last_mut() else { return };
                 kept
@@ -360,19 +362,18 @@ impl<P: MailProtocol> Keeper<P> {
         let (id, berth) = (Arc::new(()), Arc::new(Berth(Mutex::new(Some(reached)))));
         let (watched, gone) = oneshot::channel();
         let ready = Ready { id: Arc::clone(&id), berth: Arc::clone(&berth), _watched: watched };
-        if !self.put(ready) {
-            return;
-        }
-        debug!(%upstream, "warm connection ready");
-        let end = tokio::select! {
-            biased;
-            _ = gone => End::Gone,
-            () = self.is_over() => End::Because(Dropped::GivenUp),
-            () = berth.disturbed() => End::Because(Dropped::Closed),
-            () = sleep(UNUSED_MAX) => End::Because(Dropped::Unused),
-        };
-        if let End::Because(why) = end {
-            self.drop(&id, why);
+        if self.put(ready) {
+            debug!(%upstream, "warm connection ready");
+            let end = tokio::select! {
+                biased;
+                _ = gone => End::Gone,
+                () = self.is_over() => End::Because(Dropped::GivenUp),
+                () = berth.disturbed() => End::Because(Dropped::Closed),
+                () = sleep(UNUSED_MAX) => End::Because(Dropped::Unused),
+            };
+            if let End::Because(why) = end {
+                self.drop(&id, why);
+            }
         }
         let left = berth.lock().take();
         if let Some(reached) = left {
@@ -438,3 +439,6 @@ impl<P: MailProtocol> Keeper<P> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
