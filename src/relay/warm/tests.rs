@@ -70,7 +70,7 @@ fn each_thing_that_decides_where_a_connection_leads_makes_another_way() {
     assert!(!leads(&Scene { host, ..scene.clone() }));
     assert!(!leads(&Scene { tls: tls(), ..scene.clone() }), "by identity");
     assert!(!leads(&Scene { egress: Arc::default(), ..scene.clone() }), "by identity");
-    assert!(!leads(&Scene { mechanism: Mechanism::OauthBearer, ..scene.clone() }));
+    assert!(!leads(&Scene { mechanism: Mechanism::OauthBearer, ..scene }));
 }
 
 #[tokio::test]
