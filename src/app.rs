@@ -122,7 +122,9 @@ impl App {
         let started_with = Arc::new(started_with);
         let Config { listeners, accounts, devices, web, egress, mut limits, grace, .. } = config;
         let egress = Arc::new(egress);
-        limits.sessions = descriptors::raise_limit(limits.sessions);
+        let providers = accounts.iter().map(|it| it.provider.name.as_str());
+        let warm = descriptors::warm(limits.warm_connections, providers);
+        limits.sessions = descriptors::raise_limit(limits.sessions, warm);
         let shutdown = Shutdown::default();
         let mut certificates = Certificates::default();
         let leaving = Arc::clone(&egress);

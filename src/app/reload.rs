@@ -78,7 +78,9 @@ fn prepare(file: &Path, started_with: &Config) -> Result<Prepared, String> {
     if !changes.is_empty() {
         return Err(format!("{}: {}", file.display(), changes.join(", ")));
     }
-    config.limits.sessions = descriptors::raise_limit(config.limits.sessions);
+    let providers = config.accounts.iter().map(|it| it.provider.name.as_str());
+    let warm = descriptors::warm(config.limits.warm_connections, providers);
+    config.limits.sessions = descriptors::raise_limit(config.limits.sessions, warm);
     let (accounts, devices) = (config.accounts.clone(), config.devices.clone());
     let mut certificates = Certificates::default();
     let service = Service::new(

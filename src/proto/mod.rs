@@ -168,10 +168,6 @@ pub trait Upstream: Sized + Send {
 
     /// Consumes what it can of `input` and says what is needed next.
     fn receive(self, input: &mut Input, output: &mut Output) -> UpstreamStep<Self>;
-
-    /// Whether a refusal with this `reply` tells no more than that the server closes the connection:
-    /// it is no word on the token then, and may be said to whoever has been silent for long.
-    fn is_farewell(reply: &str) -> bool;
 }
 
 /// What an upstream machine needs next. Output is to be sent before anything else is done.
@@ -231,6 +227,10 @@ pub struct UpstreamRefusal {
     /// `status` of the error challenge that came before the reply (RFC 7628 section 3.2.2),
     /// printable ASCII, at most 64 bytes.
     pub challenge_status: Option<String>,
+    /// Whether it tells no more than that the server closes the connection, and nothing came between
+    /// it and the token: it is no word on the token then, and may be said to whoever has been silent
+    /// for long.
+    pub is_farewell: bool,
 }
 
 /// Whether a refusal may pass by itself.

@@ -99,16 +99,42 @@ pub(crate) struct Reached<A> {
     awaiting: A,
 }
 
-/// Signs in at `destination` with what `token` brings: on `warm`, a connection that was made ahead, or
-/// on a new one, for whose way to TLS `machine` is made. What the steps that are done `took` is added
+/// The connections that were made ahead, as one sign-in meets them.
+pub(crate) trait Ahead<A> {
+    /// Whether one is ready.
+    fn is_ready(&self) -> bool;
+
+    /// Takes one whose server has said nothing since it was made.
+    fn take(&mut self) -> Option<Reached<A>>;
+
+    /// Notes that the server had given up the one that was taken.
+    fn was_dead(&mut self);
+}
+
+/// There are none: what is signed in on is dialled.
+impl<A> Ahead<A> for () {
+    fn is_ready(&self) -> bool {
+        false
+    }
+
+    fn take(&mut self) -> Option<Reached<A>> {
+        None
+    }
+
+    fn was_dead(&mut self) {}
+}
+
+/// Signs in at `destination` with what `token` brings: on one of those made `ahead`, or on a new
+/// connection, for whose way to TLS `machine` is made. What the steps that are done `took` is added
 /// up, whatever comes of the rest.
 ///
-/// A warm connection that turns out to have been given up by the server is replaced by a new one: the
-/// token was not answered there, so it is as if it had never been shown.
+/// Where one is ready it is taken once the token is there, since nobody watches it from then on. One
+/// that turns out to have been given up by the server is replaced by a new one: the token was not
+/// answered there, so it is as if it had never been shown.
 pub(crate) async fn sign_in<M: Upstream>(
     destination: &Destination<'_>,
     machine: M,
-    warm: Option<Reached<M::AwaitToken>>,
+    ahead: &mut impl Ahead<M::AwaitToken>,
     token: impl Future<Output = Result<AccessToken, TokenError>>,
     took: &mut Took,
 ) -> Result<SignedIn<M::Welcome>, SignInError> {
@@ -122,25 +148,29 @@ pub(crate) async fn sign_in<M: Upstream>(
             *token_took = Some(asked_at.elapsed());
             Ok(token)
         };
-        let (reached, token) = match warm {
-            None => tokio::try_join!(reach(destination.server(), machine, progress), token)?,
-            Some(warm) => {
-                let (token, shown_at) = (token.await?, Instant::now());
+        let (reached, token) = if ahead.is_ready() {
+            let token = token.await?;
+            if let Some(warm) = ahead.take() {
+                let shown_at = Instant::now();
+                *warm_was = Some(Warm::Held);
                 let outcome = warm.show(destination, &token).await;
                 *sign_in_took = Some(shown_at.elapsed());
-                *warm_was = Some(Warm::Held);
                 match outcome {
-                    Err(failed) if failed.is_unheard::<M>() => {
+                    Err(failed) if failed.is_unheard() => {
                         *warm_was = Some(Warm::Dead);
+                        ahead.was_dead();
                         debug!(
                             upstream = %destination.host,
+                            error = %failed.error,
                             "warm connection found closed, another one is dialled"
                         );
                     }
                     outcome => return outcome.map_err(|failed| failed.error),
                 }
-                (reach(destination.server(), machine, progress).await?, token)
             }
+            (reach(destination.server(), machine, progress).await?, token)
+        } else {
+            tokio::try_join!(reach(destination.server(), machine, progress), token)?
         };
         let (talked, shown_at) = (reached.talked, Instant::now());
         let outcome = reached.authenticate(destination, &token).await;

@@ -1,5 +1,5 @@
-//! The verdict on a claim: who it is, a place at the mailbox's gate, token beside dialling, then the
-//! provider's own.
+//! The verdict on a claim: who it is, a place at the mailbox's gate, token beside dialling or before
+//! a connection that was made ahead, then the provider's own.
 //!
 //! Where the provider refuses a token that a newer one may mend, it is shown a newer one on one new
 //! connection, whose outcome counts. The client hears of the outcome alone.
@@ -16,10 +16,10 @@ use super::diagnosis::token::Wanted;
 use super::gate::{Full, Mailbox, Permit};
 use super::judge;
 use super::listener::Listener;
-use super::meter::{Dropped, Took, Warm};
+use super::meter::Took;
 use super::protocol::{Awaiting, MailProtocol, Welcome};
 use super::troubles::Trouble;
-use super::upstream::{self, Destination, Reached, SignInError};
+use super::upstream::{self, Ahead, Destination, SignInError};
 use crate::account::directory::Account;
 use crate::account::password::SignedIn;
 use crate::clock;
@@ -190,14 +190,11 @@ async fn at_gate<P: MailProtocol>(
     loop {
         attempt.enters(&permit);
         let deadline = Instant::now() + VERDICT_TIMEOUT;
-        let warm = pool.take(provider, destination, warm_meter);
-        let was_warm = warm.is_some();
-        let took = &mut attempt.took;
+        let mut offer = pool.offer(provider, destination, warm_meter);
+        let (ahead, took) = (&mut offer, &mut attempt.took);
         let outcome =
-            sign_in::<P>(relay.tokens(), account, destination, warm, deadline, took).await;
-        if was_warm && attempt.took.warm == Some(Warm::Dead) {
-            warm_meter.dropped(P::PROTOCOL, Dropped::Closed);
-        }
+            sign_in::<P>(relay.tokens(), account, destination, ahead, deadline, took).await;
+        drop(offer);
         if let Err(error) = &outcome {
             pool.failed(provider, destination, error, warm_meter);
         }
@@ -248,13 +245,13 @@ pub(super) fn told_user<P: MailProtocol>(tokens: &Tokens, account: &Account) -> 
     is_open.then(|| tokens.user(&settings.grant.id)).flatten()
 }
 
-/// Signs in at `destination`, on a `warm` connection there if one is given, and once more where a
-/// newer token may mend the refusal of the first. What both `took` is added up.
+/// Signs in at `destination`, on one of the connections made `ahead` if there is one, and once more
+/// where a newer token may mend the refusal of the first. What both `took` is added up.
 pub(super) async fn sign_in<P: MailProtocol>(
     tokens: &Tokens,
     account: &Account,
     destination: &Destination<'_>,
-    warm: Option<Reached<Awaiting<P>>>,
+    ahead: &mut impl Ahead<Awaiting<P>>,
     deadline: Instant,
     took: &mut Took,
 ) -> Result<upstream::SignedIn<Welcome<P>>, SignInError> {
@@ -267,7 +264,7 @@ pub(super) async fn sign_in<P: MailProtocol>(
         let token = tokens.access_token(grant, scopes).await?;
         Ok(shown.insert(token).access_token.clone())
     };
-    let first = upstream::sign_in(destination, machine, warm, token, took).await;
+    let first = upstream::sign_in(destination, machine, ahead, token, took).await;
     let (refused, shown) = match (first, shown) {
         (Err(refused), Some(shown)) if refused.may_be_mended_by_a_token() => (refused, shown),
         (outcome, _) => return outcome,
@@ -298,7 +295,7 @@ pub(super) async fn sign_in_again<P: MailProtocol>(
             info!(account, cause, "token refused, a newer one is tried");
             let machine = P::upstream(destination.host.tls, destination.mechanism);
             let token = async { Ok(newer.access_token) };
-            upstream::sign_in(destination, machine, None, token, took).await
+            upstream::sign_in(destination, machine, &mut (), token, took).await
         }
         Ok(None) => Err(refused),
         Err(error) => match error.kind {

@@ -29,7 +29,7 @@ use self::way::Way;
 use super::downstream::close;
 use super::meter::{Dropped, WarmMeter};
 use super::protocol::{Awaiting, Imap, MailProtocol, Pop3, Submission};
-use super::upstream::{Destination, Progress, Reached, SIGN_IN_TIMEOUT, SignInError, reach};
+use super::upstream::{Ahead, Destination, Progress, Reached, SIGN_IN_TIMEOUT, SignInError, reach};
 use crate::provider::Provider;
 
 /// How long a connection is kept that nobody wants.
@@ -108,40 +108,40 @@ struct Ready<P: MailProtocol> {
 /// Where a connection lies, until it is given or dropped.
 struct Berth<P: MailProtocol>(Mutex<Option<Reached<Awaiting<P>>>>);
 
+/// What a pool has for one sign-in. It counts what became of it when it is dropped.
+pub(super) struct Offer<'a, P: MailProtocol> {
+    pool: &'a Pool<P>,
+    provider: &'a Provider,
+    destination: &'a Destination<'a>,
+    meter: &'a WarmMeter,
+    /// Whether one was taken that is not known to be dead.
+    is_taken: bool,
+}
+
 impl<P: MailProtocol> Pool<P> {
     fn new(limit: usize, closed: CancellationToken) -> Self {
         Self { limit, closed, ways: Arc::default() }
     }
 
-    /// A connection to where `destination` leads, if one is ready. To be called with a place at the
-    /// gate.
-    pub(super) fn take(
+    /// The connections to where `destination` leads. To be called with a place at the gate.
+    pub(super) fn offer<'a>(
+        &'a self,
+        provider: &'a Provider,
+        destination: &'a Destination<'a>,
+        meter: &'a WarmMeter,
+    ) -> Offer<'a, P> {
+        Offer { pool: self, provider, destination, meter, is_taken: false }
+    }
+
+    /// Lets `look` see what is kept of the way to `destination`, if there is anything.
+    fn on_way<T>(
         &self,
         provider: &Provider,
         destination: &Destination<'_>,
-        meter: &WarmMeter,
-    ) -> Option<Reached<Awaiting<P>>> {
-        if self.limit == 0 || self.closed.is_cancelled() {
-            return None;
-        }
+        look: impl FnOnce(&mut Kept<P>) -> T,
+    ) -> Option<T> {
         let mut ways = self.lock();
-        let kept = ways.iter_mut().find(|kept| kept.way.leads(provider, destination))?;
-        while let Some(ready) = kept.ready.pop_front() {
-            meter.leaves(P::PROTOCOL);
-            let Some(mut reached) = ready.berth.lock().take() else { continue };
-            // Whoever watches it may not have had a turn since the server closed it.
-            if reached.poll_disturbed(&mut Context::from_waker(Waker::noop())).is_ready() {
-                kept.disturbed(meter);
-                continue;
-            }
-            meter.taken(P::PROTOCOL);
-            debug!(upstream = %destination.host, "warm connection taken");
-            return Some(reached);
-        }
-        if kept.demand.target(Instant::now(), self.limit) > 0 {
-            meter.missed(P::PROTOCOL);
-        }
-        None
+        ways.iter_mut().find(|kept| kept.way.leads(provider, destination)).map(look)
     }
 
     /// Notes that a session has signed in at `destination`, and makes as many connections there as
@@ -165,14 +165,16 @@ impl<P: MailProtocol> Pool<P> {
             Some(kept) => kept,
             None => {
                 // Those that a new `ca_file` has made useless are over by themselves.
-                ways.retain(|kept| kept.count() > 0 || !kept.demand.is_over(now));
+                ways.retain(|kept| {
+                    kept.count() > 0 || !kept.demand.is_over(now) || kept.rests(now)
+                });
                 ways.push(Kept::new(Way::of(provider, destination)));
                 let Some(kept) = ways.last_mut() else { return };
                 kept
             }
         };
         kept.demand.signed_in(now, self.limit);
-        if kept.rests_until.is_some_and(|until| now < until) {
+        if kept.rests(now) {
             return;
         }
         let wanted = kept.demand.target(now, self.limit).saturating_sub(kept.count());
@@ -202,15 +204,56 @@ impl<P: MailProtocol> Pool<P> {
         meter: &WarmMeter,
     ) {
         if error.is_of_server() {
-            let mut ways = self.lock();
-            if let Some(kept) = ways.iter_mut().find(|it| it.way.leads(provider, destination)) {
-                kept.rest(meter);
-            }
+            self.on_way(provider, destination, |kept| kept.rest(meter));
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Kept<P>>> {
         self.ways.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<P: MailProtocol> Ahead<Awaiting<P>> for Offer<'_, P> {
+    fn is_ready(&self) -> bool {
+        if self.pool.limit == 0 || self.pool.closed.is_cancelled() {
+            return false;
+        }
+        let is_ready = self.pool.on_way(self.provider, self.destination, |kept| {
+            if kept.ready.is_empty() {
+                kept.miss(self.pool.limit, self.meter);
+            }
+            !kept.ready.is_empty()
+        });
+        is_ready.unwrap_or(false)
+    }
+
+    fn take(&mut self) -> Option<Reached<Awaiting<P>>> {
+        let taken = self.pool.on_way(self.provider, self.destination, |kept| {
+            let taken = kept.take(self.meter);
+            if taken.is_none() {
+                kept.miss(self.pool.limit, self.meter);
+            }
+            taken
+        });
+        let taken = taken.flatten();
+        self.is_taken = taken.is_some();
+        if self.is_taken {
+            debug!(upstream = %self.destination.host, "warm connection taken");
+        }
+        taken
+    }
+
+    fn was_dead(&mut self) {
+        self.is_taken = false;
+        self.pool.on_way(self.provider, self.destination, |kept| kept.disturbed(self.meter));
+    }
+}
+
+impl<P: MailProtocol> Drop for Offer<'_, P> {
+    fn drop(&mut self) {
+        if self.is_taken {
+            self.meter.taken(P::PROTOCOL);
+        }
     }
 }
 
@@ -222,6 +265,34 @@ impl<P: MailProtocol> Kept<P> {
 
     fn count(&self) -> usize {
         self.ready.len() + self.dialling
+    }
+
+    /// Takes the oldest that the server has not disturbed.
+    fn take(&mut self, meter: &WarmMeter) -> Option<Reached<Awaiting<P>>> {
+        while let Some(ready) = self.ready.pop_front() {
+            meter.leaves(P::PROTOCOL);
+            let Some(mut reached) = ready.berth.lock().take() else { continue };
+            // Whoever watches it may not have had a turn since the server closed it.
+            if reached.poll_disturbed(&mut Context::from_waker(Waker::noop())).is_ready() {
+                self.disturbed(meter);
+                continue;
+            }
+            return Some(reached);
+        }
+        None
+    }
+
+    /// Counts a session that found none, where so many sign in that there should be some.
+    fn miss(&mut self, limit: usize, meter: &WarmMeter) {
+        let now = Instant::now();
+        if !self.rests(now) && self.demand.target(now, limit) > 0 {
+            meter.missed(P::PROTOCOL);
+        }
+    }
+
+    /// Whether the server is left alone.
+    fn rests(&self, now: Instant) -> bool {
+        self.rests_until.is_some_and(|until| now < until)
     }
 
     /// The server has closed one, or said something.
@@ -291,19 +362,18 @@ impl<P: MailProtocol> Keeper<P> {
         let (id, berth) = (Arc::new(()), Arc::new(Berth(Mutex::new(Some(reached)))));
         let (watched, gone) = oneshot::channel();
         let ready = Ready { id: Arc::clone(&id), berth: Arc::clone(&berth), _watched: watched };
-        if !self.put(ready) {
-            return;
-        }
-        debug!(%upstream, "warm connection ready");
-        let end = tokio::select! {
-            biased;
-            _ = gone => End::Gone,
-            () = self.is_over() => End::Because(Dropped::GivenUp),
-            () = berth.disturbed() => End::Because(Dropped::Closed),
-            () = sleep(UNUSED_MAX) => End::Because(Dropped::Unused),
-        };
-        if let End::Because(why) = end {
-            self.drop(&id, why);
+        if self.put(ready) {
+            debug!(%upstream, "warm connection ready");
+            let end = tokio::select! {
+                biased;
+                _ = gone => End::Gone,
+                () = self.is_over() => End::Because(Dropped::GivenUp),
+                () = berth.disturbed() => End::Because(Dropped::Closed),
+                () = sleep(UNUSED_MAX) => End::Because(Dropped::Unused),
+            };
+            if let End::Because(why) = end {
+                self.drop(&id, why);
+            }
         }
         let left = berth.lock().take();
         if let Some(reached) = left {
@@ -342,7 +412,7 @@ impl<P: MailProtocol> Keeper<P> {
         let mut ways = self.pool.lock();
         let Some(kept) = ways.iter_mut().find(|kept| kept.way == self.way) else { return false };
         kept.dialling = kept.dialling.saturating_sub(1);
-        if kept.rests_until.is_some_and(|until| Instant::now() < until) {
+        if kept.rests(Instant::now()) {
             self.meter.dropped(P::PROTOCOL, Dropped::GivenUp);
             return false;
         }
@@ -369,3 +439,6 @@ impl<P: MailProtocol> Keeper<P> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

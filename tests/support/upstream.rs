@@ -10,7 +10,7 @@ use std::time::Duration;
 use socket2::Socket;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -31,6 +31,8 @@ pub enum Act {
     Pour(usize),
     /// Reads so many bytes, whatever they are.
     Take(usize),
+    /// Waits until it is told to go on.
+    Wait(Arc<Notify>),
     /// Goes on under TLS.
     StartTls,
     /// Goes on under TLS with the certificate of somebody else.
@@ -264,6 +266,7 @@ async fn converse(
                 heard.bytes().extend(bytes);
                 taken.map_err(|error| format!("{error} before {len} bytes"))?;
             }
+            Act::Wait(told) => told.notified().await,
             Act::StartTls => stream = start_tls(stream, acceptor, heard).await?,
             Act::StartTlsAs(other) => stream = start_tls(stream, &other, heard).await?,
             Act::Close => {

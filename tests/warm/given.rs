@@ -85,6 +85,28 @@ async fn an_account_of_another_provider_is_given_none() {
     log.take_until("warm connection taken").await;
 }
 
+/// An account of the same provider that gets no token.
+const BOB: &str = "[accounts.\"bob@example.com\"]\nprovider = \"sandbox\"\n\
+    grant = \"command\"\ncommand = [\"sh\", \"-c\", \"exit 1\"]\n\
+    local_password = { file = \"password\" }\n";
+
+#[tokio::test]
+async fn an_account_without_a_token_leaves_them_to_others() {
+    let log = Log::keep();
+    let rig = rig(1, RigSettings { extra: BOB, ..RigSettings::default() }).await;
+    warmed_up(&rig, Protocol::Submission, &log).await;
+    for _ in 0..2 {
+        let mut bob = rig.greeted("submission").await;
+        // NUL bob@example.com NUL local-password.
+        bob.ask("AUTH PLAIN AGJvYkBleGFtcGxlLmNvbQBsb2NhbC1wYXNzd29yZA==", "454 ").await;
+        let told = log.take_until("refused").await;
+        assert!(!told.contains("warm connection"), "{told}");
+    }
+    session(&rig, Protocol::Submission).await;
+    log.take_until("warm connection taken").await;
+    log.take_until("signed in").await;
+}
+
 #[tokio::test]
 async fn nobody_is_given_one_without_a_place_at_the_gate() {
     let log = Log::keep();

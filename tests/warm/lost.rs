@@ -1,12 +1,19 @@
 //! Warm connections that are of no use when they are wanted: the client does not notice.
 
+use std::fs::{File, read_to_string};
+use std::io::Write as _;
+use std::process::Command;
+use std::sync::Arc;
+
 use mailbearer::provider::Protocol;
+use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
 use tokio::time::{pause, resume};
 
 use crate::scene::{READY, sign_in, stage};
 use crate::support::Client;
 use crate::support::log::Log;
-use crate::support::stage::{Stage, words};
+use crate::support::stage::{Stage, TOKEN, Tls, words};
 use crate::support::upstream::{Act, Script, Upstream};
 
 /// The whole sign-in at a provider of that protocol.
@@ -24,15 +31,19 @@ fn ahead(protocol: Protocol) -> Script {
 /// A stage on which two sessions were signed in; the connection behind them does as `script` says.
 async fn warmed_up(protocol: Protocol, script: Script, log: &Log) -> Stage {
     let stage = stage().await;
+    warm_up(&stage, protocol, script, log).await;
+    stage
+}
+
+async fn warm_up(stage: &Stage, protocol: Protocol, script: Script, log: &Log) {
     let upstream = stage.upstreams.get(protocol);
     for script in [whole(protocol), whole(protocol), script] {
         upstream.plays(script);
     }
     for _ in 0..2 {
-        signed_in(&stage, protocol).await;
+        signed_in(stage, protocol).await;
     }
     log.take_until(READY).await;
-    stage
 }
 
 async fn signed_in(stage: &Stage, protocol: Protocol) -> Client {
@@ -87,6 +98,66 @@ async fn a_connection_on_which_the_server_speaks_unasked_is_given_to_nobody() {
     }
 }
 
+/// The sign-in of an account whose token comes out of a pipe.
+const BOB: &str = "AUTH PLAIN AGJvYkBleGFtcGxlLmNvbQBsb2NhbC1wYXNzd29yZA==";
+
+#[tokio::test]
+async fn what_a_server_says_while_the_token_is_awaited_is_no_word_on_the_token() {
+    // An idle server of POP3 ends a connection with what might be a refusal.
+    let protocol = Protocol::Pop3;
+    let log = Log::keep();
+    let dir = tempfile::tempdir().unwrap();
+    let (pipe, runs) = (dir.path().join("token"), dir.path().join("runs"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let command = format!("echo run >> '{}'; cat '{}'", runs.display(), pipe.display());
+    let file = format!(
+        "[accounts.\"bob@example.com\"]\nprovider = \"scripted\"\n\
+         mailbox = \"alice@example.com\"\ngrant = \"command\"\n\
+         command = [\"sh\", \"-c\", \"{command}\"]\n\
+         local_password = {{ file = \"password\" }}\n[limits]\nwarm_connections = 1\n"
+    );
+    let mut stage = Stage::with(Tls::None, &file).await;
+    let idle_for_too_long = Arc::new(Notify::new());
+    let script = ahead(protocol).then(Act::Wait(Arc::clone(&idle_for_too_long)));
+    let script = script.and(&Script::parse("S: -ERR idle for too long\nCLOSE"));
+    warm_up(&stage, protocol, script, &log).await;
+    let mut bob = stage.greeted(protocol).await;
+    bob.send(BOB).await;
+    // Open once the command reads it.
+    let pipe = spawn_blocking(|| File::options().write(true).open(pipe).unwrap()).await;
+    idle_for_too_long.notify_one();
+    log.take_until("warm connection dropped").await;
+    stage.upstreams.pop3.plays(whole(protocol));
+    pipe.unwrap().write_all(TOKEN.as_bytes()).unwrap();
+    bob.expect("+OK").await;
+    assert_eq!(read_to_string(runs).unwrap(), "run\n", "the token was not renewed");
+    // It is the first to end.
+    let heard = stage.upstreams.pop3.heard().await;
+    assert!(!String::from_utf8_lossy(&heard.private).contains("dXNlcj1"), "no token");
+}
+
+#[tokio::test]
+async fn a_server_at_which_one_was_found_dead_is_left_alone() {
+    let protocol = Protocol::Submission;
+    let log = Log::keep();
+    let whole_one = whole(protocol);
+    let farewell = Script::parse("S: 421 4.4.2 timed out\nCLOSE");
+    let shown = whole_one.cut(whole_one.len() - 1).and(&farewell);
+    let stage = warmed_up(protocol, shown, &log).await;
+    stage.upstreams.submission.plays(whole(protocol));
+    signed_in(&stage, protocol).await;
+    let told = log.take_until("another one is dialled").await;
+    assert!(told.contains("421 4.4.2 timed out"), "{told}");
+    log.take_until("signed in").await;
+    // Were one made, it would play one of these, and a session would be left without.
+    for _ in 0..3 {
+        stage.upstreams.submission.plays(whole(protocol));
+        signed_in(&stage, protocol).await;
+        let told = log.take_until("signed in").await;
+        assert!(!told.contains("warm"), "{told}");
+    }
+}
+
 #[tokio::test]
 async fn a_client_does_not_notice_a_connection_that_ends_in_place_of_a_word_on_the_token() {
     for protocol in Protocol::ALL {
@@ -121,17 +192,23 @@ async fn a_client_does_not_notice_a_connection_that_ends_in_place_of_a_word_on_t
 
 #[tokio::test]
 async fn a_token_that_was_answered_is_not_shown_again() {
-    // The error challenge announces a refusal; the connection ends before it is said.
-    let protocol = Protocol::Submission;
-    let log = Log::keep();
-    let whole_one = whole(protocol);
-    let challenged = Script::parse("S: 334 eyJzdGF0dXMiOiI0MDAifQ==\nC: \r\nCLOSE");
-    let shown = whole_one.cut(whole_one.len() - 1).and(&challenged);
-    let stage = warmed_up(protocol, shown, &log).await;
-    let mut client = stage.greeted(protocol).await;
-    client.ask(words(protocol).sign_in, words(protocol).unavailable).await;
-    let told = log.take_until("refused").await;
-    assert!(told.contains("warm connection taken") && !told.contains("another one"), "{told}");
+    for (protocol, end) in [
+        // The error challenge announces a refusal; the connection ends before it is said.
+        (Protocol::Submission, "S: 334 eyJzdGF0dXMiOiI0MDAifQ==\nC: \nCLOSE"),
+        // Whatever it tells.
+        (Protocol::Submission, "S: 334 \nC: \nS: 421 4.7.0 closing\nCLOSE"),
+        // It was accepted.
+        (Protocol::Imap, "S: m3 OK done\nC: m4 CAPABILITY\nS: * BYE too many sessions\nCLOSE"),
+    ] {
+        let log = Log::keep();
+        let whole_one = whole(protocol);
+        let shown = whole_one.cut(whole_one.len() - 1).and(&Script::parse(end));
+        let stage = warmed_up(protocol, shown, &log).await;
+        let mut client = stage.greeted(protocol).await;
+        client.ask(words(protocol).sign_in, words(protocol).unavailable).await;
+        let told = log.take_until("refused").await;
+        assert!(told.contains("warm connection taken") && !told.contains("another one"), "{told}");
+    }
 }
 
 #[tokio::test]

@@ -145,11 +145,6 @@ impl Upstream for ImapUpstream {
             }
         }
     }
-
-    // RFC 3501 section 7.1.5: it closes, whatever was asked. A refusal is tagged.
-    fn is_farewell(reply: &str) -> bool {
-        reply.get(..3).is_some_and(|condition| condition.eq_ignore_ascii_case("BYE"))
-    }
 }
 
 impl AwaitTls for ImapAwaitTls {
@@ -209,14 +204,16 @@ impl Course {
                 Continue(self.with(Phase::SignIn(token, gathered)))
             }
             (Response::Continuation(_), Token::Challenged(_)) => unasked_continuation(),
+            // RFC 3501 section 7.1.5: it closes, whatever was asked. A refusal is tagged.
             (Response::Status(status), token) if status.condition == Condition::Bye => {
-                refused(status, token)
+                let is_first = gathered.bytes.is_empty() && !matches!(token, Token::Challenged(_));
+                refused(status, token, is_first)
             }
             (Response::Status(_) | Response::Data(_), token) => {
                 Continue(self.with(Phase::SignIn(token, gathered.push(line, response))))
             }
             (Response::Tagged(_, status), token) if status.condition != Condition::Ok => {
-                refused(status, token)
+                refused(status, token, false)
             }
             (Response::Tagged(..), Token::Held(_)) => {
                 protocol("it accepts the sign-in before it has seen the token")
@@ -243,7 +240,7 @@ impl Course {
         match response {
             Response::Continuation(_) => unasked_continuation(),
             Response::Status(status) if status.condition == Condition::Bye => {
-                refused(status, Token::Sent)
+                refused(status, Token::Sent, false)
             }
             Response::Status(_) | Response::Data(_) => {
                 Continue(self.with(Phase::Welcome(gathered.push(line, response), tagged)))
@@ -268,12 +265,12 @@ impl Gathered {
     }
 }
 
-fn refused(status: &Status<'_>, token: Token) -> Turn {
+fn refused(status: &Status<'_>, token: Token, is_farewell: bool) -> Turn {
     let challenge_status = match token {
         Token::Challenged(status) => status,
         Token::Held(_) | Token::Sent => None,
     };
     let reply = printable(status.line, REPLY_LEN_MAX);
     let lasting = status.lasting();
-    Break(UpstreamStep::Refused(UpstreamRefusal { reply, lasting, challenge_status }))
+    Break(UpstreamStep::Refused(UpstreamRefusal { reply, lasting, challenge_status, is_farewell }))
 }

@@ -197,11 +197,6 @@ impl Upstream for Pop3Upstream {
             }
         }
     }
-
-    // Nothing tells a server that closes from one that refuses.
-    fn is_farewell(_: &str) -> bool {
-        false
-    }
 }
 
 /// A POP3 upstream that awaits the end of a TLS handshake.
@@ -289,7 +284,9 @@ fn lasting(code: Option<&[u8]>) -> Lasting {
 
 fn refused(line: &[u8], code: Option<&[u8]>, challenge_status: Option<String>) -> Turn {
     let (reply, lasting) = (printable(line, REPLY_LEN_MAX), lasting(code));
-    Break(UpstreamStep::Refused(UpstreamRefusal { reply, lasting, challenge_status }))
+    // Nothing tells a server that closes from one that refuses.
+    let is_farewell = false;
+    Break(UpstreamStep::Refused(UpstreamRefusal { reply, lasting, challenge_status, is_farewell }))
 }
 
 fn protocol(problem: &'static str) -> Turn {

@@ -149,9 +149,12 @@ impl SignIn {
                 UpstreamStep::Authenticated(Welcome { reply: reply.into_lines(), extensions })
             }
             (Self::Refusal { .. }, 235) => protocol(challenge::ACCEPTED),
-            (Self::Refusal { challenge_status }, 400..=599) => refused(&reply, challenge_status),
+            (Self::Refusal { challenge_status }, 400..=599) => {
+                refused(&reply, challenge_status, false)
+            }
+            // RFC 5321 section 3.8: 421 is said before the server closes the connection.
             (Self::Ahead { .. } | Self::Challenge { .. } | Self::Verdict { .. }, 400..=599) => {
-                refused(&reply, None)
+                refused(&reply, None, reply.code() == 421)
             }
             _ => protocol("its answer to AUTH is neither a challenge nor a verdict"),
         }
@@ -178,11 +181,6 @@ impl Upstream for SmtpUpstream {
             let UpstreamStep::Read(machine) = step else { return step };
             self = machine;
         }
-    }
-
-    // RFC 5321 section 3.8: said before the server closes the connection.
-    fn is_farewell(reply: &str) -> bool {
-        reply.starts_with("421")
     }
 }
 
@@ -284,9 +282,14 @@ fn turned_away(reply: &Reply) -> UpstreamStep<SmtpUpstream> {
     UpstreamStep::Close(UpstreamFault::TurnedAway { reply: reply.one_line() })
 }
 
-fn refused(reply: &Reply, challenge_status: Option<String>) -> UpstreamStep<SmtpUpstream> {
+fn refused(
+    reply: &Reply,
+    challenge_status: Option<String>,
+    is_farewell: bool,
+) -> UpstreamStep<SmtpUpstream> {
     let lasting = if reply.code() < 500 { Lasting::Temporary } else { Lasting::Permanent };
-    UpstreamStep::Refused(UpstreamRefusal { reply: reply.one_line(), lasting, challenge_status })
+    let reply = reply.one_line();
+    UpstreamStep::Refused(UpstreamRefusal { reply, lasting, challenge_status, is_farewell })
 }
 
 /// What a reply means that does not lead on: a refusal in its own words, which 421 always is, or a

@@ -125,7 +125,7 @@ impl<W: Debug> Ended<W> {
     /// Reply, lasting and challenge's status of a sign-in that was refused.
     #[track_caller]
     pub(crate) fn refusal(self) -> (String, Lasting, Option<String>) {
-        let Self::Refused(UpstreamRefusal { reply, lasting, challenge_status }) = self else {
+        let Self::Refused(UpstreamRefusal { reply, lasting, challenge_status, .. }) = self else {
             panic!("not refused: {self:?}");
         };
         (reply, lasting, challenge_status)

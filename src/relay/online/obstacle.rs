@@ -194,7 +194,7 @@ mod tests {
     fn refused(reply: &str, lasting: Lasting) -> SignInError {
         let mailbox = Username::parse("alice@contoso.com").unwrap();
         let (reply, challenge_status) = (reply.to_owned(), None);
-        let refusal = UpstreamRefusal { reply, lasting, challenge_status };
+        let refusal = UpstreamRefusal { reply, lasting, challenge_status, is_farewell: false };
         SignInError::Refused { host: "smtp.example:587".into(), mailbox, claims: None, refusal }
     }
 

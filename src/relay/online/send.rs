@@ -94,9 +94,15 @@ impl Online {
             .map_err(|error| Obstacle::no_sender(destination.mailbox.as_str(), error))?;
         let deadline = started + SIGN_IN_TIMEOUT;
         let mut took = Took::default();
-        let signed_in =
-            sign_in::<Submission>(&self.tokens, account, &destination, None, deadline, &mut took)
-                .await;
+        let signed_in = sign_in::<Submission>(
+            &self.tokens,
+            account,
+            &destination,
+            &mut (),
+            deadline,
+            &mut took,
+        )
+        .await;
         let signed_in = signed_in.map_err(|error| way.obstacle(&error))?;
         self.tokens.accepted(account.name(), Protocol::Submission);
         told(Said::SignedIn { host: host.to_string(), mailbox: destination.mailbox.to_string() });

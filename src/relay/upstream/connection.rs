@@ -30,12 +30,10 @@ pub(super) struct Failed {
 
 impl Failed {
     /// Whether the server did not look at the token: it was gone, or took its leave.
-    pub(super) fn is_unheard<M: Upstream>(&self) -> bool {
+    pub(super) fn is_unheard(&self) -> bool {
         match &self.error {
             SignInError::Broke { .. } => !self.is_answered,
-            SignInError::Refused { refusal, .. } => {
-                refusal.challenge_status.is_none() && M::is_farewell(&refusal.reply)
-            }
+            SignInError::Refused { refusal, .. } => refusal.is_farewell,
             SignInError::Token(_)
             | SignInError::Connect(_)
             | SignInError::Tls(_)

@@ -129,7 +129,8 @@ impl SignInError {
     }
 
     /// Whether it is the server that cannot be used or does not want to be, for now: whatever else
-    /// was signed in there would have met the same.
+    /// was signed in there would have met the same. A refusal with any other word than a farewell may
+    /// be of the mailbox alone, which has too many sessions or too many tries behind it.
     pub(crate) fn is_of_server(&self) -> bool {
         match self {
             Self::Connect(_)
@@ -137,7 +138,7 @@ impl SignInError {
             | Self::Broke { .. }
             | Self::Fault { .. }
             | Self::TimedOut { .. } => true,
-            Self::Refused { refusal, .. } => refusal.lasting == Lasting::Temporary,
+            Self::Refused { refusal, .. } => refusal.is_farewell && !self.is_throttle(),
             Self::Token(_) => false,
         }
     }
@@ -200,3 +201,33 @@ const PASSING: (&str, &str) = (
     "the provider refuses for now",
     "nothing: the client tries again; where it lasts, look at the provider's status page",
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mailbox_over_its_limit_is_no_trouble_of_the_server() {
+        let is_of_server = |reply: &str, is_farewell| {
+            let (reply, challenge_status) = (reply.to_owned(), None);
+            let lasting = Lasting::Temporary;
+            let refusal = UpstreamRefusal { reply, lasting, challenge_status, is_farewell };
+            let mailbox = Username::parse("alice@contoso.com").unwrap();
+            let host = "smtp.example:587".to_owned();
+            SignInError::Refused { host, mailbox, refusal, claims: None }.is_of_server()
+        };
+        for reply in [
+            "432 4.3.2 Concurrent connections limit exceeded.",
+            "454 4.7.0 Too many login attempts, please try again later.",
+            "NO [INUSE] later",
+            "NO [LIMIT] Too many simultaneous connections",
+            "-ERR [IN-USE] locked",
+            "-ERR [LOGIN-DELAY] too soon",
+        ] {
+            assert!(!is_of_server(reply, false), "{reply}");
+        }
+        for reply in ["421 4.3.2 Service not available", "BYE the server goes down"] {
+            assert!(is_of_server(reply, true), "{reply}");
+        }
+    }
+}

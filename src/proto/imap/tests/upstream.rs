@@ -476,10 +476,17 @@ fn nothing_is_said_ahead_of_a_token_that_goes_with_its_command() {
 }
 
 #[test]
-fn a_bye_is_no_word_on_the_token() {
-    for (reply, is_farewell) in
-        [("BYE timed out", true), ("bye", true), ("NO [UNAVAILABLE] BYE", false), ("OK", false)]
-    {
-        assert_eq!(ImapUpstream::is_farewell(reply), is_farewell, "{reply}");
+fn a_bye_is_no_word_on_the_token_where_it_is_the_first() {
+    let sent = format!("{TELLING}\nC: m1 AUTHENTICATE XOAUTH2 {RESPONSE}");
+    for (said, is_farewell) in [
+        ("S: * BYE timed out", true),
+        ("S: * bye", true),
+        ("S: m1 NO [UNAVAILABLE] BYE", false),
+        ("S: * OK wait\nS: * BYE too many sessions", false),
+        ("S: + !\nC:\nS: * BYE too many sessions", false),
+        ("S: m1 OK done\nC: m2 CAPABILITY\nS: * BYE too many sessions", false),
+    ] {
+        let Ended::Refused(refusal) = connect(&format!("{sent}\n{said}")) else { panic!("{said}") };
+        assert_eq!(refusal.is_farewell, is_farewell, "{said}");
     }
 }

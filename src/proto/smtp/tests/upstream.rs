@@ -149,6 +149,7 @@ fn gmail_s_error_challenge_is_answered_and_its_refusal_told_in_one_line() {
                 .to_owned(),
             lasting: Lasting::Permanent,
             challenge_status: Some("400".to_owned()),
+            is_farewell: false,
         }
     );
 }
@@ -165,8 +166,18 @@ fn a_refusal_is_temporary_with_4xx_and_permanent_with_5xx() {
         ("599 x", Lasting::Permanent),
     ] {
         let refusal = refused(&format!("S: 334\nC: {XOAUTH2}\nS: {reply}"));
-        let expected = UpstreamRefusal { reply: reply.to_owned(), lasting, challenge_status: None };
+        let (is_farewell, reply) = (reply.starts_with("421 "), reply.to_owned());
+        let challenge_status = None;
+        let expected = UpstreamRefusal { reply, lasting, challenge_status, is_farewell };
         assert_eq!(refusal, expected);
+    }
+}
+
+#[test]
+fn a_421_behind_a_challenge_is_a_word_on_the_token() {
+    for challenge in ["", "!", "eyJzdGF0dXMiOiI0MDAifQ=="] {
+        let refusal = refused(&format!("S: 334\nC: {XOAUTH2}\nS: 334 {challenge}\nC:\nS: 421 x"));
+        assert!(!refusal.is_farewell, "{challenge:?}");
     }
 }
 
