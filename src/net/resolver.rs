@@ -4,7 +4,7 @@
 //! configuration says about names is read anew each time. Where sessions come one after another, they
 //! share an answer.
 //!
-//! Kept: an answer for [`KEPT_FOR`], the latest [`NAMES_MAX`] of them; no failure. Forgotten before
+//! Kept: an answer for `KEPT_FOR`, the latest `NAMES_MAX` of them; no failure. Forgotten before
 //!       when none of its addresses accepts a connection.
 
 use std::io;

@@ -7,7 +7,7 @@
 //!
 //! A read may have to write and then waits as a writer too, so one task must poll both halves.
 //!
-//! Limits: a write of [`READ_LEN`] bytes and a read of [`RECORDS_LEN`]; [`BEGUN_LEN_MAX`] of what has
+//! Limits: a write of [`READ_LEN`] bytes and a read of `RECORDS_LEN`; `BEGUN_LEN_MAX` of what has
 //! not ended.
 //! Errors: those of rustls as `InvalidData`, once what came before is read and ever after; TCP that
 //! ends without close_notify is `UnexpectedEof`.
