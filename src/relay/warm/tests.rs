@@ -1,3 +1,6 @@
+//! Which way a connection made ahead may be given for, how many descriptors they take, and how long a
+//! server that refused is left alone.
+
 use std::io;
 
 use rustls::ClientConfig;
