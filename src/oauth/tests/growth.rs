@@ -24,6 +24,17 @@ fn keep(scene: &Scene) -> tokio::task::JoinHandle<()> {
     tokio::spawn(async move { tokens.keep().await })
 }
 
+/// Keeps `count` accounts, each of which has just been given a token.
+async fn keep_in_use(scene: &Scene, count: usize) -> tokio::task::JoinHandle<()> {
+    let wanted = accounts(&scene.grant, count);
+    scene.tokens.want(wanted.clone());
+    let keeping = keep(scene);
+    for wanted in &wanted {
+        scene.tokens.access_token(&wanted.grant, &wanted.scopes[0]).await.unwrap();
+    }
+    keeping
+}
+
 /// The most requests of `scene` from its `nth` on that came within one span of `length`.
 fn most_within(scene: &Scene, nth: usize, length: Duration) -> usize {
     let requests = scene.requests();
@@ -75,12 +86,7 @@ async fn hundred_thousand_unused_consents_are_looked_at_by_turns_and_used_a_few_
 async fn tokens_that_many_asked_for_at_one_instant_are_renewed_over_minutes_and_in_time() {
     let count = 2_000;
     let scene = Scene::application();
-    let wanted = accounts(&scene.grant, count);
-    scene.tokens.want(wanted.clone());
-    let keeping = keep(&scene);
-    for wanted in &wanted {
-        scene.tokens.access_token(&wanted.grant, &wanted.scopes[0]).await.unwrap();
-    }
+    let keeping = keep_in_use(&scene, count).await;
     assert_eq!(scene.request_count(), count);
     sleep(44 * MINUTE).await;
     assert_eq!(scene.request_count(), count, "none is renewed that is good for long");
@@ -102,12 +108,7 @@ async fn tokens_that_many_asked_for_at_one_instant_are_renewed_over_minutes_and_
 async fn account_whose_renewal_fails_stands_in_nobody_elses_way() {
     let count = 200;
     let scene = Scene::application();
-    let wanted = accounts(&scene.grant, count);
-    scene.tokens.want(wanted.clone());
-    let keeping = keep(&scene);
-    for wanted in &wanted {
-        scene.tokens.access_token(&wanted.grant, &wanted.scopes[0]).await.unwrap();
-    }
+    let keeping = keep_in_use(&scene, count).await;
     // Every second request of the first hundred fails for the moment.
     let fails = move |number: usize| number <= count + 100 && number.is_multiple_of(2);
     scene.say(move |number| if fails(number) { Err(outage()) } else { Ok(given(number, HOUR)) });

@@ -97,7 +97,7 @@ impl WarmMeter {
         let help = "Connections to providers that are ready for a session to sign in on";
         registry.register("warm_ready", help, self.ready.clone());
         let counters = [
-            ("warm_taken", "Warm connections that a session was given", &self.taken),
+            ("warm_taken", "Sessions that were given one which its server kept", &self.taken),
             ("warm_missed", "Sessions that found none, though many sign in", &self.missed),
         ];
         for (name, help, counter) in counters {
