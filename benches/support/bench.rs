@@ -7,6 +7,7 @@ use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use super::arguments::Arguments;
+use super::capture;
 use super::delayed::{Temperature, implicit, starttls};
 use super::figure::{Figure, Figures};
 use super::load::Load;
@@ -89,8 +90,12 @@ impl Run<'_> {
             }
             Row::SignIns => self
                 .with(peer, Way::Near, Warm::Default, async |proxy| sign_ins(proxy, &load).await),
+            Row::Dial if !capture::is_possible() => eprintln!("only root watches packets"),
             Row::Dial if peer.dials_last() => {
-                self.with(peer, Way::Near, cold(peer), async |proxy| dial(proxy, &load).await);
+                let upstream = self.scene.upstream(Way::Near).imap;
+                self.with(peer, Way::Near, cold(peer), async |proxy| {
+                    dial(proxy, upstream, &load).await
+                });
             }
             // The others dial before their client has said anything.
             Row::Dial => {}

@@ -77,7 +77,7 @@ impl Figure {
             Self::SessionCpu => "proxy CPU s per 1,000 sign-ins",
             Self::Sessions => "sessions/s, 16 at a time",
             Self::Verdict => "connect to verdict, one at a time, ms",
-            Self::Dial => "last sign-in byte to accept upstream, µs",
+            Self::Dial => "last sign-in byte to SYN, µs",
             Self::Messages => "10 KiB messages/s, one a session, 8 at a time",
             Self::IdlePss => "idle IMAP session, PSS KiB",
             Self::RestPss => "at rest, one account, PSS MiB",

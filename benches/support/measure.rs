@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
+use super::capture::Capture;
 use super::client::{Imap, Submission};
 use super::figure::{Figure, Spread};
 use super::load::Load;
 use super::peer::Proxy;
-use super::wire::nanos;
 
 /// A figure of one round.
 pub type Measured = (Figure, f64);
@@ -76,16 +76,15 @@ pub async fn sign_ins(proxy: &Proxy, load: &Load) -> Vec<Measured> {
     measured
 }
 
-/// How soon a proxy that rewrites dials: the upstream's accept behind the client's last byte.
-pub async fn dial(proxy: &Proxy, load: &Load) -> Vec<Measured> {
+/// How soon a proxy that rewrites dials `upstream`, seen on the wire.
+pub async fn dial(proxy: &Proxy, upstream: u16, load: &Load) -> Vec<Measured> {
     warm_up(proxy).await;
-    let mut waited = Vec::new();
+    let capture = Capture::start(proxy.door.imap, upstream);
     for _ in 0..load.verdicts {
-        let mut client = Imap::sign_in(&proxy.door, proxy.steps).await;
-        let accepted = client.accepted().await as f64;
-        waited.push((accepted - nanos(client.asked) as f64) / 1e3);
-        client.logout().await;
+        Imap::sign_in(&proxy.door, proxy.steps).await.logout().await;
     }
+    let waited = capture.end();
+    assert_eq!(waited.len(), load.verdicts, "each session dials");
     vec![(Figure::Dial, middle(waited))]
 }
 

@@ -19,6 +19,7 @@
 
 pub mod arguments;
 pub mod bench;
+pub mod capture;
 pub mod client;
 pub mod delay;
 pub mod delayed;

@@ -58,8 +58,8 @@ compares: the figure, or the median of the rounds' ratios. A dash is a row that 
   stream, for one of its sign-ins costs a third of a second; and 4 clients at a time, for it listens
   with a backlog of 5. It stops at 509 sessions.
 - Of idle sessions in thousands, stunnel, Dovecot and emailproxy are not asked.
-- Dovecot and mailbearer dial when the client has signed in, the others before. That row is without
-  connections kept ready, as are the cold ones; only mailbearer has warm ones.
+- Dovecot and mailbearer dial when the client has signed in, the others before. The row of the SYN is
+  without connections kept ready, as are the cold ones; only mailbearer has warm ones.
 - At rest, ideal shares its pages with the load and the upstream, which are the same program.
 - A message over 40 ms is measured from the connect to the reply that takes it.
 ";

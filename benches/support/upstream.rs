@@ -1,12 +1,10 @@
 //! The upstream of every proxy: TLS, just enough IMAP and SMTP to sign in, and bulk transfers.
 //!
-//! IMAP knows three commands of its own: `DOWNLOAD n` is answered by n bytes, `UPLOAD n` takes n
-//! bytes, and `WHEN` tells when the connection was accepted, in nanoseconds of the system's clock.
+//! IMAP knows two commands of its own: `DOWNLOAD n` is answered by n bytes, and `UPLOAD n` takes n.
 
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -14,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use super::wire::{Wire, listen, nanos, plain};
+use super::wire::{Wire, listen, plain};
 
 /// The most that is written at once in bulk: four TLS records.
 const PIECE_LEN: usize = 65_536;
@@ -54,7 +52,6 @@ pub async fn serve(dir: &Path) {
 }
 
 async fn session(stream: TcpStream, speech: Speech, acceptor: TlsAcceptor) -> io::Result<()> {
-    let accepted = SystemTime::now();
     let wire = match speech {
         Speech::StartTls => return smtp(plain(stream), Some(acceptor)).await,
         Speech::Imap | Speech::TwoStepImap | Speech::Smtp => {
@@ -62,13 +59,13 @@ async fn session(stream: TcpStream, speech: Speech, acceptor: TlsAcceptor) -> io
         }
     };
     match speech {
-        Speech::Imap => imap(wire, "SASL-IR ", accepted).await,
-        Speech::TwoStepImap => imap(wire, "", accepted).await,
+        Speech::Imap => imap(wire, "SASL-IR ").await,
+        Speech::TwoStepImap => imap(wire, "").await,
         Speech::Smtp | Speech::StartTls => smtp(wire, None).await,
     }
 }
 
-async fn imap(mut wire: Wire, sasl_ir: &str, accepted: SystemTime) -> io::Result<()> {
+async fn imap(mut wire: Wire, sasl_ir: &str) -> io::Result<()> {
     wire.say(&format!("* OK [CAPABILITY IMAP4rev1 {sasl_ir}AUTH=XOAUTH2] ready")).await?;
     while let Some(line) = wire.line().await? {
         let mut words = line.split_whitespace();
@@ -86,7 +83,6 @@ async fn imap(mut wire: Wire, sasl_ir: &str, accepted: SystemTime) -> io::Result
                 let capabilities = format!("* CAPABILITY IMAP4rev1 {sasl_ir}AUTH=XOAUTH2");
                 wire.say(&format!("{capabilities}\r\n{tag} OK told")).await?;
             }
-            "WHEN" => wire.say(&format!("{tag} OK {}", nanos(accepted))).await?,
             "DOWNLOAD" => {
                 let mut left: usize = argument.parse().unwrap();
                 let piece = vec![b'x'; PIECE_LEN];

@@ -1,7 +1,6 @@
 //! A byte stream with lines, under TLS or not, and the listener of the roles.
 
 use std::io;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -72,9 +71,4 @@ where
             tokio::spawn(serve(stream));
         }
     });
-}
-
-/// Nanoseconds since 1970, which processes of one machine agree on.
-pub fn nanos(time: SystemTime) -> u128 {
-    time.duration_since(UNIX_EPOCH).unwrap().as_nanos()
 }

@@ -59,18 +59,3 @@ pub(super) fn start(place: &Place<'_>, warm: Warm) -> (Option<Child>, u16, u16) 
         });
     (Some(child), imap, submission)
 }
-
-/// Whether this program takes `warm_connections`.
-pub(super) fn keeps_connections() -> bool {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("mailbearer.toml");
-    std::fs::write(&file, "[limits]\nwarm_connections = 0\n").unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_mailbearer"))
-        .arg("-c")
-        .arg(&file)
-        .arg("check")
-        .output()
-        .unwrap();
-    let text = [output.stdout, output.stderr].concat();
-    !String::from_utf8_lossy(&text).contains("warm_connections")
-}
