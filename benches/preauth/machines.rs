@@ -51,6 +51,7 @@ fn imap() -> Sides {
     let welcome = imap::Welcome {
         untagged: b"* CAPABILITY IMAP4rev1 IDLE\r\n".to_vec(),
         tagged: b"AUTHENTICATE completed.".to_vec(),
+        source: imap::Source::Unasked,
     };
     Sides {
         protocol: "IMAP",

@@ -100,6 +100,7 @@ impl Server for Imap {
         imap::Welcome {
             untagged: b"* CAPABILITY IMAP4rev1 IDLE\r\n".to_vec(),
             tagged: b"alice authenticated".to_vec(),
+            source: imap::Source::Unasked,
         }
     }
 

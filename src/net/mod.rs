@@ -14,4 +14,5 @@ pub(crate) mod props;
 pub mod proxy_header;
 pub mod read_ahead;
 pub mod resolver;
+pub mod socket;
 pub mod tls;

@@ -1,9 +1,11 @@
 //! What differs between protocols for a session: which machines it runs, and what it learns.
 
+use bytes::Bytes;
+
 use super::listener::Listener;
 use super::records::Records;
 use super::warm::{Pool, Warm};
-use crate::proto::imap::{ImapDownstream, ImapUpstream};
+use crate::proto::imap::{ImapAwaitToken, ImapDownstream, ImapUpstream, Source};
 use crate::proto::pop3::{Pop3Downstream, Pop3Upstream};
 use crate::proto::smtp::{SmtpDownstream, SmtpUpstream};
 use crate::proto::{AwaitVerdict, Downstream, Privacy, Upstream};
@@ -30,6 +32,15 @@ pub(crate) trait MailProtocol: Send + Sized + 'static {
 
     /// Its connections among those that are kept ready.
     fn pool(warm: &Warm) -> &Pool<Self>;
+
+    /// What the server told in `welcome` that the next sign-in need not ask for, where asking takes a
+    /// round trip.
+    fn told(_: &Welcome<Self>) -> Option<&[u8]> {
+        None
+    }
+
+    /// Spares `awaiting` asking for what the server `told` the mailbox lately.
+    fn remember(_awaiting: &mut Awaiting<Self>, _told: Bytes) {}
 }
 
 /// What a protocol's provider says to an accepted sign-in.
@@ -82,11 +93,21 @@ impl MailProtocol for Imap {
     }
 
     fn learn(records: &Records, host: &MailHost, welcome: &Welcome<Self>) {
-        records.learn_literals(host, welcome.literals());
+        if welcome.source != Source::Remembered {
+            records.learn_literals(host, welcome.literals());
+        }
     }
 
     fn pool(warm: &Warm) -> &Pool<Self> {
         warm.imap()
+    }
+
+    fn told(welcome: &Welcome<Self>) -> Option<&[u8]> {
+        welcome.asked_for()
+    }
+
+    fn remember(awaiting: &mut ImapAwaitToken, told: Bytes) {
+        awaiting.remember(told);
     }
 }
 

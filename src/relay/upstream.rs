@@ -5,21 +5,21 @@
 
 mod connection;
 mod error;
+mod reached;
 
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustls::{CipherSuite, ClientConfig, ProtocolVersion};
-use tokio::io::{AsyncRead as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
-use self::connection::{Connection, Failed};
+use self::connection::Connection;
 pub(crate) use self::error::SignInError;
+pub(crate) use self::reached::Reached;
 use super::meter::{Took, Warm};
 use crate::names::Username;
 use crate::net::connect::connect;
@@ -27,7 +27,7 @@ use crate::net::egress::{Egress, Proxy};
 use crate::net::tls;
 use crate::net::tls::stream::TlsStream;
 use crate::oauth::TokenError;
-use crate::proto::{AwaitTls as _, AwaitToken, Input, Upstream};
+use crate::proto::{AwaitTls as _, Input, Upstream};
 use crate::provider::{MailHost, Mechanism, UpstreamTls};
 use crate::secret::AccessToken;
 
@@ -89,22 +89,12 @@ pub(crate) struct Progress {
     pub(crate) took: Took,
 }
 
-/// A connection on which a sign-in can begin.
-pub(crate) struct Reached<A> {
-    /// How long the server's answers took so far.
-    talked: Duration,
-    stream: UpstreamStream,
-    /// What it said that was not due.
-    input: Input,
-    awaiting: A,
-}
-
 /// The connections that were made ahead, as one sign-in meets them.
 pub(crate) trait Ahead<A> {
-    /// Whether one is ready.
-    fn is_ready(&self) -> bool;
+    /// Waits, while the token is awaited, until there is none that could be taken with it.
+    fn none_left(&mut self) -> impl Future<Output = ()> + Send;
 
-    /// Takes one whose server has said nothing since it was made.
+    /// Takes one whose server has said nothing since it was made, if there is one.
     fn take(&mut self) -> Option<Reached<A>>;
 
     /// Notes that the server had given up the one that was taken.
@@ -113,9 +103,7 @@ pub(crate) trait Ahead<A> {
 
 /// There are none: what is signed in on is dialled.
 impl<A> Ahead<A> for () {
-    fn is_ready(&self) -> bool {
-        false
-    }
+    async fn none_left(&mut self) {}
 
     fn take(&mut self) -> Option<Reached<A>> {
         None
@@ -128,9 +116,10 @@ impl<A> Ahead<A> for () {
 /// connection, for whose way to TLS `machine` is made. What the steps that are done `took` is added
 /// up, whatever comes of the rest.
 ///
-/// Where one is ready it is taken once the token is there, since nobody watches it from then on. One
-/// that turns out to have been given up by the server is replaced by a new one: the token was not
-/// answered there, so it is as if it had never been shown.
+/// Where one is ready it is taken once the token is there, since nobody watches it from then on; if it
+/// goes to somebody else meanwhile, a new one is dialled beside the token. One that turns out to be
+/// dead, or given up by the server, is replaced by a new one: the token was not answered there, so it
+/// is as if it had never been shown.
 pub(crate) async fn sign_in<M: Upstream>(
     destination: &Destination<'_>,
     machine: M,
@@ -148,12 +137,18 @@ pub(crate) async fn sign_in<M: Upstream>(
             *token_took = Some(asked_at.elapsed());
             Ok(token)
         };
-        let (reached, token) = if ahead.is_ready() {
-            let token = token.await?;
+        let mut token = pin!(token);
+        let early = tokio::select! {
+            biased;
+            // One that is in memory is there at once.
+            token = &mut token => Some(token?),
+            () = ahead.none_left() => None,
+        };
+        let (reached, token) = if let Some(token) = early {
             if let Some(warm) = ahead.take() {
                 let shown_at = Instant::now();
                 *warm_was = Some(Warm::Held);
-                let outcome = warm.show(destination, &token).await;
+                let outcome = warm.show_ahead(destination, &token).await;
                 *sign_in_took = Some(shown_at.elapsed());
                 match outcome {
                     Err(failed) if failed.is_unheard() => {
@@ -162,7 +157,7 @@ pub(crate) async fn sign_in<M: Upstream>(
                         debug!(
                             upstream = %destination.host,
                             error = %failed.error,
-                            "warm connection found closed, another one is dialled"
+                            "warm connection found dead, another one is dialled"
                         );
                     }
                     outcome => return outcome.map_err(|failed| failed.error),
@@ -246,49 +241,4 @@ async fn start_tls(
     progress.took.tls = Some(began_at.elapsed());
     progress.tls = stream.agreed();
     Ok(stream)
-}
-
-impl<A: AwaitToken> Reached<A> {
-    /// Signs in at `destination`, which is where it leads, with `token`.
-    pub(crate) async fn authenticate(
-        self,
-        destination: &Destination<'_>,
-        token: &AccessToken,
-    ) -> Result<SignedIn<<A::Machine as Upstream>::Welcome>, SignInError> {
-        self.show(destination, token).await.map_err(|failed| failed.error)
-    }
-
-    /// The same, with what is known of a failure.
-    async fn show(
-        self,
-        destination: &Destination<'_>,
-        token: &AccessToken,
-    ) -> Result<SignedIn<<A::Machine as Upstream>::Welcome>, Failed> {
-        let Self { stream, input, awaiting, .. } = self;
-        let connection = Connection { input, ..Connection::new(stream, destination.host) };
-        connection.authenticate(awaiting, destination, token).await
-    }
-
-    /// Goes as far into the sign-in as no token is needed for. Its server is `host`.
-    pub(crate) async fn begin(self, host: &MailHost) -> Result<Self, SignInError> {
-        let Self { talked, stream, input, awaiting } = self;
-        let connection = Connection { input, ..Connection::new(stream, host) };
-        let (connection, awaiting) = connection.begin(awaiting).await?;
-        let Connection { stream, input, .. } = connection;
-        Ok(Self { talked, stream, input, awaiting })
-    }
-
-    /// Waits until the server says something that nobody asked for, or closes.
-    pub(crate) fn poll_disturbed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.input.is_empty() {
-            return Poll::Ready(());
-        }
-        let mut byte = [0];
-        Pin::new(&mut self.stream).poll_read(cx, &mut ReadBuf::new(&mut byte)).map(drop)
-    }
-
-    /// The connection, where no sign-in begins.
-    pub(crate) fn into_stream(self) -> UpstreamStream {
-        self.stream
-    }
 }

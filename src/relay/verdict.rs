@@ -106,6 +106,7 @@ pub(crate) async fn verdict<P: MailProtocol>(
             P::learn(relay.records(), host, &upstream.welcome);
             let pool = P::pool(listener.service().warm());
             pool.signed_in(provider, &destination, relay.meter().warm(), relay.drain());
+            pool.learn(provider, &destination, &upstream.welcome);
             let is_warm = attempt.took.is_warm().then_some(true);
             tell_signed_in(&access, host, received.elapsed(), permit.waited(), is_warm);
             relay.meter().signed_in(P::PROTOCOL);

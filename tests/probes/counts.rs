@@ -336,3 +336,23 @@ async fn connections_that_are_made_ahead_count_by_what_becomes_of_them() {
     moved(&rig, &before, &unused).await;
     assert_eq!(ready(&series(&rig).await), 0.0);
 }
+
+#[tokio::test]
+async fn a_session_that_finds_none_where_there_should_be_one_counts_as_missed() {
+    let rig = rig("[limits]\nwarm_connections = 1\n").await;
+    quit(&mut rig.signed_in().await).await;
+    let script = rig.provider.script();
+    let auth = Step::Command("AUTH");
+    script.on(Protocol::Submission, auth, Times::Next(1), Action::Reply("334 \r\n".into()));
+    script.on(Protocol::Submission, auth, Times::Next(1), Action::Stall);
+    quit(&mut rig.signed_in().await).await;
+    let before = series(&rig).await;
+    // The connection that is made behind the second is not ready yet.
+    quit(&mut rig.signed_in().await).await;
+    let missed = [
+        ("sign_ins{protocol=\"submission\"}", 1.0),
+        (&ended("signed-in", "closed"), 1.0),
+        ("warm_missed{protocol=\"submission\"}", 1.0),
+    ];
+    moved(&rig, &before, &missed).await;
+}

@@ -13,11 +13,13 @@ mod support;
 mod path;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mailbearer::names::Username;
 use mailbearer::provider::{MailHost, Protocol, UpstreamTls};
+use mailbearer::sandbox::{Fault, Times};
 use mailbearer::secret::ExposeSecret as _;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -63,8 +65,13 @@ impl Far {
 
     /// How many round trips a client of the relay waits for the verdict.
     async fn through_the_relay(&self) -> u32 {
+        self.signing_in_by(words(self.protocol).sign_in).await
+    }
+
+    /// The same of one that signs in with this line.
+    async fn signing_in_by(&self, sign_in: &str) -> u32 {
         let mut client = self.rig.greeted("far").await;
-        let Words { sign_in, accepted, .. } = words(self.protocol);
+        let accepted = words(self.protocol).accepted;
         let begun = Instant::now();
         client.send(sign_in).await;
         client.expect_after(accepted).await;
@@ -180,14 +187,78 @@ async fn a_sign_in_on_a_warm_connection_waits_for_the_answer_to_the_token_alone(
         for _ in 0..2 {
             assert_eq!(far.through_the_relay().await, counted, "{protocol}, {tls:?}");
         }
-        // The stand-in's OK tells no capabilities, and a client may not ask for them.
-        let welcome = u32::from(protocol == Protocol::Imap);
         for _ in 0..3 {
             // As long as one takes to be made.
             sleep(ROUND_TRIP * (counted + 1)).await;
-            assert_eq!(far.through_the_relay().await, 1 + welcome, "{protocol}, {tls:?}");
+            assert_eq!(far.through_the_relay().await, 1, "{protocol}, {tls:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn capabilities_that_a_server_tells_unless_asked_are_asked_for_every_few_minutes() {
+    let far = Far::away(Protocol::Imap, UpstreamTls::Implicit, 1).await;
+    far.through_the_relay().await;
+    let mut waited = Vec::new();
+    // More often than a connection is kept, for as long as what was told counts, and longer.
+    for _ in 0..60 {
+        sleep(Duration::from_secs(6)).await;
+        waited.push(far.through_the_relay().await);
+    }
+    let asked: Vec<_> = (0..).zip(&waited).filter(|(_, trips)| **trips == 2).collect();
+    assert!(matches!(asked[..], [(45..=50, 2)]), "{waited:?}");
+    assert!(waited[2..].iter().all(|trips| *trips <= 2), "{waited:?}");
+}
+
+/// Two more accounts, whose token is another one than that of [`ALICE`], and how they sign in.
+const OTHERS: &str = "\n[accounts.\"bob@example.com\"]\nprovider = \"sandbox\"\ntenant = \"theirs.example\"\n\
+    local_password = { file = \"password\" }\n\
+    [accounts.\"carol@example.com\"]\nprovider = \"sandbox\"\ntenant = \"theirs.example\"\n\
+    local_password = { file = \"password\" }\n";
+const BOB: &str = "AUTH PLAIN AGJvYkBleGFtcGxlLmNvbQBsb2NhbC1wYXNzd29yZA==";
+const CAROL: &str = "AUTH PLAIN AGNhcm9sQGV4YW1wbGUuY29tAGxvY2FsLXBhc3N3b3Jk";
+
+/// One warm connection, and a token of the others that takes three round trips.
+async fn one_ready_and_a_slow_token() -> Far {
+    let far = Far::away(Protocol::Submission, UpstreamTls::Implicit, 1).await;
+    let with_others = |text: String| {
+        let text =
+            text.replacen("/token\"", "/token?tenant={tenant}\"\ntenant = \"hers.example\"", 1);
+        text.replacen("[\"alice@example.com\"]", "[\"*@example.com\"]", 1) + OTHERS
+    };
+    far.rig.reload(with_others).await.unwrap();
+    for _ in 0..2 {
+        far.through_the_relay().await;
+    }
+    sleep(ROUND_TRIP * 10).await;
+    far.rig.provider.token_fault(Fault::Hold, Times::Next(1));
+    far
+}
+
+async fn answer_in_three(far: &Far) {
+    sleep(ROUND_TRIP * 3).await;
+    far.rig.provider.release_answers();
+}
+
+#[tokio::test]
+async fn of_two_that_await_a_token_one_waits_for_the_connection_and_one_dials_meanwhile() {
+    let far = one_ready_and_a_slow_token().await;
+    let (bob, carol, ()) =
+        tokio::join!(far.signing_in_by(BOB), far.signing_in_by(CAROL), answer_in_three(&far));
+    // The token, and its answer; the whole of a sign-in, in which the token came in time.
+    assert_eq!([bob.min(carol), bob.max(carol)], [3 + 1, 1 + 1 + 1 + 3]);
+}
+
+#[tokio::test]
+async fn who_loses_the_connection_while_the_token_is_awaited_dials_at_once() {
+    let far = one_ready_and_a_slow_token().await;
+    let alice = async {
+        sleep(ROUND_TRIP).await;
+        far.through_the_relay().await
+    };
+    let (bob, alice, ()) = tokio::join!(far.signing_in_by(BOB), alice, answer_in_three(&far));
+    assert_eq!(alice, 1, "her token is in memory");
+    assert_eq!(bob, 1 + (1 + 1 + 1 + 3), "from when she came on");
 }
 
 #[tokio::test]

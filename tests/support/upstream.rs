@@ -7,6 +7,8 @@ use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use socket2::SockFilter;
 use socket2::Socket;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -19,6 +21,10 @@ use super::client::{PATIENCE, Stream};
 
 /// What is poured, again and again.
 static ZEROS: [u8; 65_536] = [0; 65_536];
+
+/// A packet filter that keeps no byte of any packet: `BPF_RET | BPF_K` of `linux/bpf_common.h`.
+#[cfg(target_os = "linux")]
+const KEEP_NOTHING: SockFilter = SockFilter::new(0x06, 0, 0, 0);
 
 /// What a server does next.
 #[derive(Clone)]
@@ -33,6 +39,9 @@ pub enum Act {
     Take(usize),
     /// Waits until it is told to go on.
     Wait(Arc<Notify>),
+    /// Is cut off: whatever arrives from now on is lost, and nobody is told so.
+    #[cfg(target_os = "linux")]
+    LoseAll,
     /// Goes on under TLS.
     StartTls,
     /// Goes on under TLS with the certificate of somebody else.
@@ -267,6 +276,9 @@ async fn converse(
                 taken.map_err(|error| format!("{error} before {len} bytes"))?;
             }
             Act::Wait(told) => told.notified().await,
+            // The system drops each packet before TCP sees it.
+            #[cfg(target_os = "linux")]
+            Act::LoseAll => socket.attach_filter(&[KEEP_NOTHING]).unwrap(),
             Act::StartTls => stream = start_tls(stream, acceptor, heard).await?,
             Act::StartTlsAs(other) => stream = start_tls(stream, &other, heard).await?,
             Act::Close => {

@@ -1,6 +1,9 @@
 //! Who is given a warm connection.
 
+use std::time::Duration;
+
 use mailbearer::provider::{Mechanism, Protocol, UpstreamTls};
+use tokio::time::{pause, resume, sleep};
 
 use crate::scene::{READY, connections, heard, rig, session, signed_in, warmed_up};
 use crate::support::log::Log;
@@ -126,4 +129,24 @@ async fn nobody_is_given_one_without_a_place_at_the_gate() {
     assert!(!told.contains("warm connection taken"), "{told}");
     second.expect("235 ").await;
     log.take_until("warm connection taken").await;
+}
+
+#[tokio::test]
+async fn nobody_is_given_one_that_was_certified_by_an_older_ca_file() {
+    let log = Log::keep();
+    let rig = rig(1, RigSettings::default()).await;
+    pause();
+    // Until shortly before the file is looked at.
+    sleep(Duration::from_secs(25)).await;
+    warmed_up(&rig, Protocol::Submission, &log).await;
+    let ca_file = rig.file.with_file_name("ca.pem");
+    let authorities = std::fs::read_to_string(&ca_file).unwrap();
+    std::fs::write(ca_file, format!("The same authorities, and perhaps no others.\n{authorities}"))
+        .unwrap();
+    // The clock stands still while it is looked at.
+    sleep(Duration::from_secs(6)).await;
+    session(&rig, Protocol::Submission).await;
+    let told = log.take_until("signed in").await;
+    assert!(!told.contains("dropped") && !told.contains("taken"), "there is one still: {told}");
+    resume();
 }

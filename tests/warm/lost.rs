@@ -10,55 +10,10 @@ use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::{pause, resume};
 
-use crate::scene::{READY, sign_in, stage};
-use crate::support::Client;
+use crate::scene::{ahead, signed_in_on as signed_in, warm_up, warmed_up_on as warmed_up, whole};
 use crate::support::log::Log;
 use crate::support::stage::{Stage, TOKEN, Tls, words};
-use crate::support::upstream::{Act, Script, Upstream};
-
-/// The whole sign-in at a provider of that protocol.
-fn whole(protocol: Protocol) -> Script {
-    crate::support::stage::sign_in(protocol)
-}
-
-/// As far into it as no token is shown.
-fn ahead(protocol: Protocol) -> Script {
-    let whole = whole(protocol);
-    // The token with its line, the verdict, and in IMAP what is said before that in one write.
-    whole.cut(whole.len() - 2)
-}
-
-/// A stage on which two sessions were signed in; the connection behind them does as `script` says.
-async fn warmed_up(protocol: Protocol, script: Script, log: &Log) -> Stage {
-    let stage = stage().await;
-    warm_up(&stage, protocol, script, log).await;
-    stage
-}
-
-async fn warm_up(stage: &Stage, protocol: Protocol, script: Script, log: &Log) {
-    let upstream = stage.upstreams.get(protocol);
-    for script in [whole(protocol), whole(protocol), script] {
-        upstream.plays(script);
-    }
-    for _ in 0..2 {
-        signed_in(stage, protocol).await;
-    }
-    log.take_until(READY).await;
-}
-
-async fn signed_in(stage: &Stage, protocol: Protocol) -> Client {
-    let mut client = stage.greeted(protocol).await;
-    sign_in(&mut client, protocol).await;
-    client
-}
-
-fn server(stage: &mut Stage, protocol: Protocol) -> &mut Upstream {
-    match protocol {
-        Protocol::Submission => &mut stage.upstreams.submission,
-        Protocol::Imap => &mut stage.upstreams.imap,
-        Protocol::Pop3 => &mut stage.upstreams.pop3,
-    }
-}
+use crate::support::upstream::{Act, Script};
 
 #[tokio::test]
 async fn a_connection_that_the_server_closes_is_given_to_nobody() {
@@ -88,7 +43,7 @@ async fn a_connection_on_which_the_server_speaks_unasked_is_given_to_nobody() {
         let mut stage = warmed_up(protocol, ahead(protocol).and(&said), &log).await;
         // In one write with what was due, or behind it.
         log.take_until("warm connection").await;
-        let upstream = server(&mut stage, protocol);
+        let upstream = stage.upstream(protocol);
         // It is the first to end.
         let heard = upstream.heard().await;
         assert_eq!(heard.broke, None);
@@ -175,11 +130,11 @@ async fn a_client_does_not_notice_a_connection_that_ends_in_place_of_a_word_on_t
             stage.upstreams.get(protocol).plays(whole(protocol));
             signed_in(&stage, protocol).await;
             let told = log.take_until("signed in").await;
-            for part in ["warm connection taken", "found closed, another one is dialled"] {
+            for part in ["warm connection taken", "found dead, another one is dialled"] {
                 assert!(told.contains(part), "{end}: {told}");
             }
             assert!(!told.contains("warm=true"), "{told}");
-            let upstream = server(&mut stage, protocol);
+            let upstream = stage.upstream(protocol);
             // The sessions end once the server has been silent for a while.
             pause();
             for _ in 0..3 {
@@ -209,27 +164,4 @@ async fn a_token_that_was_answered_is_not_shown_again() {
         let told = log.take_until("refused").await;
         assert!(told.contains("warm connection taken") && !told.contains("another one"), "{told}");
     }
-}
-
-#[tokio::test]
-async fn a_server_that_has_refused_is_left_alone() {
-    let protocol = Protocol::Submission;
-    let log = Log::keep();
-    let turned_away = Script::parse("S: 421 4.3.2 too many connections\nCLOSE");
-    let stage = stage().await;
-    let upstream = &stage.upstreams.submission;
-    for script in [whole(protocol), whole(protocol), turned_away] {
-        upstream.plays(script);
-    }
-    for _ in 0..2 {
-        signed_in(&stage, protocol).await;
-    }
-    let told = log.take_until("no warm connection").await;
-    assert!(told.contains("421 4.3.2 too many connections"), "{told}");
-    // Were one made, it would play the second of these, and a session would be left without.
-    for _ in 0..3 {
-        upstream.plays(whole(protocol));
-        signed_in(&stage, protocol).await;
-    }
-    assert!(!log.take_until("signed in").await.contains("warm"));
 }

@@ -9,4 +9,7 @@ mod support;
 mod given;
 mod lost;
 mod made;
+mod refused;
 mod scene;
+#[cfg(target_os = "linux")]
+mod silent;

@@ -5,6 +5,7 @@ use mailbearer::sandbox::Sandbox;
 
 use crate::support::log::Log;
 use crate::support::stage::{Stage, Tls, Words, words};
+use crate::support::upstream::Script;
 use crate::support::{Client, Rig, RigSettings};
 
 /// What is logged once a connection can be given.
@@ -30,6 +31,50 @@ pub async fn stage() -> Stage {
 /// A session of that protocol that is signed in.
 pub async fn signed_in(rig: &Rig, protocol: Protocol) -> Client {
     let mut client = rig.greeted(protocol.name()).await;
+    sign_in(&mut client, protocol).await;
+    client
+}
+
+/// The whole sign-in at a provider of that protocol.
+pub fn whole(protocol: Protocol) -> Script {
+    crate::support::stage::sign_in(protocol)
+}
+
+/// As far into it as no token is shown.
+pub fn ahead(protocol: Protocol) -> Script {
+    let whole = whole(protocol);
+    // The token with its line, the verdict, and in IMAP what is said before that in one write.
+    whole.cut(whole.len() - 2)
+}
+
+/// The same with the line that shows the token.
+pub fn shown(protocol: Protocol) -> Script {
+    let whole = whole(protocol);
+    whole.cut(whole.len() - 1)
+}
+
+/// A stage on which two sessions were signed in; the connection behind them does as `script` says.
+pub async fn warmed_up_on(protocol: Protocol, script: Script, log: &Log) -> Stage {
+    let stage = stage().await;
+    warm_up(&stage, protocol, script, log).await;
+    stage
+}
+
+/// Has two sessions sign in, behind which a connection is made that does as `script` says.
+pub async fn warm_up(stage: &Stage, protocol: Protocol, script: Script, log: &Log) {
+    let upstream = stage.upstreams.get(protocol);
+    for script in [whole(protocol), whole(protocol), script] {
+        upstream.plays(script);
+    }
+    for _ in 0..2 {
+        signed_in_on(stage, protocol).await;
+    }
+    log.take_until(READY).await;
+}
+
+/// A session on that stage that is signed in.
+pub async fn signed_in_on(stage: &Stage, protocol: Protocol) -> Client {
+    let mut client = stage.greeted(protocol).await;
     sign_in(&mut client, protocol).await;
     client
 }

@@ -60,6 +60,11 @@ impl<S> TlsStream<S> {
         let tls = &self.records.tls;
         tls.protocol_version().zip(tls.negotiated_cipher_suite().map(|it| it.suite()))
     }
+
+    /// The stream below TLS.
+    pub fn get_ref(&self) -> &S {
+        &self.stream
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {

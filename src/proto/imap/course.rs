@@ -113,7 +113,8 @@ impl Course {
             }
             Transport::Clear => fault(UpstreamFault::NoStartTls),
             Transport::Tls if mechanism => {
-                Break(UpstreamStep::Ready(ImapAwaitToken { course: self, sasl_ir }))
+                let remembered = None;
+                Break(UpstreamStep::Ready(ImapAwaitToken { course: self, sasl_ir, remembered }))
             }
             Transport::Tls => {
                 fault(UpstreamFault::NoMechanism { mechanism: self.mechanism.name() })

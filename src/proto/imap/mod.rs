@@ -27,9 +27,38 @@ pub struct Welcome {
     pub untagged: Vec<u8>,
     /// What stands behind `OK ` in the tagged response: code and text, without CRLF.
     pub tagged: Vec<u8>,
+    /// Where the capabilities in it are from.
+    pub source: Source,
+}
+
+/// Where the capabilities of a welcome are from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Source {
+    /// The provider told them with its answer to the sign-in, or none at all.
+    #[default]
+    Unasked,
+    /// It was asked for them behind the sign-in.
+    Asked,
+    /// It was, in an earlier session.
+    Remembered,
 }
 
 impl Welcome {
+    /// The `CAPABILITY` response that the provider was asked for behind the sign-in, with its CRLF;
+    /// `None` where it was not, or gave none.
+    pub fn asked_for(&self) -> Option<&[u8]> {
+        if self.source != Source::Asked {
+            return None;
+        }
+        let is_told = |line: &[u8]| {
+            let response = Response::parse(line.trim_ascii_end());
+            response
+                .is_some_and(|it| matches!(it, Response::Data(_)) && it.capabilities().is_some())
+        };
+        let mut lines = self.untagged.split_inclusive(|&byte| byte == b'\n');
+        lines.rfind(|line| is_told(line))
+    }
+
     /// Whether LITERAL+ is among the capabilities that the provider told last.
     pub fn literals(&self) -> NonSyncLiterals {
         let tagged = [b"* OK ", self.tagged.as_slice()].concat();

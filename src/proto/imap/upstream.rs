@@ -8,11 +8,12 @@
 
 use std::ops::ControlFlow::{self, Break, Continue};
 
+use bytes::Bytes;
 use zeroize::Zeroizing;
 
-use super::Welcome;
 use super::course::{Course, Transport, protocol, unasked_continuation};
 use super::status::{Capabilities, Condition, Response, Status};
+use super::{Source, Welcome};
 use crate::proto::sasl::{Credentials, challenge};
 use crate::proto::{
     AwaitTls, AwaitToken, Input, Line, Output, Upstream, UpstreamFault, UpstreamRefusal,
@@ -49,6 +50,8 @@ pub struct ImapAwaitTls {
 pub struct ImapAwaitToken {
     pub(super) course: Course,
     pub(super) sasl_ir: bool,
+    /// The CAPABILITY response that is taken for the provider's where it tells none.
+    pub(super) remembered: Option<Bytes>,
 }
 
 /// What is awaited.
@@ -81,6 +84,9 @@ pub(super) struct Gathered {
     bytes: Vec<u8>,
     /// Whether capabilities are among them.
     capabilities: bool,
+    /// Those that are put among them where there are none.
+    remembered: Option<Bytes>,
+    source: Source,
 }
 
 /// Goes on with the machine, or ends the call with a step.
@@ -160,6 +166,14 @@ impl AwaitTls for ImapAwaitTls {
     }
 }
 
+impl ImapAwaitToken {
+    /// Goes by the CAPABILITY response `told`, with its CRLF, where the provider tells no
+    /// capabilities behind the sign-in: another session heard it there as the same mailbox.
+    pub fn remember(&mut self, told: Bytes) {
+        self.remembered = Some(told);
+    }
+}
+
 impl AwaitToken for ImapAwaitToken {
     type Machine = ImapUpstream;
 
@@ -180,7 +194,8 @@ impl AwaitToken for ImapAwaitToken {
         } else {
             (command.as_str(), Token::Held(response))
         };
-        course.send(command, Phase::SignIn(token, Gathered::default()), output)
+        let gathered = Gathered { remembered: self.remembered, ..Gathered::default() };
+        course.send(command, Phase::SignIn(token, gathered), output)
     }
 }
 
@@ -188,7 +203,7 @@ impl Course {
     fn take_sign_in(
         self,
         token: Token,
-        gathered: Gathered,
+        mut gathered: Gathered,
         line: &[u8],
         response: &Response<'_>,
         output: &mut Output,
@@ -225,6 +240,12 @@ impl Course {
                     return gathered.authenticated(tagged);
                 }
                 // Exchange tells none, and has others now. The client may not ask again.
+                if let Some(told) = gathered.remembered.take() {
+                    gathered.bytes.extend_from_slice(&told);
+                    gathered.source = Source::Remembered;
+                    return gathered.authenticated(tagged);
+                }
+                gathered.source = Source::Asked;
                 Continue(self.send("CAPABILITY", Phase::Welcome(gathered, tagged), output))
             }
         }
@@ -261,7 +282,8 @@ impl Gathered {
     }
 
     fn authenticated(self, tagged: Vec<u8>) -> Turn {
-        Break(UpstreamStep::Authenticated(Welcome { untagged: self.bytes, tagged }))
+        let Self { bytes: untagged, source, .. } = self;
+        Break(UpstreamStep::Authenticated(Welcome { untagged, tagged, source }))
     }
 }
 

@@ -2,6 +2,7 @@
 //! server that refused is left alone.
 
 use std::io;
+use std::sync::Arc;
 
 use rustls::ClientConfig;
 use rustls::version::TLS13;
@@ -15,8 +16,8 @@ use crate::provider::{MailHost, Mechanism, PerProtocol, UpstreamTls};
 
 /// All that a connection depends on.
 #[derive(Clone)]
-struct Scene {
-    provider: Provider,
+pub(super) struct Scene {
+    pub(super) provider: Provider,
     host: MailHost,
     tls: Arc<ClientConfig>,
     egress: Arc<Egress>,
@@ -25,7 +26,7 @@ struct Scene {
 }
 
 impl Scene {
-    fn set() -> Self {
+    pub(super) fn set() -> Self {
         let provider = Provider {
             name: "corp".into(),
             hosts: PerProtocol::default(),
@@ -46,7 +47,7 @@ impl Scene {
         }
     }
 
-    fn destination(&self) -> Destination<'_> {
+    pub(super) fn destination(&self) -> Destination<'_> {
         let Self { host, tls, egress, mailbox, mechanism, .. } = self;
         Destination { host, tls: Arc::clone(tls), egress, mailbox, mechanism: *mechanism }
     }

@@ -2,7 +2,7 @@
 
 use super::{GREETING, Imap, session};
 use crate::proto::Downstream as _;
-use crate::proto::imap::{ImapDownstream, NonSyncLiterals, Welcome};
+use crate::proto::imap::{ImapDownstream, NonSyncLiterals, Source, Welcome};
 use crate::proto::promises::Server as _;
 use crate::proto::transcript::play;
 use crate::proto::{Input, Output, Privacy, Step};
@@ -291,6 +291,7 @@ fn an_acceptance_keeps_what_the_upstream_said_under_the_clients_tag() {
     let welcome = Welcome {
         untagged: b"* OK [ALERT] quota\xff\r\n* CAPABILITY IMAP4rev1 MOVE\r\n".to_vec(),
         tagged: b"[READ-WRITE] AUTHENTICATE completed.".to_vec(),
+        source: Source::Unasked,
     };
     play(
         || ImapDownstream::new(NonSyncLiterals::Offered, Privacy::Clear),

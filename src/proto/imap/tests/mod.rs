@@ -9,7 +9,7 @@ mod starttls;
 mod upstream;
 mod upstream_starttls;
 
-use super::{ImapDownstream, ImapUpstream, NonSyncLiterals, Welcome};
+use super::{ImapDownstream, ImapUpstream, NonSyncLiterals, Source, Welcome};
 use crate::proto::Privacy::{self, Clear, Offered, Required, Tls};
 use crate::proto::promises::{
     Client, LongLine, Provider, Replies, Server, client_promises, server, server_promises,
@@ -155,6 +155,7 @@ impl Server for Imap {
         Welcome {
             untagged: b"* CAPABILITY IMAP4rev1 UNSELECT IDLE\r\n".to_vec(),
             tagged: b"alice@example.com authenticated (Success)".to_vec(),
+            source: Source::Unasked,
         }
     }
 

@@ -2,9 +2,10 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 
 use crate::names::Username;
-use crate::proto::imap::{ImapUpstream, NonSyncLiterals, Welcome};
+use crate::proto::imap::{ImapUpstream, NonSyncLiterals, Source, Welcome};
 use crate::proto::sasl::Credentials;
 use crate::proto::transcript::{Ended, play_upstream, play_upstream_ahead};
 use crate::proto::{
@@ -57,7 +58,7 @@ fn signed_in(outcome: &str) -> Ended<Welcome> {
 
 #[track_caller]
 fn welcome(ended: Ended<Welcome>) -> (String, String, String) {
-    let Ended::Authenticated(Welcome { untagged, tagged }, left) = ended else {
+    let Ended::Authenticated(Welcome { untagged, tagged, .. }, left) = ended else {
         panic!("not authenticated: {ended:?}");
     };
     let text = |bytes: Vec<u8>| bytes.escape_ascii().to_string();
@@ -451,6 +452,7 @@ fn literal_plus_is_read_from_the_capabilities_told_last() {
     let welcome = |untagged: &str, tagged: &str| Welcome {
         untagged: untagged.as_bytes().to_vec(),
         tagged: tagged.as_bytes().to_vec(),
+        source: Source::Unasked,
     };
     let (offered, not) = (NonSyncLiterals::Offered, NonSyncLiterals::NotOffered);
     for (untagged, tagged, literals) in [
@@ -463,6 +465,78 @@ fn literal_plus_is_read_from_the_capabilities_told_last() {
     ] {
         assert_eq!(welcome(untagged, tagged).literals(), literals, "{untagged:?} {tagged:?}");
     }
+}
+
+/// Signs in where `remembered` is what an earlier session was told, and the server answers `outcome`.
+fn signed_in_remembering(remembered: &str, outcome: &str) -> (UpstreamStep<ImapUpstream>, String) {
+    let machine = ImapUpstream::new(UpstreamTls::Implicit, Mechanism::Xoauth2);
+    let (mut input, mut output) = (Input::default(), Output::default());
+    input.extend(b"* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=XOAUTH2] ready.\r\n");
+    let UpstreamStep::Ready(mut awaiting) = machine.receive(&mut input, &mut output) else {
+        panic!("a sign-in can begin");
+    };
+    awaiting.remember(Bytes::copy_from_slice(remembered.as_bytes()));
+    let mailbox = Username::parse("alice@example.com").unwrap();
+    let token = AccessToken::parse("secret-token").unwrap();
+    let host = MailHost { host: "imap.example".into(), port: 993, tls: UpstreamTls::Implicit };
+    let mechanism = Mechanism::Xoauth2;
+    let credentials = Credentials { mailbox: &mailbox, token: &token, mechanism, host: &host };
+    let machine = awaiting.authenticate(&credentials, &mut output);
+    assert_eq!(*output.take(), *format!("m1 AUTHENTICATE XOAUTH2 {RESPONSE}\r\n").as_bytes());
+    input.extend(outcome.as_bytes());
+    let step = machine.receive(&mut input, &mut output);
+    (step, String::from_utf8(output.take().to_vec()).unwrap())
+}
+
+#[test]
+fn capabilities_that_an_earlier_session_was_told_are_not_asked_for() {
+    let told = "* CAPABILITY IMAP4rev1 MOVE LITERAL+\r\n";
+    let (step, said) =
+        signed_in_remembering(told, "* 1 EXISTS\r\nm1 OK AUTHENTICATE completed.\r\n");
+    let UpstreamStep::Authenticated(welcome) = step else { panic!("{step:?}") };
+    assert_eq!(said, "", "nothing is asked");
+    assert_eq!(welcome.untagged, format!("* 1 EXISTS\r\n{told}").into_bytes());
+    assert_eq!(welcome.tagged, b"AUTHENTICATE completed.");
+    assert_eq!(welcome.source, Source::Remembered);
+    assert_eq!(welcome.asked_for(), None, "what is remembered grows no younger");
+}
+
+#[test]
+fn capabilities_that_the_server_tells_count_before_those_that_are_remembered() {
+    let now = "* CAPABILITY IMAP4rev1 IDLE\r\n";
+    for answer in [format!("{now}m1 OK in\r\n"), "m1 OK [CAPABILITY IMAP4rev1 IDLE] in\r\n".into()]
+    {
+        let (step, _) = signed_in_remembering("* CAPABILITY IMAP4rev1 MOVE\r\n", &answer);
+        let UpstreamStep::Authenticated(welcome) = step else { panic!("{step:?}") };
+        assert_eq!(welcome.source, Source::Unasked);
+        assert!(!welcome.untagged.escape_ascii().to_string().contains("MOVE"));
+    }
+}
+
+#[test]
+fn a_refusal_is_one_whatever_is_remembered() {
+    let (step, _) =
+        signed_in_remembering("* CAPABILITY IMAP4rev1\r\n", "m1 NO AUTHENTICATE failed.\r\n");
+    assert!(
+        matches!(step, UpstreamStep::Refused(refusal) if refusal.reply == "NO AUTHENTICATE failed.")
+    );
+}
+
+#[test]
+fn what_is_kept_for_the_next_session_is_the_answer_that_was_asked_for() {
+    let kept = |outcome: &str| {
+        let Ended::Authenticated(welcome, _) = signed_in(outcome) else { panic!("{outcome}") };
+        welcome.asked_for().map(|kept| kept.escape_ascii().to_string())
+    };
+    let asked = "S: m1 OK AUTHENTICATE completed.\nC: m2 CAPABILITY";
+    assert_eq!(
+        kept(&format!(
+            "{asked}\nS: * CAPABILITY IMAP4rev1 MOVE\nS: * OK [CAPABILITY x] x\nS: m2 OK done"
+        )),
+        Some(r"* CAPABILITY IMAP4rev1 MOVE\r\n".to_owned())
+    );
+    assert_eq!(kept(&format!("{asked}\nS: m2 BAD not connected")), None);
+    assert_eq!(kept("S: * CAPABILITY IMAP4rev1 MOVE\nS: m1 OK in"), None, "it tells them anyhow");
 }
 
 #[test]
