@@ -116,12 +116,19 @@ impl AccountPattern {
         self.covers_folded(&name.folded())
     }
 
-    /// The same of a name that is folded: where many patterns are compared, it is folded once.
-    pub fn covers_folded(&self, name: &Username) -> bool {
+    /// The same of a name that is folded.
+    fn covers_folded(&self, name: &Username) -> bool {
         match self {
             Self::Exact(exact) => exact == name,
             Self::Domain(domain) => domain_of_mailbox(name) == Some(domain),
         }
+    }
+
+    /// The patterns that cover `name`: itself, and that of its domain if it is a mailbox of one.
+    pub fn covering(name: &Username) -> impl Iterator<Item = Self> {
+        let name = name.folded();
+        let domain = domain_of_mailbox(&name).map(|domain| Self::Domain(domain.to_owned()));
+        [Some(Self::Exact(name)), domain].into_iter().flatten()
     }
 
     /// Whether some name is covered by both.
@@ -181,6 +188,19 @@ mod tests {
         }
         // A pattern is no name of a mailbox, or one password would seem to open all of them.
         assert!(!covers("*@contoso.com") && !covers("a*@contoso.com"));
+    }
+
+    #[test]
+    fn patterns_that_cover_a_name_are_known_by_it() {
+        let texts = ["alice@x.example", "*@x.example", "bob@x.example", "*@y.example", "alice"];
+        let known = texts.map(|text| AccountPattern::parse(text).unwrap());
+        for text in ["Alice@X.example", "alice", "bob@y.example", "a@b@x.example", "@x.example"] {
+            let name = Username::parse(text).unwrap();
+            let covering: Vec<_> = AccountPattern::covering(&name).collect();
+            for pattern in &known {
+                assert_eq!(covering.contains(pattern), pattern.covers(&name), "{pattern} {text}");
+            }
+        }
     }
 
     #[test]

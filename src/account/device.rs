@@ -4,7 +4,7 @@
 //! In:  the address that a session comes from, or the user name that it claims. Out: the device, by
 //!      its most specific network or by its user name.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -51,22 +51,29 @@ pub struct Devices {
     /// In the order of their names.
     all: Vec<Arc<DeviceSettings>>,
     by_username: HashMap<Username, Arc<DeviceSettings>>,
+    by_network: HashMap<IpNet, Arc<DeviceSettings>>,
+    /// The lengths of the prefixes of these networks: 129 at most.
+    prefix_lens: BTreeSet<u8>,
 }
 
 impl Devices {
-    /// Takes the `[devices.…]` tables. Of two with one name or one user name, which the
-    /// configuration refuses, the first counts.
+    /// Takes the `[devices.…]` tables. Of two with one name, one user name or one network, which
+    /// the configuration refuses, the first counts.
     pub(super) fn new(devices: Vec<DeviceSettings>) -> Self {
         let mut all: Vec<_> = devices.into_iter().map(Arc::new).collect();
         all.sort_by(|one, other| one.name.cmp(&other.name));
         all.dedup_by(|later, first| later.name == first.name);
-        let mut by_username = HashMap::new();
+        let (mut by_username, mut by_network) = (HashMap::new(), HashMap::new());
         for device in &all {
             if let Some(username) = &device.username {
                 by_username.entry(username.folded()).or_insert_with(|| Arc::clone(device));
             }
+            for network in &device.networks {
+                by_network.entry(network.trunc()).or_insert_with(|| Arc::clone(device));
+            }
         }
-        Self { all, by_username }
+        let prefix_lens = by_network.keys().map(IpNet::prefix_len).collect();
+        Self { all, by_username, by_network, prefix_lens }
     }
 
     /// All of them, in the order of their names.
@@ -77,7 +84,8 @@ impl Devices {
     /// The device of that name.
     pub fn named(&self, name: &Username) -> Option<&Arc<DeviceSettings>> {
         let name = name.folded();
-        self.all.iter().find(|device| device.name == name)
+        let at = self.all.binary_search_by(|device| device.name.cmp(&name)).ok()?;
+        self.all.get(at)
     }
 
     /// The device that signs in by that user name.
@@ -88,11 +96,11 @@ impl Devices {
     /// The device at `address`: of the networks that hold it the most specific wins.
     pub fn at(&self, address: IpAddr) -> Option<&Arc<DeviceSettings>> {
         let address = address.to_canonical();
-        let matches = self.all.iter().flat_map(|device| {
-            let holding = device.networks.iter().filter(|network| network.contains(&address));
-            holding.map(move |network| (network.prefix_len(), device))
-        });
-        matches.max_by_key(|(prefix_len, _)| *prefix_len).map(|(_, device)| device)
+        self.prefix_lens.iter().rev().find_map(|prefix_len| {
+            // Longer prefixes than an IPv4 address has are those of IPv6.
+            let network = IpNet::new(address, *prefix_len).ok()?.trunc();
+            self.by_network.get(&network)
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::device::{DeviceSettings, Devices};
 use super::{AccountSettings, LocalPassword};
-use crate::names::{AccountPattern, Username};
+use crate::names::{AccountPattern, AccountPatterns, Username};
 use crate::provider::Protocol;
 use crate::secret::SecretString;
 
@@ -51,11 +51,9 @@ impl Directory {
 
     /// The account that `name` means, if there is one and `allowed`, a listener's `accounts`,
     /// covers it.
-    pub fn find(&self, name: &Username, allowed: Option<&[AccountPattern]>) -> Option<Account> {
+    pub fn find(&self, name: &Username, allowed: Option<&AccountPatterns>) -> Option<Account> {
         let name = name.folded();
-        let is_allowed =
-            |allowed: &[AccountPattern]| allowed.iter().any(|it| it.covers_folded(&name));
-        if !allowed.is_none_or(is_allowed) {
+        if !allowed.is_none_or(|allowed| allowed.covers_folded(&name)) {
             return None;
         }
         let settings = self.exact.get(&name).or_else(|| {
@@ -228,10 +226,11 @@ pub(super) mod tests {
     #[test]
     fn account_is_not_found_where_the_listener_does_not_allow_it() {
         let directory = directory();
-        let allowed = [AccountPattern::parse("alice@contoso.com").unwrap()];
+        let allowed = [&AccountPattern::parse("alice@contoso.com").unwrap()];
+        let allowed = allowed.into_iter().collect();
         assert!(directory.find(&name("ALICE@contoso.com"), Some(&allowed)).is_some());
         assert!(directory.find(&name("bob@contoso.com"), Some(&allowed)).is_none());
         assert!(directory.find(&name("printer"), Some(&allowed)).is_none());
-        assert!(directory.find(&name("printer"), Some(&[])).is_none());
+        assert!(directory.find(&name("printer"), Some(&AccountPatterns::default())).is_none());
     }
 }

@@ -35,7 +35,7 @@ pub(super) fn wanted(config: &Config) -> Vec<Wanted> {
 struct Leading {
     protocol: Protocol,
     /// Whom it serves; `None` is everybody.
-    accounts: Option<AccountPatterns>,
+    accounts: Option<Arc<AccountPatterns>>,
 }
 
 impl Leading {
@@ -44,7 +44,7 @@ impl Leading {
         leading
             .map(|listener| Self {
                 protocol: listener.protocol,
-                accounts: listener.accounts.as_ref().map(|patterns| patterns.iter().collect()),
+                accounts: listener.accounts.clone(),
             })
             .collect()
     }

@@ -25,8 +25,8 @@ pub(super) fn lines(
     for listener in listeners {
         let allowed = listener.accounts.as_deref();
         let is_account = matches!(served, Served::Account(_));
-        let is_allowed = (is_account || listener.devices)
-            && allowed.is_none_or(|some| some.iter().any(|it| it.covers(&name)));
+        let is_allowed =
+            (is_account || listener.devices) && allowed.is_none_or(|some| some.covers(&name));
         let protocol = listener.protocol.name();
         // The words that mail programs have for it.
         let encryption = match listener.tls {
@@ -59,6 +59,8 @@ fn shown(door: &Door) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::names::AccountPattern;
     use crate::net::tls::server::CertificateFiles;
@@ -73,7 +75,7 @@ mod tests {
             addresses: vec![Door::Tcp(address)],
             allow: Vec::new(),
             proxy_protocol_from: Vec::new(),
-            accounts: (!accounts.is_empty()).then_some(accounts),
+            accounts: (!accounts.is_empty()).then(|| Arc::new(accounts.iter().collect())),
             upstream: None,
             tls: ListenerTls::None,
             require_tls: None,

@@ -9,7 +9,7 @@ use crate::provider::{Grant, PerProtocol, Provider};
 
 use super::field::Field;
 use super::file::Reported;
-use super::grant_of;
+use super::grant_of::{self, Lenders};
 use super::grants::{GrantKeys, Grants};
 use super::listeners::At;
 use super::local_password;
@@ -39,8 +39,9 @@ impl<'t> Accounts<'t> {
         let mut settings: Vec<_> =
             read.iter().map(|account| account.settings(&mut grants).transpose()).collect();
         // Those that use another account's grant come when that one is known.
+        let lenders = Lenders::new(&read);
         for (at, account) in read.iter().enumerate() {
-            let borrowed = account.borrowed(&read, &settings);
+            let borrowed = account.borrowed(&lenders, &settings);
             if let (Some(borrowed), Some(settings)) = (borrowed, settings.get_mut(at)) {
                 *settings = Some(borrowed);
             }
@@ -141,9 +142,13 @@ impl<'a, 't> Account<'a, 't> {
     }
 
     /// The account with the grant of another, if it says so.
-    fn borrowed(&self, all: &[Self], known: &[Known]) -> Option<Result<AccountSettings, Reported>> {
+    fn borrowed(
+        &self,
+        lenders: &Lenders<'_, '_, '_>,
+        known: &[Known],
+    ) -> Option<Result<AccountSettings, Reported>> {
         let at = self.grant_of.as_ref().ok()?.as_ref()?;
-        let lender = grant_of::lender(self, at, all, known);
+        let lender = grant_of::lender(self, at, lenders, known);
         Some(lender.and_then(|source| {
             self.finished?;
             self.with(source)

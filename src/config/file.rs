@@ -90,6 +90,11 @@ impl<'t> File<'t> {
         !self.problems.borrow().is_empty()
     }
 
+    /// Whether so many problems were recorded that a hint at what was meant would hardly be told.
+    pub(super) fn is_full(&self) -> bool {
+        self.problems.borrow().len() >= TOLD_MAX
+    }
+
     /// The directory it stands in, as it was named.
     pub(super) fn dir(&self) -> &'t Path {
         self.dir

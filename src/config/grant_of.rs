@@ -1,6 +1,7 @@
 //! `accounts.NAME.grant_of`: the grant of another account in place of one's own, for a mailbox that
 //! the person may open besides hers.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::names::{AccountPattern, Username};
@@ -11,21 +12,46 @@ use super::file::Reported;
 use super::listeners::At;
 use super::table::nearest;
 
+/// The accounts of a file, which others may name.
+pub(super) struct Lenders<'a, 'c, 't> {
+    all: &'a [Account<'c, 't>],
+    /// Where each stands that has a name.
+    places: HashMap<&'a AccountPattern, usize>,
+}
+
+impl<'a, 'c, 't> Lenders<'a, 'c, 't> {
+    pub(super) fn new(all: &'a [Account<'c, 't>]) -> Self {
+        let named = all.iter().enumerate();
+        let places = named.filter_map(|(at, it)| Some((it.pattern.as_ref().ok()?, at))).collect();
+        Self { all, places }
+    }
+
+    /// The account of that name, and what is known of it.
+    fn find<'k>(
+        &self,
+        name: &AccountPattern,
+        known: &'k [Known],
+    ) -> Option<(&'a Account<'c, 't>, &'k Known)> {
+        let at = *self.places.get(name)?;
+        Some((self.all.get(at)?, known.get(at)?))
+    }
+}
+
 /// What the tokens of `borrower` come from: those of the account that its `grant_of` names, one of
-/// `all`, whose settings are `known`.
+/// `lenders`, whose settings are `known`.
 pub(super) fn lender(
     borrower: &Account<'_, '_>,
     (field, whose): &At<'_, String>,
-    all: &[Account<'_, '_>],
+    lenders: &Lenders<'_, '_, '_>,
     known: &[Known],
 ) -> Result<Source, Reported> {
     let name = named(field, whose);
     let borrower_fits = check_borrower(borrower, field);
     let keys = borrower.keys.refuse_beside_grant_of(whose);
     let name = name?;
-    let wanted = AccountPattern::Exact(name);
-    let lender = all.iter().zip(known).find(|(account, _)| account.pattern == Ok(wanted.clone()));
-    let Some((lender, known)) = lender else { return Err(stranger(field, whose, all)) };
+    let Some((lender, known)) = lenders.find(&AccountPattern::Exact(name), known) else {
+        return Err(stranger(field, whose, lenders.all));
+    };
     if borrower.field.key() == lender.field.key() {
         return Err(field.problem(
             "is the account itself",
@@ -40,7 +66,7 @@ pub(super) fn lender(
     }
     borrower_fits.and(keys)?;
     // Whatever is wrong with that account was reported there.
-    let Some(settings) = known else { return Err(stranger(field, whose, all)) };
+    let Some(settings) = known else { return Err(stranger(field, whose, lenders.all)) };
     let settings = settings.as_ref().map_err(|reported| *reported)?;
     if let (Ok(Some(own)), Some(at)) = (&borrower.provider, &borrower.provider_field)
         && own.provider.name != settings.provider.name
@@ -83,6 +109,7 @@ fn check_borrower(borrower: &Account<'_, '_>, field: &Field<'_>) -> Result<(), R
 }
 
 fn stranger(field: &Field<'_>, whose: &str, all: &[Account<'_, '_>]) -> Reported {
+    let all: &[Account<'_, '_>] = if field.file().is_full() { &[] } else { all };
     let names: Vec<String> = all
         .iter()
         .filter_map(|account| account.pattern.as_ref().ok())

@@ -1,6 +1,7 @@
 //! `[listeners.NAME]`: where mail clients connect, and who of them may.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -26,7 +27,7 @@ pub(super) struct Listener<'t> {
     pub(super) addresses: Vec<At<'t, Door>>,
     pub(super) accounts: Option<Vec<At<'t, AccountPattern>>>,
     /// The same together.
-    pub(super) allowed: Option<AccountPatterns>,
+    pub(super) allowed: Option<Arc<AccountPatterns>>,
     pub(super) upstream: Option<At<'t, MailHost>>,
     /// `devices`, if it is written.
     pub(super) devices: Option<At<'t, bool>>,
@@ -52,20 +53,17 @@ impl<'t> Listener<'t> {
 
     /// The listener as the relay wants it, if all of it was right.
     pub(super) fn into_settings(self) -> Result<ListenerSettings, Reported> {
-        fn bare<T>(values: Vec<At<'_, T>>) -> Vec<T> {
-            values.into_iter().map(|(_, value)| value).collect()
-        }
         self.read?;
         let tls = self.tls?;
         Ok(ListenerSettings {
             name: self.name,
             protocol: self.protocol?,
-            addresses: bare(self.addresses),
+            addresses: self.addresses.into_iter().map(|(_, door)| door).collect(),
             allow: self.allow,
             proxy_protocol_from: self.proxy_protocol_from,
             tls: tls.tls,
             require_tls: tls.require_tls,
-            accounts: self.accounts.map(bare),
+            accounts: self.allowed,
             devices: self.devices.is_some_and(|(_, are_served)| are_served),
             upstream: self.upstream.map(|(_, host)| host),
         })
@@ -174,13 +172,15 @@ impl<'t> Listener<'t> {
             ));
         }
         let accounts = or_empty(accounts, &mut read);
-        let patterns = |own: &Vec<At<'_, AccountPattern>>| own.iter().map(|(_, it)| it).collect();
+        let patterns = |own: &Vec<At<'_, AccountPattern>>| -> AccountPatterns {
+            own.iter().map(|(_, it)| it).collect()
+        };
         let is_allow_written = !matches!(allow, Ok(None));
         let allow = or_empty(allow, &mut read).unwrap_or_default();
         Ok(Self {
             protocol,
             addresses: or_empty(addresses, &mut read),
-            allowed: accounts.as_ref().map(patterns),
+            allowed: accounts.as_ref().map(patterns).map(Arc::new),
             accounts,
             upstream: or_empty(upstream, &mut read),
             name: name.to_owned(),

@@ -158,9 +158,11 @@ pub(super) fn refuse_any_behind_balancers(
 /// Warns of every account that takes any password, which it does from this machine alone, where
 /// clients on other machines may ask for it.
 pub(super) fn warn_of_any(listeners: &[Listener<'_>], accounts: &[At<'_, AccountSettings>]) {
+    // With devices there is a network for each to look at.
+    let listeners: Vec<_> = listeners.iter().filter(|own| own.lets_others_in()).collect();
     for (field, account) in accounts {
         let is_any = matches!(account.local_password, LocalPassword::Any);
-        let mut asked = listeners.iter().filter(|own| serves(own, account) && own.lets_others_in());
+        let mut asked = listeners.iter().filter(|own| serves(own, account));
         if let Some(listener) = asked.next().filter(|_| is_any) {
             field.warning(
                 format!(

@@ -296,8 +296,9 @@ fn a_key_of_a_listener_reaches_its_settings() {
     assert_eq!(listener.addresses, addresses);
     let allow: Vec<String> = listener.allow.iter().map(ToString::to_string).collect();
     assert_eq!(allow, ["192.0.2.0/24", "192.0.2.7/32", "fd00::/8"]);
-    let accounts: Vec<_> = listener.accounts.iter().flatten().map(ToString::to_string).collect();
-    assert_eq!(accounts, ["alice@contoso.com", "*@contoso.com"]);
+    let accounts = ["alice@contoso.com", "*@contoso.com"];
+    let accounts = accounts.map(|pattern| AccountPattern::parse(pattern).unwrap());
+    assert_eq!(listener.accounts.as_deref(), Some(&accounts.iter().collect()));
     let upstream = MailHost { host: "::1".into(), port: 1143, tls: UpstreamTls::Implicit };
     assert_eq!(listener.upstream, Some(upstream));
 }

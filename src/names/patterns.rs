@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::{AccountPattern, Username, domain_of_mailbox};
 
 /// Which user names some patterns cover together.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AccountPatterns {
     names: HashSet<Username>,
     domains: HashSet<String>,
@@ -16,9 +16,13 @@ pub struct AccountPatterns {
 impl AccountPatterns {
     /// Whether one of them covers `name`.
     pub fn covers(&self, name: &Username) -> bool {
-        let name = name.folded();
-        self.names.contains(&name)
-            || domain_of_mailbox(&name).is_some_and(|domain| self.domains.contains(domain))
+        self.covers_folded(&name.folded())
+    }
+
+    /// The same of a name that is folded.
+    pub fn covers_folded(&self, name: &Username) -> bool {
+        self.names.contains(name)
+            || domain_of_mailbox(name).is_some_and(|domain| self.domains.contains(domain))
     }
 
     /// Whether some name is covered by `pattern` and by one of them.

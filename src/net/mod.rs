@@ -7,6 +7,7 @@ pub mod egress;
 pub mod exchangers;
 pub mod listen;
 pub mod network;
+pub mod networks;
 pub mod own_addresses;
 pub mod peer;
 #[cfg(test)]

@@ -8,7 +8,7 @@
 //! at once under one lock; nothing is awaited under it.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use tokio::sync::{Mutex as AsyncMutex, watch};
 use tokio::time::Instant;
 
 use super::Token;
+use super::agenda::{self, Agenda, Load, Turn as Look};
 use super::error::{Reach, TokenError};
 use super::grant::Issued;
 use super::moment::Moment;
@@ -35,9 +36,8 @@ const SUBJECTS_MAX: usize = 10_000;
 /// As many make place at once when there are too many, so that it is not looked for them each time.
 const SUBJECTS_FORGOTTEN: usize = SUBJECTS_MAX / 16;
 
-/// The agenda holds no more than that, or than twice as many as there are entries: what does not count
-/// any more (a forgotten mailbox, an instant that another one replaced) is thrown out then.
-const AGENDA_MIN: usize = 1_024;
+/// How often the keeper begins requests.
+pub(super) const ROUND: Duration = Duration::from_secs(1);
 
 /// The tokens, by grant.
 #[derive(Debug, Default)]
@@ -48,8 +48,8 @@ pub(super) struct Cache {
 #[derive(Debug, Default)]
 struct Inner {
     entries: HashMap<GrantId, Entry>,
-    /// The grants that the keeper looks at next, the first one first; see [`Entry::looked_at`].
-    agenda: BinaryHeap<Reverse<(Instant, GrantId)>>,
+    /// The grants that the keeper looks at next; see [`Entry::looked_at`].
+    agenda: Agenda,
     /// The last generation given. It counts for all grants together, so that a generation never
     /// comes again, whatever is forgotten meanwhile.
     generation: u64,
@@ -82,8 +82,9 @@ impl Inner {
         let Some(entry) = self.entries.get_mut(grant) else { return };
         if entry.looked_at.is_none_or(|before| at < before) {
             entry.looked_at = Some(at);
-            self.agenda.push(Reverse((at, grant.clone())));
-            if self.agenda.len() > AGENDA_MIN.max(2 * self.entries.len()) {
+            let load = entry.load(Moment::now());
+            self.agenda.add(Look { at, grant: grant.clone(), load });
+            if self.agenda.is_cluttered(self.entries.len()) {
                 self.clear_up();
             }
         }
@@ -91,10 +92,11 @@ impl Inner {
 
     /// Throws out of the agenda what does not count any more.
     fn clear_up(&mut self) {
-        let entries = self.entries.iter();
-        let looked_at =
-            entries.filter_map(|(grant, it)| Some(Reverse((it.looked_at?, grant.clone()))));
-        self.agenda = looked_at.collect();
+        for look in self.agenda.clear() {
+            if counts(&mut self.entries, &look).is_some() {
+                self.agenda.add(look);
+            }
+        }
     }
 
     /// Has the keeper look at `grant` when a token of it is due to be renewed, if one is.
@@ -105,16 +107,12 @@ impl Inner {
         }
     }
 
-    /// Takes what is first in the agenda, and still counts, if it is there by `now`.
-    fn take_first(&mut self, now: Instant) -> Option<(Instant, GrantId)> {
-        while let Some(Reverse((at, _))) = self.agenda.peek()
-            && *at <= now
-        {
-            let Reverse((at, grant)) = self.agenda.pop()?;
-            let entry = self.entries.get_mut(&grant).filter(|entry| entry.looked_at == Some(at));
-            if let Some(entry) = entry {
+    /// Takes who waits longest for one of the hosts that are `open`, and still counts.
+    fn take_due(&mut self, open: impl Fn(&str) -> bool) -> Option<Look> {
+        while let Some(look) = self.agenda.take(&open) {
+            if let Some(entry) = counts(&mut self.entries, &look) {
                 entry.looked_at = None;
-                return Some((at, grant));
+                return Some(look);
             }
         }
         None
@@ -140,7 +138,23 @@ impl Inner {
     }
 }
 
+/// The entry that `look` is of, if the agenda's word for it still counts.
+fn counts<'e>(entries: &'e mut HashMap<GrantId, Entry>, look: &Look) -> Option<&'e mut Entry> {
+    entries.get_mut(&look.grant).filter(|entry| entry.looked_at == Some(look.at))
+}
+
 impl Entry {
+    /// The host that gives its tokens. They have the same, but around a reload.
+    fn host(&self) -> Option<String> {
+        self.slots.keys().next().map(SlotKey::host)
+    }
+
+    /// What its renewals ask of each round.
+    fn load(&self, now: Moment) -> Load {
+        let spreads = self.slots.values().filter_map(|slot| slot.renewal_spread(now));
+        spreads.map(|spread| agenda::load_of(spread, ROUND)).fold(0, Load::saturating_add)
+    }
+
     /// Whether somebody asks, or waits for a turn to.
     fn is_busy(&self) -> bool {
         Arc::strong_count(&self.turn) > 1 || self.slots.values().any(|slot| slot.flight().is_some())
@@ -418,7 +432,7 @@ impl Cache {
             entry.looked_at = None;
             grants.contains(&grant.of_file()) || Arc::strong_count(&entry.turn) > 1
         });
-        inner.agenda.clear();
+        drop(inner.agenda.clear());
         // A refusal stood in the way of some until now.
         let grants: Vec<GrantId> = inner.entries.keys().cloned().collect();
         for grant in grants {
@@ -426,15 +440,33 @@ impl Cache {
         }
     }
 
-    /// The next grant that is to be looked at by now, once, and by when it was: its tokens may be due
-    /// to be renewed.
-    pub(super) fn next_due(&self, now: Moment) -> Option<(Instant, GrantId)> {
-        self.lock().take_first(now.instant)
+    /// Has the next grant wait that is to be looked at by now, and gives whether there was one.
+    pub(super) fn fall_due(&self, now: Moment) -> bool {
+        let mut inner = self.lock();
+        let Inner { agenda, entries, .. } = &mut *inner;
+        agenda.fall_due(now.instant, |look| counts(entries, look)?.host())
     }
 
-    /// When the next one is.
+    /// The grant that waits longest for one of the hosts that are `open`, once, and since when: its
+    /// tokens may be due to be renewed.
+    pub(super) fn next_due(&self, open: impl Fn(&str) -> bool) -> Option<(Instant, GrantId)> {
+        let Look { at, grant, load: _ } = self.lock().take_due(open)?;
+        Some((at, grant))
+    }
+
+    /// Whether a grant waits.
+    pub(super) fn waits(&self) -> bool {
+        self.lock().agenda.waits()
+    }
+
+    /// When the next one is to be looked at.
     pub(super) fn due_next(&self) -> Option<Instant> {
-        self.lock().agenda.peek().map(|Reverse((at, _))| *at)
+        self.lock().agenda.first()
+    }
+
+    /// Requests that a round has to begin so that all tokens in use are renewed in time.
+    pub(super) fn requests_a_round(&self) -> usize {
+        self.lock().agenda.requests_a_round()
     }
 
     /// Has `grant` looked at by `at`, if there is anything of it.
@@ -445,16 +477,16 @@ impl Cache {
     /// Has everything in the agenda looked at now: the clock that it goes by stood still.
     pub(super) fn look_at_all(&self, now: Moment) {
         let mut inner = self.lock();
-        for Reverse((at, grant)) in std::mem::take(&mut inner.agenda).into_vec() {
-            let entry = inner.entries.get_mut(&grant).filter(|entry| entry.looked_at == Some(at));
-            if let Some(entry) = entry {
+        for look in inner.agenda.clear() {
+            if let Some(entry) = counts(&mut inner.entries, &look) {
                 entry.looked_at = None;
-                inner.look_at(&grant, now.instant);
+                inner.look_at(&look.grant, now.instant);
             }
         }
     }
 
-    /// How many places in the agenda are taken: at most two for each grant, or [`AGENDA_MIN`].
+    /// How many places in the agenda are taken.
+    #[cfg(test)]
     pub(super) fn agenda_len(&self) -> usize {
         self.lock().agenda.len()
     }

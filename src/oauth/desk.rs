@@ -10,7 +10,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, warn};
@@ -23,7 +23,7 @@ use super::insistence::Insistence;
 use super::ledger::{Entry, Ledger};
 use super::meter::Meter;
 use super::moment::Moment;
-use super::places::Places;
+use super::places::{Place, Places};
 use super::shown::Shown;
 use super::slot::Key;
 use super::{Token, Wanted, forecast, shortfall, verdict};
@@ -134,7 +134,7 @@ impl Desk {
         ticket: Ticket,
         grant: &Arc<Grant>,
         scopes: &[String],
-        place: Option<OwnedSemaphorePermit>,
+        place: Option<Place>,
     ) {
         let (desk, grant, scopes) = (Arc::clone(self), Arc::clone(grant), scopes.to_vec());
         self.requests.spawn(async move {

@@ -6,8 +6,8 @@
 //!
 //! Limits: what a round costs depends on what is due, not on how many accounts there are: tokens in
 //!         use are in the agenda of `cache`, and consents are looked at by turns (`vigil`). Requests
-//!         begun in a round and under way at once are bounded (`places`); of renewals who has waited
-//!         longest is first, and of consents which dies first.
+//!         begun in a round and under way at once are bounded, the latter by host (`places`); of
+//!         renewals who has waited longest is first, and of consents which dies first.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,9 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use super::Wanted;
+use super::cache::ROUND;
 use super::desk::{Desk, foreign};
+use super::endpoint::host_of;
 use super::forecast::{self, Foresight};
 use super::ledger::Saved;
 use super::moment::Moment;
@@ -25,15 +27,8 @@ use super::slot::Key;
 use super::vigil::{Pulse, Vigil};
 use crate::provider::{Grant, GrantId};
 
-/// It never looks more often.
-const ROUND_MIN: Duration = Duration::from_secs(1);
-
 /// It never looks less often.
 const ROUND_MAX: Duration = Duration::from_secs(60);
-
-/// In as many rounds a request can be begun for each grant in use, however many these are: in eight
-/// minutes, where `slot` spreads those of one instant over nine.
-const ROUNDS_FOR_RENEWALS: usize = 8 * 60;
 
 /// In as many rounds a request can be begun for as many consents as are due to be kept alive: in four
 /// minutes, less than the shortest idle life leaves after its quarter.
@@ -66,7 +61,7 @@ impl Desk {
                 self.cache.look_at_all(now);
                 vigil.look_at_all(now);
             }
-            let ends_at = Instant::now() + ROUND_MIN;
+            let ends_at = Instant::now() + ROUND;
             let mut round = self.round(&vigil);
             let mut renewed = self.renew(&mut vigil, &mut round, now);
             while round.lacks_place() {
@@ -112,11 +107,12 @@ impl Desk {
 
     /// What a round may do that begins now.
     fn round(&self, vigil: &Vigil) -> Round {
-        let renewals = self.cache.agenda_len() / ROUNDS_FOR_RENEWALS;
+        let renewals = self.cache.requests_a_round();
         let consents = vigil.due_len() / ROUNDS_FOR_CONSENTS;
         Round {
             renewals: Share::new(Purpose::Renewal, renewals),
             consents: Share::new(Purpose::KeepingAlive, consents),
+            falls: Looks::default(),
             turns: Looks::default(),
         }
     }
@@ -124,16 +120,18 @@ impl Desk {
     /// Begins the requests that are due, as far as `round` goes, and says in how long the next ones
     /// are.
     fn renew(self: &Arc<Self>, vigil: &mut Vigil, round: &mut Round, now: Moment) -> Duration {
-        let Round { renewals, consents, turns } = round;
-        (renewals.lacks_place, consents.lacks_place) = (false, false);
+        let Round { renewals, consents, falls, turns } = round;
+        while falls.take() && self.cache.fall_due(now) {}
+        let open = |host: &str| self.places.are_open(Purpose::Renewal, host);
         while renewals.goes_on()
             && renewals.looks.take()
-            && let Some((at, grant)) = self.cache.next_due(now)
+            && let Some((at, grant)) = self.cache.next_due(open)
         {
             if let Some(wanted) = vigil.find(&grant) {
                 self.renew_tokens(&grant, at, wanted, now, renewals);
             }
         }
+        renewals.lacks_place = renewals.goes_on() && self.cache.waits();
         while turns.take()
             && let Some((at, wanted)) = vigil.next_look(now)
         {
@@ -142,15 +140,17 @@ impl Desk {
                 due => vigil.look_again(at, due.map(|due| due.within), now),
             }
         }
+        let open = |host: &str| self.places.are_open(Purpose::KeepingAlive, host);
         while consents.goes_on()
             && consents.looks.take()
-            && let Some((dies_at, at, wanted)) = vigil.next_due()
+            && let Some((dies_at, at, wanted)) = vigil.next_due(open)
         {
             match self.keep_alive(wanted, now, consents) {
                 Kept::NoPlace => vigil.fall_due(at, dies_at),
                 Kept::Until(due) => vigil.look_again(at, due, now),
             }
         }
+        consents.lacks_place = consents.goes_on() && vigil.due_len() > 0;
         let next = self.cache.due_next().into_iter().chain(vigil.due_next(now)).min();
         next.map_or(ROUND_MAX, |at| at.saturating_duration_since(now.instant))
     }
@@ -203,7 +203,8 @@ impl Desk {
         scopes: &[String],
         share: &mut Share,
     ) -> Asked {
-        let Some(place) = share.place(&self.places) else { return Asked::NoPlace };
+        let host = host_of(grant.source());
+        let Some(place) = share.place(&self.places, &host) else { return Asked::NoPlace };
         match self.cache.board_ahead(&Key::new(grant, scopes)) {
             Some(ticket) => {
                 share.begin();
@@ -246,6 +247,8 @@ impl Desk {
 struct Round {
     renewals: Share,
     consents: Share,
+    /// Looks at grants whose time has come, which wait for a place then.
+    falls: Looks,
     /// Looks at consents by turns.
     turns: Looks,
 }

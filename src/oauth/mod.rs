@@ -4,6 +4,7 @@
 //! there is none. Nothing that an endpoint says reaches a log, an error or a client unescaped.
 
 mod aftermath;
+mod agenda;
 mod answer;
 mod assertion;
 mod browser;
@@ -25,6 +26,7 @@ mod jitter;
 mod keeper;
 mod key_problem;
 mod ledger;
+mod lines;
 mod meter;
 mod moment;
 mod outward;

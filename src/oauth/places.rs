@@ -1,18 +1,18 @@
 //! Places: how many requests that nobody waits for are begun in a round, and are under way at once.
 //!
-//! Renewals and uses that keep a consent alive share most of the places, and each of both has some
-//! of its own: however slow one endpoint is for the ones, the others go on.
+//! One host has as many places for one purpose as are free for everybody else, so however slow it
+//! is, renewals and uses that keep a consent alive go on at the others, and each of both beside the
+//! other.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+/// Places that all hosts share. One has half of them for one purpose at most: 56 are 280 requests a
+/// second at the 200 ms that an endpoint mostly takes, and not quite four at the longest, 15 s.
+const SHARED: usize = 112;
 
-/// Places that both purposes share; with [`OWN`] of each, 64 requests are under way at once.
-const SHARED: usize = 48;
-
-/// Those of each purpose alone. One purpose has 56 in all: 280 requests a second at the 200 ms that
-/// an endpoint mostly takes, and not quite four at the longest, 15 s.
-const OWN: usize = 8;
+/// Places besides, so 128 in all, each for a host that has none.
+const FIRST: usize = 16;
 
 /// Requests of each purpose begun in one round: after a machine has slept, everything is due at once.
 const REQUESTS_IN_A_ROUND: usize = 16;
@@ -22,7 +22,7 @@ const REQUESTS_IN_A_ROUND: usize = 16;
 const LOOKS_IN_A_ROUND: usize = 1_000;
 
 /// What a request is for that nobody waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Purpose {
     /// A token is renewed before its end.
     Renewal,
@@ -31,28 +31,66 @@ pub(super) enum Purpose {
 }
 
 /// The places of requests under way.
-#[derive(Debug)]
-pub(super) struct Places {
-    shared: Arc<Semaphore>,
-    of_renewals: Arc<Semaphore>,
-    of_keeping_alive: Arc<Semaphore>,
+#[derive(Debug, Clone, Default)]
+pub(super) struct Places(Arc<Mutex<Taken>>);
+
+/// Those that are taken.
+#[derive(Debug, Default)]
+struct Taken {
+    all: usize,
+    /// By purpose and host; none is zero.
+    own: HashMap<Purpose, HashMap<String, usize>>,
 }
 
-impl Default for Places {
-    fn default() -> Self {
-        let places = |count| Arc::new(Semaphore::new(count));
-        Self { shared: places(SHARED), of_renewals: places(OWN), of_keeping_alive: places(OWN) }
-    }
+/// A place, which is free again when it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    places: Places,
+    purpose: Purpose,
+    host: String,
 }
 
 impl Places {
-    /// A place, which is free again when it is dropped; `None` where there is none.
-    fn take(&self, purpose: Purpose) -> Option<OwnedSemaphorePermit> {
-        let own = match purpose {
-            Purpose::Renewal => &self.of_renewals,
-            Purpose::KeepingAlive => &self.of_keeping_alive,
-        };
-        [own, &self.shared].into_iter().find_map(|it| Arc::clone(it).try_acquire_owned().ok())
+    /// Whether a request to `host` finds a place.
+    pub(super) fn are_open(&self, purpose: Purpose, host: &str) -> bool {
+        self.taken().are_open(purpose, host)
+    }
+
+    fn take(&self, purpose: Purpose, host: &str) -> Option<Place> {
+        let mut taken = self.taken();
+        if !taken.are_open(purpose, host) {
+            return None;
+        }
+        taken.all += 1;
+        *taken.own.entry(purpose).or_default().entry(host.to_owned()).or_default() += 1;
+        Some(Place { places: self.clone(), purpose, host: host.to_owned() })
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        // Nothing that is done under the lock leaves it half changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Taken {
+    fn are_open(&self, purpose: Purpose, host: &str) -> bool {
+        let own = self.own.get(&purpose).and_then(|own| own.get(host)).copied().unwrap_or_default();
+        own < SHARED.saturating_sub(self.all) || (own == 0 && self.all < SHARED + FIRST)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.taken();
+        taken.all = taken.all.saturating_sub(1);
+        if let Some(own) = taken.own.get_mut(&self.purpose)
+            && let Some(count) = own.get_mut(&self.host)
+        {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                own.remove(&self.host);
+            }
+        }
     }
 }
 
@@ -82,7 +120,7 @@ pub(super) struct Share {
     /// How many requests it may still begin.
     requests: usize,
     pub(super) looks: Looks,
-    /// Whether it has to go on without a place that it needs.
+    /// Whether somebody is due who only waits for a place.
     pub(super) lacks_place: bool,
 }
 
@@ -93,23 +131,55 @@ impl Share {
         Self { purpose, requests, looks: Looks::default(), lacks_place: false }
     }
 
-    /// Whether another request may be begun, as far as is known.
+    /// Whether another request may be begun, if there is a place for it.
     pub(super) fn goes_on(&self) -> bool {
-        self.requests > 0 && !self.lacks_place
+        self.requests > 0
     }
 
-    /// A place for a request, if the round has one left.
-    pub(super) fn place(&mut self, places: &Places) -> Option<OwnedSemaphorePermit> {
+    /// A place for a request to `host`, if the round has one left.
+    pub(super) fn place(&mut self, places: &Places, host: &str) -> Option<Place> {
         if !self.goes_on() {
             return None;
         }
-        let place = places.take(self.purpose);
-        self.lacks_place = place.is_none();
-        place
+        places.take(self.purpose, host)
     }
 
     /// Says that a request has begun.
     pub(super) fn begin(&mut self) {
         self.requests = self.requests.saturating_sub(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes places at `host` until there are none.
+    fn fill(places: &Places, purpose: Purpose, host: &str) -> Vec<Place> {
+        std::iter::from_fn(|| places.take(purpose, host)).collect()
+    }
+
+    #[test]
+    fn host_that_hangs_leaves_as_many_places_as_it_has_and_gives_them_back() {
+        let places = Places::default();
+        let hanging = fill(&places, Purpose::Renewal, "slow");
+        assert_eq!(hanging.len(), 56);
+        assert!(!places.are_open(Purpose::Renewal, "slow"));
+        assert_eq!(fill(&places, Purpose::Renewal, "other").len(), 28);
+        assert_eq!(fill(&places, Purpose::KeepingAlive, "slow").len(), 28, "another purpose");
+        drop(hanging);
+        assert_eq!(fill(&places, Purpose::Renewal, "other").len(), 56);
+        assert!(places.taken().own.values().all(HashMap::is_empty));
+    }
+
+    #[test]
+    fn many_hosts_that_hang_leave_a_place_for_another_one() {
+        let places = Places::default();
+        let mut taken = Vec::new();
+        for host in 0..20 {
+            taken.extend(fill(&places, Purpose::Renewal, &format!("slow-{host}")));
+        }
+        assert_eq!(taken.len(), SHARED + 13, "seven share, each of the others has one");
+        assert!(places.are_open(Purpose::Renewal, "other"));
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::endpoint::host_of;
 use super::error::TokenError;
 use super::grant::Issued;
 use super::moment::Moment;
@@ -52,6 +53,11 @@ pub(super) struct SlotKey {
 }
 
 impl SlotKey {
+    /// The host that gives them, or the program.
+    pub(super) fn host(&self) -> String {
+        host_of(&self.source)
+    }
+
     /// Whether it is the one of `grant` for `scopes`. As [`Key::new`] has it, but for scopes that
     /// stand twice in the list.
     pub(super) fn is_of(&self, grant: &Grant, scopes: &[String]) -> bool {
@@ -117,6 +123,14 @@ impl Slot {
         self.used_at.is_some_and(|used_at| now.since(used_at) < KEPT_READY)
     }
 
+    /// Over how long the renewals are spread of tokens as this one that came at one instant; `None`
+    /// where there is none, or nobody needs it.
+    pub(super) fn renewal_spread(&self, now: Moment) -> Option<Duration> {
+        let held = self.held.as_ref().filter(|_| self.is_used(now))?;
+        let (least, most) = renewed_at_left(held.life);
+        Some(most.saturating_sub(least))
+    }
+
     /// In how long the token is due to be renewed ahead of its end; `None` where nobody needs it.
     pub(super) fn renewal_due(&self, now: Moment) -> Option<Duration> {
         let held = self.held.as_ref()?;
@@ -145,9 +159,8 @@ pub(super) struct Held {
 impl Held {
     pub(super) fn new(issued: Issued, asked_at: Moment, generation: u64) -> Self {
         let Issued { token, life } = issued;
-        let needed = LEFT_MIN.min(life / 2);
-        let most = RENEWED_LEFT_MAX.min(life.mul_f64(0.8)).max(needed.mul_f64(1.2));
-        let renewed_at_left = jitter::between(needed.mul_f64(1.2), most);
+        let (least, most) = renewed_at_left(life);
+        let renewed_at_left = jitter::between(least, most);
         Self { token, generation, asked_at, life, renewed_at_left, renewal_pauses_until: None }
     }
 
@@ -185,6 +198,12 @@ impl Held {
     pub(super) fn is_spare(&self, now: Moment) -> bool {
         self.left(now) > LEFT_LAST
     }
+}
+
+/// With how much left a token of that life is renewed in the background, at least and at most.
+fn renewed_at_left(life: Duration) -> (Duration, Duration) {
+    let least = LEFT_MIN.min(life / 2).mul_f64(1.2);
+    (least, RENEWED_LEFT_MAX.min(life.mul_f64(0.8)).max(least))
 }
 
 #[cfg(test)]

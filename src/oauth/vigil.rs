@@ -1,9 +1,10 @@
 //! The vigil: which consents are looked at next, lest one dies of disuse; and whether the clock
 //! that this goes by stood still.
 //!
-//! Each kept grant of the configuration has one place, by time or, once it is due, by its death, so a round costs what is due in it. Something
-//! may have changed that nobody tells of here (a consent, a shorter life), so none is left alone
-//! longer than [`LOOKED_EVERY`]; that is 400 looks a second at 100,000 accounts, each a microsecond.
+//! Each kept grant of the configuration has one place: by time or, once it is due, by its death, in
+//! the line of its endpoint's host. So a round costs what is due in it. Something may have changed
+//! that nobody tells of here (a consent, a shorter life), so none is left alone longer than
+//! [`LOOKED_EVERY`]; that is 400 looks a second at 100,000 accounts, each a microsecond.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -12,6 +13,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::endpoint::host_of;
+use super::lines::Lines;
 use super::moment::Moment;
 use super::{Wanted, jitter};
 use crate::provider::GrantId;
@@ -32,7 +35,7 @@ pub(super) struct Vigil {
     places: BinaryHeap<Reverse<(Instant, usize)>>,
     /// Those that are due to be used, and when each dies (since 1970), the first one first. Who is
     /// here has no place among the others.
-    due: BinaryHeap<Reverse<(Duration, usize)>>,
+    due: Lines<(Duration, usize)>,
 }
 
 impl Vigil {
@@ -43,7 +46,7 @@ impl Vigil {
         }
         let kept = wanted.iter().enumerate().filter(|(_, it)| it.grant.kind().is_kept());
         self.places = kept.map(|(at, _)| Reverse((now.instant, at))).collect();
-        self.due.clear();
+        drop(self.due.dissolve());
         self.wanted = Some(Arc::clone(wanted));
     }
 
@@ -67,13 +70,18 @@ impl Vigil {
     /// Says that what [`Self::next_look`] or [`Self::next_due`] gave is due to be used, lest it die
     /// then, since 1970.
     pub(super) fn fall_due(&mut self, at: usize, dies_at: Duration) {
-        self.due.push(Reverse((dies_at, at)));
+        if let Some(wanted) = self.wanted.as_ref().and_then(|wanted| wanted.get(at)) {
+            self.due.join(host_of(wanted.grant.source()), (dies_at, at));
+        }
     }
 
-    /// Takes the one that dies first of those that are due to be used: when it does, its place in
-    /// the configuration, and itself.
-    pub(super) fn next_due(&mut self) -> Option<(Duration, usize, &Wanted)> {
-        let Reverse((dies_at, at)) = self.due.pop()?;
+    /// Takes the one that dies first of those that are due to be used, at the hosts that are `open`:
+    /// when it does, its place in the configuration, and itself.
+    pub(super) fn next_due(
+        &mut self,
+        open: impl Fn(&str) -> bool,
+    ) -> Option<(Duration, usize, &Wanted)> {
+        let (dies_at, at) = self.due.take(open)?;
         Some((dies_at, at, self.wanted.as_ref()?.get(at)?))
     }
 

@@ -18,8 +18,8 @@ use super::protocol::{Imap, MailProtocol, Pop3, Submission};
 use super::{ListenerSettings, ListenerTls, Relay, Service, session};
 use crate::account::password::{AccessEnd, Admitted, Peer, SignedIn};
 use crate::account::{AccountSettings, LocalPassword, Sender};
-use crate::names::AccountPatterns;
 use crate::net::listen::socket::ClientSocket;
+use crate::net::networks::Networks;
 use crate::net::peer::PeerAddress;
 use crate::net::tls::certificates::Certificate;
 use crate::proto::imap::NonSyncLiterals;
@@ -37,6 +37,8 @@ const NO_DESCRIPTOR: &str = "no file descriptor is left";
 #[derive(Debug)]
 pub struct Listener {
     settings: ListenerSettings,
+    /// Who may connect, by address: its `allow`.
+    allowed: Networks,
     relay: Arc<Relay>,
     service: Arc<Service>,
     /// What its clients are shown; none where there is no TLS.
@@ -54,9 +56,8 @@ impl Listener {
         let mut reachable = Vec::new();
         let devices = service.directory().devices().all().iter();
         let mut reads_messages = settings.devices && devices.into_iter().any(|it| it.has_rules());
-        let allowed = allowed(&settings);
         for account in service.directory().accounts() {
-            let served = allowed.as_ref().is_none_or(|it| it.overlaps(&account.name));
+            let served = settings.accounts.as_ref().is_none_or(|it| it.overlaps(&account.name));
             let provider = &account.provider;
             let own = provider.hosts.get(settings.protocol).as_ref();
             if let Some(host) = settings.upstream.as_ref().or(own).filter(|_| served) {
@@ -71,10 +72,20 @@ impl Listener {
                 }
             }
         }
+        let allowed = settings.allow.iter().collect();
         let certificate = service.certificate(&settings.name);
         let turned_away = TurnedAway::new(&settings.name);
         let (relay, service) = (Arc::clone(relay), Arc::clone(service));
-        Self { settings, relay, service, certificate, reachable, reads_messages, turned_away }
+        Self {
+            settings,
+            allowed,
+            relay,
+            service,
+            certificate,
+            reachable,
+            reads_messages,
+            turned_away,
+        }
     }
 
     fn start(self: &Arc<Self>, stream: ClientSocket, peer: PeerAddress) {
@@ -119,9 +130,7 @@ impl Listener {
     /// Whether `caller` is spoken to at all. Who may connect to a unix socket, its file says.
     fn allows(&self, caller: Caller) -> bool {
         match caller {
-            Caller::Address(address) | Caller::Announced(address) => {
-                self.settings.allow.iter().any(|network| network.contains(&address))
-            }
+            Caller::Address(address) | Caller::Announced(address) => self.allowed.contain(address),
             Caller::UnixSocket => true,
         }
     }
@@ -168,9 +177,9 @@ impl Listener {
     pub fn takes_any_password(&self) -> bool {
         let accounts = self.service.directory().accounts();
         let takes_any = |it: &&AccountSettings| matches!(it.local_password, LocalPassword::Any);
-        let allowed = allowed(&self.settings);
+        let allowed = self.settings.accounts.as_ref();
         let mut takes_any = accounts.iter().map(AsRef::as_ref).filter(takes_any);
-        takes_any.any(|it| allowed.as_ref().is_none_or(|allowed| allowed.overlaps(&it.name)))
+        takes_any.any(|it| allowed.is_none_or(|allowed| allowed.overlaps(&it.name)))
     }
 
     /// Whom it lets in.
@@ -250,9 +259,4 @@ impl Listener {
         P::Downstream::farewell(farewell, &mut output);
         stream.dismiss(&output.take());
     }
-}
-
-/// Which accounts may be used at a listener of `settings`; `None` is all.
-fn allowed(settings: &ListenerSettings) -> Option<AccountPatterns> {
-    settings.accounts.as_ref().map(|patterns| patterns.iter().collect())
 }

@@ -45,7 +45,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::account::password::Passwords;
-use crate::names::AccountPattern;
+use crate::names::AccountPatterns;
 use crate::net::listen::Door;
 use crate::net::own_addresses::OwnAddresses;
 use crate::net::tls::server::CertificateFiles;
@@ -80,7 +80,7 @@ pub struct ListenerSettings {
     /// clear, too.
     pub require_tls: Option<bool>,
     /// Which accounts may sign in; `None` is all.
-    pub accounts: Option<Vec<AccountPattern>>,
+    pub accounts: Option<Arc<AccountPatterns>>,
     /// Whether `[devices]` are served here. Submission only.
     pub devices: bool,
     /// The server to use instead of the provider's.

@@ -13,7 +13,7 @@ use crate::account::AccountSettings;
 use crate::account::device::DeviceSettings;
 use crate::account::directory::Directory;
 use crate::account::password::Admitted;
-use crate::names::AccountPattern;
+use crate::names::AccountPatterns;
 use crate::net::egress::Egress;
 use crate::net::tls::TlsError;
 use crate::net::tls::certificates::{Certificate, Certificates};
@@ -31,7 +31,7 @@ pub struct Service {
     /// What the clients of each listener that has TLS are shown, by its name.
     certificates: HashMap<String, Arc<Certificate>>,
     /// Whom each listener lets in, by its name: which accounts, and whether devices.
-    admitted: HashMap<String, (Option<Vec<AccountPattern>>, bool)>,
+    admitted: HashMap<String, (Option<Arc<AccountPatterns>>, bool)>,
     /// Connections to its providers that are kept ready.
     warm: Warm,
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::account::device::DeviceSettings;
 use crate::account::directory::{Account, Directory};
-use crate::names::{AccountPattern, Username};
+use crate::names::{AccountPatterns, Username};
 
 /// A client that showed the right local password, or a device that needs none. Made by
 /// [`Passwords::sign_in`](super::Passwords::sign_in) and
@@ -87,7 +87,7 @@ pub enum AccessEnd {
 #[derive(Debug, Clone, Copy)]
 pub struct Admitted<'a> {
     /// The accounts; `None` is all.
-    pub accounts: Option<&'a [AccountPattern]>,
+    pub accounts: Option<&'a AccountPatterns>,
     /// Whether devices as well.
     pub devices: bool,
 }

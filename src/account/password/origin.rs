@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use crate::account::device::DeviceSettings;
 use crate::account::directory::Directory;
-use crate::names::{AccountPattern, Username};
+use crate::names::{AccountPatterns, Username};
 use crate::provider::Protocol;
 
 /// Where a claim comes from.
 #[derive(Debug, Clone, Copy)]
 pub struct Origin<'a> {
     /// The accounts that the listener allows; `None` is all.
-    pub accounts: Option<&'a [AccountPattern]>,
+    pub accounts: Option<&'a AccountPatterns>,
     /// Whether the listener serves devices.
     pub devices: bool,
     /// What is spoken there.

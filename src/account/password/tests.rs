@@ -8,7 +8,7 @@ use super::configured::verify_argon2;
 use super::*;
 use crate::account::directory::tests::{name, settings};
 use crate::account::{AccountSettings, LocalPassword};
-use crate::names::AccountPattern;
+use crate::names::{AccountPattern, AccountPatterns};
 use crate::secret::{SecretSlice, SecretSource, SecretString};
 
 /// A submission listener for every account, and a client on another machine.
@@ -20,8 +20,13 @@ const ANYWHERE: Origin<'static> = Origin {
 };
 
 /// A listener for these accounts and no device.
-fn admitted(accounts: Option<&[AccountPattern]>) -> Admitted<'_> {
+fn admitted(accounts: Option<&AccountPatterns>) -> Admitted<'_> {
     Admitted { accounts, devices: false }
+}
+
+/// A listener's `accounts` with that pattern alone.
+fn only(pattern: &str) -> AccountPatterns {
+    [&AccountPattern::parse(pattern).unwrap()].into_iter().collect()
 }
 
 fn claim(username: &str, password: &str) -> LocalCredentials {
@@ -115,7 +120,7 @@ async fn user_name_ignores_case_and_a_wildcard_gives_the_concrete_one() {
 async fn right_password_is_wrong_where_the_listener_does_not_allow_the_account() {
     let passwords = Passwords::new(Store::in_memory()).unwrap();
     let directory = Directory::new(vec![hashed("*@contoso.com", "right")], Vec::new());
-    let allowed = [AccountPattern::parse("alice@contoso.com").unwrap()];
+    let allowed = only("alice@contoso.com");
     let at = Origin { accounts: Some(&allowed), ..ANYWHERE };
     for (username, accepted) in [("alice@contoso.com", true), ("bob@contoso.com", false)] {
         let claim = claim(username, "right");
@@ -224,7 +229,7 @@ async fn client_may_stay_while_its_account_and_its_password_do() {
     let made = passwords.make(&name("alice"), None, &[]).unwrap();
     let alice_made = signed_in("alice", made.password.expose_secret()).await;
 
-    let others = [AccountPattern::parse("bob").unwrap()];
+    let others = only("bob");
     assert_eq!(alice.ended_by(&before, admitted(None)), None);
     assert_eq!(alice.ended_by(&before, admitted(Some(&others))), Some(AccessEnd::AccountRemoved));
     assert_eq!(bob.ended_by(&before, admitted(Some(&others))), None);

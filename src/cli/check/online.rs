@@ -90,7 +90,7 @@ fn in_use(row: ReachableRow, listeners: &[ListenerSettings]) -> ReachableRow {
     let ReachableRow { account, protocols } = row;
     let lets_in = |listener: &&ListenerSettings| {
         let (name, allowed) = (Username::parse(&account), listener.accounts.as_deref());
-        name.is_ok_and(|name| allowed.is_none_or(|some| some.iter().any(|it| it.covers(&name))))
+        name.is_ok_and(|name| allowed.is_none_or(|some| some.covers(&name)))
     };
     let served: Vec<&str> = listeners.iter().filter(lets_in).map(|it| it.protocol.name()).collect();
     let in_use = protocols.iter().filter(|it| served.contains(&it.as_str())).cloned();
@@ -178,6 +178,8 @@ fn wrong(error: &impl fmt::Display) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::names::AccountPattern;
     use crate::provider::Protocol;
@@ -221,7 +223,8 @@ mod tests {
             addresses: Vec::new(),
             allow: Vec::new(),
             proxy_protocol_from: Vec::new(),
-            accounts: accounts.map(|it| vec![AccountPattern::parse(it).unwrap()]),
+            accounts: accounts
+                .map(|it| Arc::new([&AccountPattern::parse(it).unwrap()].into_iter().collect())),
             upstream: None,
             tls: ListenerTls::None,
             require_tls: None,

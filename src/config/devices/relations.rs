@@ -1,23 +1,45 @@
 //! What must hold between devices and the rest of the file: names that mean one thing, networks
 //! that are one device's, accounts that can send, and listeners that let the devices in.
 
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 
 use ipnet::IpNet;
 
 use crate::account::AccountSettings;
 use crate::names::{AccountPattern, Username};
+use crate::net::networks::Networks;
 use crate::provider::Protocol;
 
 use super::{Device, Devices};
 use crate::config::accounts::Accounts;
 use crate::config::door::is_local;
 use crate::config::field::Field;
-use crate::config::listeners::{At, Listener};
+use crate::config::listeners::Listener;
 use crate::config::table::nearest;
 
 /// The names of a file's accounts and their keys.
 type Names<'t> = BTreeMap<AccountPattern, Field<'t>>;
+
+/// The accounts of a file that nothing is wrong with.
+type Settings<'a> = HashMap<&'a AccountPattern, &'a AccountSettings>;
+
+/// What the devices so far have taken, and which of them has it.
+#[derive(Default)]
+struct Taken<'d, 't> {
+    names: HashMap<&'d Username, &'d Device<'t>>,
+    usernames: HashMap<&'d Username, &'d Device<'t>>,
+    networks: HashMap<IpNet, &'d Device<'t>>,
+}
+
+/// A listener that serves devices.
+struct Serving<'l, 't> {
+    listener: &'l Listener<'t>,
+    /// Who may connect.
+    allowed: Networks,
+    lets_in_single_addresses_alone: bool,
+}
 
 impl Devices<'_> {
     /// Reports what contradicts other tables.
@@ -26,12 +48,13 @@ impl Devices<'_> {
         listeners: &[Listener<'_>],
         accounts: &Accounts<'_>,
     ) {
-        for (nth, device) in self.devices.iter().enumerate() {
-            let earlier = self.devices.get(..nth).unwrap_or_default();
-            device.refuse_name(earlier, &accounts.names);
-            device.refuse_username(earlier, &accounts.names);
-            device.refuse_networks(earlier);
-            device.refuse_account(listeners, accounts);
+        let mut taken = Taken::default();
+        let settings = accounts.settings.iter().map(|(_, it)| (&it.name, it)).collect();
+        for device in &self.devices {
+            device.refuse_name(&mut taken, &accounts.names);
+            device.refuse_username(&mut taken, &accounts.names);
+            device.refuse_networks(&mut taken);
+            device.refuse_account(listeners, &accounts.names, &settings);
         }
     }
 
@@ -49,6 +72,7 @@ impl Devices<'_> {
         for listener in &serving {
             self.warn_of_unreachable(listener);
         }
+        let serving: Vec<_> = serving.into_iter().map(Serving::new).collect();
         for device in &self.devices {
             device.warn_of_unserved(&serving);
         }
@@ -102,10 +126,20 @@ impl Devices<'_> {
     }
 }
 
-impl Device<'_> {
-    fn refuse_name(&self, earlier: &[Self], accounts: &Names<'_>) {
+impl<'l, 't> Serving<'l, 't> {
+    fn new(listener: &'l Listener<'t>) -> Self {
+        Self {
+            listener,
+            allowed: listener.allow.iter().collect(),
+            lets_in_single_addresses_alone: listener.lets_in_single_addresses_alone(),
+        }
+    }
+}
+
+impl<'t> Device<'t> {
+    fn refuse_name<'d>(&'d self, taken: &mut Taken<'d, 't>, accounts: &Names<'_>) {
         let Ok(name) = &self.name else { return };
-        if let Some(first) = earlier.iter().find(|it| it.name.as_ref() == Ok(name)) {
+        if let Some(first) = take(&mut taken.names, name, self) {
             self.field.problem(
                 format!("is `{}` again: names ignore case", first.field.key()),
                 "keep one of the two",
@@ -119,16 +153,16 @@ impl Device<'_> {
         }
     }
 
-    fn refuse_username(&self, earlier: &[Self], accounts: &Names<'_>) {
+    fn refuse_username<'d>(&'d self, taken: &mut Taken<'d, 't>, accounts: &Names<'_>) {
         let Some((field, username)) = self.username() else { return };
-        let is_same = |it: &&Self| it.username().is_some_and(|(_, other)| other == username);
-        if let Some(first) = earlier.iter().find(is_same) {
+        if let Some(first) = take(&mut taken.usernames, username, self) {
             field.problem(
                 format!("is \"{username}\", which `{}` signs in by already", first.field.key()),
                 "give each device a user name of its own",
             );
         }
-        if let Some((_, account)) = accounts.iter().find(|(pattern, _)| pattern.covers(username)) {
+        let mut covering = AccountPattern::covering(username);
+        if let Some(account) = covering.find_map(|pattern| accounts.get(&pattern)) {
             field.problem(
                 format!("is \"{username}\", by which `{}` signs in", account.key()),
                 "choose a short name that is no account's",
@@ -136,13 +170,9 @@ impl Device<'_> {
         }
     }
 
-    fn refuse_networks(&self, earlier: &[Self]) {
-        for (nth, (field, network)) in self.networks().enumerate() {
-            let own = self.networks().take(nth).map(|it| (self, it));
-            let others =
-                earlier.iter().flat_map(|other| other.networks().map(move |it| (other, it)));
-            let taken = others.chain(own).find(|(_, (_, other))| other == network);
-            if let Some((other, _)) = taken {
+    fn refuse_networks<'d>(&'d self, taken: &mut Taken<'d, 't>) {
+        for (field, network) in self.networks() {
+            if let Some(other) = take(&mut taken.networks, *network, self) {
                 field.problem(
                     format!("holds {network}, which `{}` has already", other.field.key()),
                     "keep it at one of the two: of networks that lie in each other the narrower \
@@ -152,16 +182,19 @@ impl Device<'_> {
         }
     }
 
-    fn refuse_account(&self, listeners: &[Listener<'_>], accounts: &Accounts<'_>) {
+    fn refuse_account(
+        &self,
+        listeners: &[Listener<'_>],
+        names: &Names<'_>,
+        settings: &Settings<'_>,
+    ) {
         let Some((field, name)) = self.account() else { return };
         // Where there is no account at all, that was reported.
-        if accounts.names.is_empty() {
+        if names.is_empty() {
             return;
         }
-        if !accounts.names.keys().any(|pattern| pattern.covers(name)) {
-            let names: Vec<_> = accounts.names.keys().map(ToString::to_string).collect();
-            let near = nearest(name.as_str(), names.iter().map(String::as_str))
-                .map_or_else(String::new, |near| format!("; the nearest is {near:?}"));
+        if !AccountPattern::covering(name).any(|pattern| names.contains_key(&pattern)) {
+            let near = if field.file().is_full() { String::new() } else { near(name, names) };
             field.problem(
                 format!("is \"{name}\", and there is no such account{near}"),
                 format!("write an [accounts.\"{name}\"], or correct the name"),
@@ -169,7 +202,8 @@ impl Device<'_> {
             return;
         }
         // Whatever else is wrong with its table was reported there.
-        let Some(settings) = settings_of(name, &accounts.settings) else { return };
+        let mut covering = AccountPattern::covering(name);
+        let Some(settings) = covering.find_map(|pattern| settings.get(&pattern)) else { return };
         let is_led_elsewhere = listeners
             .iter()
             .any(|own| own.serves_devices() && own.upstream.is_some() && own.lets_in(name));
@@ -189,7 +223,7 @@ impl Device<'_> {
         }
     }
 
-    fn warn_of_unserved(&self, serving: &[&Listener<'_>]) {
+    fn warn_of_unserved(&self, serving: &[Serving<'_, '_>]) {
         let Some((field, account)) = self.account() else { return };
         if serving.is_empty() {
             self.field.warning(
@@ -198,7 +232,7 @@ impl Device<'_> {
             );
             return;
         }
-        let serving: Vec<_> = serving.iter().filter(|own| own.lets_in(account)).collect();
+        let serving: Vec<_> = serving.iter().filter(|own| own.listener.lets_in(account)).collect();
         if serving.is_empty() {
             field.warning(
                 format!("is \"{account}\", which no listener lets in that serves devices"),
@@ -207,7 +241,7 @@ impl Device<'_> {
             return;
         }
         let signs_in = self.username().is_some() && self.networks().next().is_none();
-        if signs_in && serving.iter().all(|own| own.lets_in_single_addresses_alone()) {
+        if signs_in && serving.iter().all(|own| own.lets_in_single_addresses_alone) {
             self.field.warning(
                 "signs in, and none but this machine and the addresses of other devices may connect \
                  where it is served",
@@ -215,28 +249,35 @@ impl Device<'_> {
             );
         }
         for (field, network) in self.networks() {
-            let is_allowed = |own: &&&Listener<'_>| covers(&own.allow, *network);
-            if let (false, Some(first)) = (serving.iter().any(is_allowed), serving.first()) {
+            let is_allowed = serving.iter().any(|own| own.allowed.hold(*network));
+            if let (false, Some(first)) = (is_allowed, serving.first()) {
                 field.warning(
                     format!("holds {network}, which no listener allows that serves devices"),
-                    format!("add it to `{}.allow`", first.field.key()),
+                    format!("add it to `{}.allow`", first.listener.field.key()),
                 );
             }
         }
     }
 }
 
-/// The settings of the account that `name` means.
-fn settings_of<'a>(
-    name: &Username,
-    accounts: &'a [At<'_, AccountSettings>],
-) -> Option<&'a AccountSettings> {
-    let covering = accounts.iter().map(|(_, it)| it).filter(|it| it.name.covers(name));
-    covering.min_by_key(|it| matches!(it.name, AccountPattern::Domain(_)))
+/// Takes `what` for `device`, or gives who has it already.
+fn take<'d, 't, T: Eq + Hash>(
+    taken: &mut HashMap<T, &'d Device<'t>>,
+    what: T,
+    device: &'d Device<'t>,
+) -> Option<&'d Device<'t>> {
+    match taken.entry(what) {
+        Entry::Occupied(first) => Some(first.get()),
+        Entry::Vacant(free) => {
+            free.insert(device);
+            None
+        }
+    }
 }
 
-/// Whether `allowed` holds every address of `network`.
-fn covers(allowed: &[IpNet], network: IpNet) -> bool {
-    // Two halves of it are all of it.
-    IpNet::aggregate(&allowed.to_vec()).iter().any(|it| it.contains(&network))
+/// Names the account whose name is most like `name`, if any is.
+fn near(name: &Username, accounts: &Names<'_>) -> String {
+    let names: Vec<_> = accounts.keys().map(ToString::to_string).collect();
+    let near = nearest(name.as_str(), names.iter().map(String::as_str));
+    near.map_or_else(String::new, |near| format!("; the nearest is {near:?}"))
 }

@@ -10,11 +10,12 @@ mod keys;
 mod person;
 mod service_account;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::names::AccountPattern;
 use crate::provider::{AuthorizationServer, Grant, GrantId, GrantKind, Way};
+use crate::secret::SecretCommand;
 
 use self::keys::{Key, misplaced};
 use super::endpoint::Endpoint;
@@ -31,8 +32,8 @@ pub(super) use self::keys::GrantKeys;
 pub(super) struct Grants {
     /// Each with the key of the first account that has it.
     shared: BTreeMap<GrantId, (String, Arc<Grant>)>,
-    /// The commands, each of which is a grant.
-    commands: Vec<Arc<Grant>>,
+    /// The commands of each provider, each of which is a grant.
+    commands: HashMap<(String, SecretCommand), Arc<Grant>>,
 }
 
 /// One account that asks for its grant.
@@ -128,23 +129,18 @@ impl Grants {
             asking.account.lacks("command", help)
         })?;
         let program = command.program().display().to_string();
-        let way = Way::Command(command);
-        let provider = &asking.provider.provider.name;
-        let same = self.commands.iter().find(|grant| {
-            let is_of_provider =
-                matches!(&grant.id, GrantId::Application { provider: of, .. } if of == provider);
-            is_of_provider && grant.way.is_same_as(&way)
-        });
-        if let Some(same) = same {
+        let key = (asking.provider.provider.name.clone(), command.clone());
+        if let Some(same) = self.commands.get(&key) {
             return Ok(Arc::clone(same));
         }
+        let way = Way::Command(command);
         // Arguments tell two uses of one program apart, and may be secret: the first account that
         // has the command stands for them.
         let name = format!("{program} for {}", asking.names?);
         let id = asking.application(None, &name);
         let (_, grant) = asking.grant(id, way, AuthorizationServer::default());
         let grant = Arc::new(grant);
-        self.commands.push(Arc::clone(&grant));
+        self.commands.insert(key, Arc::clone(&grant));
         Ok(grant)
     }
 }

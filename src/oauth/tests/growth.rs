@@ -9,6 +9,7 @@ use tokio::time::sleep;
 use super::scene::{HOUR, MINUTE, SECOND, Scene, given, outage};
 use super::*;
 use crate::oauth::moment::Moment;
+use crate::store::StoredGrant;
 
 /// The grants of `count` accounts, each of which is `of`.
 fn accounts(of: &Grant, count: usize) -> Vec<Wanted> {
@@ -158,17 +159,114 @@ async fn tokens_of_45_000_accounts_are_renewed_in_time_where_an_answer_takes_200
     let scene = Scene::application();
     let wanted = accounts(&scene.grant, count);
     scene.tokens.want(wanted.clone());
-    for (nth, wanted) in wanted.iter().enumerate() {
-        let key = Key::new(&wanted.grant, &wanted.scopes[0]);
-        scene.tokens.0.cache.board(&key, Need::Fresh, || false);
-        let issued = given(nth, HOUR).issued.unwrap();
-        scene.tokens.0.cache.publish(&key, issued, Moment::now());
-    }
+    put_in_use(&scene, &wanted, HOUR);
     scene.latency(SECOND / 5);
     let keeping = keep(&scene);
     sleep(55 * MINUTE).await;
     assert_eq!(scene.request_count(), count, "no sign-in waits for one");
     assert!(scene.script.at_once.load(Ordering::SeqCst) <= 64);
+    keeping.abort();
+}
+
+/// Gives each of `wanted` a token of that life at this instant, which somebody uses.
+fn put_in_use(scene: &Scene, wanted: &[Wanted], life: Duration) {
+    for (nth, wanted) in wanted.iter().enumerate() {
+        let key = Key::new(&wanted.grant, &wanted.scopes[0]);
+        scene.tokens.0.cache.board(&key, Need::Fresh, || false);
+        let issued = given(nth, life).issued.unwrap();
+        scene.tokens.0.cache.publish(&key, issued, Moment::now());
+    }
+}
+
+/// The same accounts, each with a scope of its own, by which its requests are known.
+fn told_apart(mut wanted: Vec<Wanted>, name: &str) -> Vec<Wanted> {
+    for (nth, wanted) in wanted.iter_mut().enumerate() {
+        wanted.scopes = vec![vec![format!("{name}-{nth}")]];
+    }
+    wanted
+}
+
+/// The longest time that one of `wanted` went without a request, from `since` until now.
+fn longest_without(scene: &Scene, wanted: &[Wanted], since: Instant) -> Duration {
+    let mut asked: HashMap<_, _> =
+        wanted.iter().map(|wanted| (wanted.scopes[0].clone(), (since, Duration::ZERO))).collect();
+    let now = Instant::now();
+    for request in scene.requests() {
+        if let Some((last, longest)) = asked.get_mut(&request.scopes) {
+            *longest = (*longest).max(request.at - *last);
+            *last = request.at;
+        }
+    }
+    asked.into_values().map(|(last, longest)| longest.max(now - last)).max().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_of_ten_minutes_are_renewed_in_time_for_20_000_accounts() {
+    let scene = Scene::application();
+    let wanted = told_apart(accounts(&scene.grant, 20_000), "mail");
+    scene.tokens.want(wanted.clone());
+    scene.give(10 * MINUTE);
+    scene.latency(SECOND / 5);
+    let began = Instant::now();
+    put_in_use(&scene, &wanted, 10 * MINUTE);
+    let keeping = keep(&scene);
+    sleep(25 * MINUTE).await;
+    // With half its life left a token is asked for by the sign-in that needs it.
+    let longest = longest_without(&scene, &wanted, began);
+    assert!(longest < 5 * MINUTE, "one was not renewed for {longest:?}");
+    keeping.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_are_renewed_in_time_while_another_providers_endpoint_hangs_for_thousands() {
+    let scene = Scene::application();
+    let slow = Grant::clone(&scene.grant).at("https://login.slow.example/token");
+    let hanging = told_apart(accounts(&slow, 3_000), "slow");
+    let mut healthy = told_apart(accounts(&scene.grant, 2_000), "fast");
+    for (nth, wanted) in healthy.iter_mut().enumerate() {
+        let id = Username::parse(&format!("other-{nth}@corp.example")).unwrap();
+        wanted.grant = Arc::new(Grant { id: GrantId::Account(id), ..Grant::clone(&scene.grant) });
+    }
+    scene.tokens.want(hanging.iter().chain(&healthy).cloned().collect());
+    let began = Instant::now();
+    put_in_use(&scene, &hanging, HOUR);
+    put_in_use(&scene, &healthy, HOUR);
+    scene.latency(SECOND / 5);
+    scene.latency_of(&slow, 15 * SECOND);
+    let fails = |of: &[String]| of[0].starts_with("slow");
+    scene.say_for(move |nth, of| if fails(of) { Err(outage()) } else { Ok(given(nth, HOUR)) });
+    let keeping = keep(&scene);
+    sleep(59 * MINUTE).await;
+    let longest = longest_without(&scene, &healthy, began);
+    assert!(longest < 55 * MINUTE, "one was not renewed for {longest:?}");
+    assert!(scene.requests().iter().any(|request| fails(&request.scopes)));
+    keeping.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn consents_are_kept_alive_while_another_providers_endpoint_hangs_for_thousands() {
+    let idle = Grant { refresh_idle: Some(HOUR), ..Grant::clone(&Scene::nobody().grant) };
+    let scene = Scene::of(idle.clone());
+    let slow = idle.at("https://login.slow.example/token");
+    let now = crate::clock::unix_time();
+    let hanging = told_apart(accounts(&slow, 3_000), "slow");
+    for wanted in &hanging {
+        let stored = StoredGrant {
+            token_endpoint: slow.source().to_owned(),
+            ..scene.stored("refresh-slow", now - 59 * MINUTE)
+        };
+        scene.put_for(&wanted.grant.id, &stored);
+    }
+    let kept = Wanted { grant: Arc::clone(&scene.grant), scopes: vec![vec!["kept".into()]] };
+    scene.keep("refresh-0", now - 50 * MINUTE);
+    scene.tokens.want(hanging.into_iter().chain([kept]).collect());
+    scene.latency_of(&slow, 15 * SECOND);
+    let fails = |of: &[String]| of[0].starts_with("slow");
+    scene.say_for(move |nth, of| if fails(of) { Err(outage()) } else { Ok(given(nth, HOUR)) });
+    let keeping = keep(&scene);
+    sleep(10 * SECOND).await;
+    let kept = scene.requests().iter().filter(|request| request.scopes == ["kept"]).count();
+    assert_eq!(kept, 1, "whoever of the others dies first");
     keeping.abort();
 }
 

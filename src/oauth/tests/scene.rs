@@ -1,7 +1,7 @@
 //! A scene: tokens, an endpoint that answers by script, and a store that can be made to fail; none
 //! of them with a socket or a disk, so that time can be paused.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ pub(super) struct Request {
 pub(super) struct Script {
     say: Mutex<Box<Say>>,
     latency: Mutex<Duration>,
+    /// What counts for one endpoint instead.
+    latencies: Mutex<HashMap<String, Duration>>,
     requests: Mutex<Vec<Request>>,
     running: AtomicUsize,
     pub(super) overlapped: AtomicBool,
@@ -56,7 +58,7 @@ impl std::fmt::Debug for Script {
 impl Issuer for Script {
     fn issue<'a>(
         &'a self,
-        _grant: &'a Arc<Grant>,
+        grant: &'a Arc<Grant>,
         scopes: &'a [String],
         by: By<'a>,
     ) -> Asked<'a, Given> {
@@ -86,7 +88,8 @@ impl Issuer for Script {
             if others > 0 {
                 self.overlapped.store(true, Ordering::SeqCst);
             }
-            let latency = *self.latency.lock().unwrap();
+            let own = self.latencies.lock().unwrap().get(grant.source()).copied();
+            let latency = own.unwrap_or(*self.latency.lock().unwrap());
             sleep(latency).await;
             self.running.fetch_sub(1, Ordering::SeqCst);
             (self.say.lock().unwrap())(number, scopes)
@@ -263,6 +266,7 @@ impl Scene {
         let script = Arc::new(Script {
             say: Mutex::new(Box::new(|number, _| Ok(given(number, HOUR)))),
             latency: Mutex::new(Duration::ZERO),
+            latencies: Mutex::default(),
             requests: Mutex::default(),
             running: AtomicUsize::new(0),
             overlapped: AtomicBool::new(false),
@@ -292,7 +296,13 @@ impl Scene {
 
     /// Puts the consent of `whom` into the store.
     pub(super) fn keep_for(&self, whom: &GrantId, refresh_token: &str, refreshed_at: Duration) {
-        let stored = StoredGrant {
+        let stored = self.stored(refresh_token, refreshed_at);
+        self.disk.store.commit(whom, &stored).unwrap();
+    }
+
+    /// A consent as it is kept, of this scene's grant.
+    pub(super) fn stored(&self, refresh_token: &str, refreshed_at: Duration) -> StoredGrant {
+        StoredGrant {
             refresh_token: RefreshToken::parse(refresh_token).unwrap(),
             client_id: self.grant.client_id().to_owned(),
             token_endpoint: self.grant.source().to_owned(),
@@ -302,8 +312,7 @@ impl Scene {
             ends_at: None,
             refused: None,
             shortfall: None,
-        };
-        self.disk.store.commit(whom, &stored).unwrap();
+        }
     }
 
     /// Puts `stored` into the store.
@@ -356,6 +365,11 @@ impl Scene {
     /// The endpoint takes so long from now on.
     pub(super) fn latency(&self, latency: Duration) {
         *self.script.latency.lock().unwrap() = latency;
+    }
+
+    /// The endpoint of `grant` takes so long from now on, whatever the others take.
+    pub(super) fn latency_of(&self, grant: &Grant, latency: Duration) {
+        self.script.latencies.lock().unwrap().insert(grant.source().to_owned(), latency);
     }
 
     /// The disk fails, or no longer does.

@@ -83,13 +83,13 @@ async fn device_is_served_only_where_submission_listens_for_devices_and_its_acco
     let passwords = Passwords::new(Store::in_memory()).unwrap();
     let right = made_for(&passwords, "scanner-2");
     let directory = scanners();
-    let [own, other] =
-        ["scans@contoso.com", "bob@contoso.com"].map(|name| [AccountPattern::parse(name).unwrap()]);
+    let [own, other] = ["scans@contoso.com", "bob@contoso.com"].map(only);
+    let nobody = AccountPatterns::default();
     for (origin, is_served) in [
         (AT_DEVICES, true),
         (Origin { accounts: Some(&own), ..AT_DEVICES }, true),
         (Origin { accounts: Some(&other), ..AT_DEVICES }, false),
-        (Origin { accounts: Some(&[]), ..AT_DEVICES }, false),
+        (Origin { accounts: Some(&nobody), ..AT_DEVICES }, false),
         (Origin { devices: false, ..AT_DEVICES }, false),
         (Origin { protocol: Protocol::Imap, ..AT_DEVICES }, false),
         (Origin { protocol: Protocol::Pop3, ..AT_DEVICES }, false),
@@ -162,7 +162,7 @@ async fn device_known_by_its_network_goes_when_a_reload_leaves_none_there() {
         assert_eq!(access.ended_by(&directory(devices), SERVES_ALL), end, "{told}");
     }
     assert_eq!(access.ended_by(&scanners(), admitted(None)), removed, "no devices here any more");
-    let only_bob = [AccountPattern::parse("bob@contoso.com").unwrap()];
+    let only_bob = only("bob@contoso.com");
     let only_bob = Admitted { accounts: Some(&only_bob), devices: true };
     assert_eq!(access.ended_by(&scanners(), only_bob), Some(AccessEnd::AccountRemoved));
     let changed = vec![hashed("scans@contoso.com", "another")];
