@@ -47,7 +47,7 @@ impl Row {
 
 /// All rounds; gives what they measured, and what failed.
 pub fn run(arguments: &Arguments) -> (Figures, Vec<String>) {
-    let scene = Scene::start();
+    let scene = Scene::start(arguments.program.clone());
     let mut run = Run {
         runtime: tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap(),
         scene: &scene,
@@ -90,7 +90,8 @@ impl Run<'_> {
             Row::SignIns => self
                 .with(peer, Way::Near, Warm::Default, async |proxy| sign_ins(proxy, &load).await),
             Row::Dial if peer.dials_last() => {
-                self.with(peer, Way::Near, cold(peer), async |proxy| dial(proxy, &load).await);
+                let warm = self.cold(peer);
+                self.with(peer, Way::Near, warm, async |proxy| dial(proxy, &load).await);
             }
             // The others dial before their client has said anything.
             Row::Dial => {}
@@ -106,13 +107,19 @@ impl Run<'_> {
     }
 
     fn far(&mut self, peer: Peer, load: &Load) {
-        let warm = peer.keeps_connections().then_some((Temperature::Warm, Warm::Default));
-        for (temperature, warm) in [(Temperature::Cold, cold(peer))].into_iter().chain(warm) {
+        let keeps = peer.keeps_connections(self.scene);
+        let warm = keeps.then_some((Temperature::Warm, Warm::Default));
+        for (temperature, warm) in [(Temperature::Cold, self.cold(peer))].into_iter().chain(warm) {
             self.with(peer, Way::Far, warm, async |proxy| implicit(proxy, load, temperature).await);
             self.with(peer, Way::FarStartTls, warm, async |proxy| {
                 starttls(proxy, load, temperature).await
             });
         }
+    }
+
+    /// Without connections that are kept ready, as far as a peer has any.
+    fn cold(&self, peer: Peer) -> Warm {
+        if peer.keeps_connections(self.scene) { Warm::Off } else { Warm::Default }
     }
 
     /// Measures a fresh process; a peer that fails is told of and spoils nothing.
@@ -144,9 +151,4 @@ impl Run<'_> {
             }
         }
     }
-}
-
-/// Without connections that are kept ready, as far as a peer has any.
-fn cold(peer: Peer) -> Warm {
-    if peer.keeps_connections() { Warm::Off } else { Warm::Default }
 }

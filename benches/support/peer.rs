@@ -109,8 +109,8 @@ impl Peer {
     }
 
     /// Whether it keeps connections ready, so that warm sign-ins can be measured.
-    pub fn keeps_connections(self) -> bool {
-        self == Self::Mailbearer && mailbearer::keeps_connections()
+    pub fn keeps_connections(self, scene: &Scene) -> bool {
+        self == Self::Mailbearer && mailbearer::keeps_connections(&scene.program)
     }
 
     /// Its version, as it tells itself.

@@ -1,5 +1,6 @@
 //! mailbearer as its users run it: the program, a configuration file and a directory for its state.
 
+use std::path::Path;
 use std::process::Command;
 
 use super::{Place, Warm};
@@ -50,7 +51,7 @@ pub(super) fn start(place: &Place<'_>, warm: Warm) -> (Option<Child>, u16, u16) 
         ca_file = place.ca_file().display(),
     );
     let file = place.write("mailbearer.toml", &text);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mailbearer"));
+    let mut command = Command::new(&place.scene.program);
     command.arg("-c").arg(file).arg("serve").env_clear().env("HOME", &place.dir);
     let (child, [submission, imap]) =
         Child::printing(&mut command, &place.dir.join("log"), |line| {
@@ -60,17 +61,12 @@ pub(super) fn start(place: &Place<'_>, warm: Warm) -> (Option<Child>, u16, u16) 
     (Some(child), imap, submission)
 }
 
-/// Whether this program takes `warm_connections`.
-pub(super) fn keeps_connections() -> bool {
+/// Whether `program` takes `warm_connections`.
+pub(super) fn keeps_connections(program: &Path) -> bool {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("mailbearer.toml");
     std::fs::write(&file, "[limits]\nwarm_connections = 0\n").unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_mailbearer"))
-        .arg("-c")
-        .arg(&file)
-        .arg("check")
-        .output()
-        .unwrap();
+    let output = Command::new(program).arg("-c").arg(&file).arg("check").output().unwrap();
     let text = [output.stdout, output.stderr].concat();
     !String::from_utf8_lossy(&text).contains("warm_connections")
 }
