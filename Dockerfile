@@ -4,11 +4,13 @@
 
 FROM rust:1.95-bookworm AS build
 WORKDIR /build
+# deploy/build looks what runs at the start.
+RUN apt-get update && apt-get install -y --no-install-recommends valgrind && rm -rf /var/lib/apt/lists/*
 COPY . .
 # What is compiled and downloaded stays between builds, and in no layer.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
-    cargo build --locked --profile dist --bin mailbearer \
+    deploy/build \
  && deploy/image-root target/dist/mailbearer /root-of-image \
  && mkdir /state
 

@@ -9,6 +9,8 @@
 #[path = "../benches/support/mod.rs"]
 mod support;
 
+use std::path::Path;
+
 use support::arguments::Arguments;
 use support::bench::{self, Row};
 use support::capture;
@@ -16,20 +18,29 @@ use support::figure::Figure;
 use support::peer::Peer;
 use support::scene;
 
-/// As the harness would call it.
-const NAME: &str = "benches_measure_every_figure_with_tiny_loads";
+/// The tests, as a harness would call them.
+const TESTS: [(&str, fn()); 2] = [
+    ("benches_measure_every_figure_with_tiny_loads", benches_measure_every_figure_with_tiny_loads),
+    (
+        "benches_measure_the_program_that_they_are_told",
+        benches_measure_the_program_that_they_are_told,
+    ),
+];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let is_told = |word: &str| arguments.iter().any(|argument| argument == word);
     if is_told("--list") {
         // nextest asks for those that are ignored too.
-        if !is_told("--ignored") {
-            println!("{NAME}: test");
+        for (name, _) in TESTS.iter().filter(|_| !is_told("--ignored")) {
+            println!("{name}: test");
         }
     } else if !scene::play_role() {
-        benches_measure_every_figure_with_tiny_loads();
-        println!("test {NAME} ... ok");
+        let is_one_named = TESTS.iter().any(|(name, _)| is_told(name));
+        for (name, test) in TESTS.iter().filter(|(name, _)| !is_one_named || is_told(name)) {
+            test();
+            println!("test {name} ... ok");
+        }
     }
 }
 
@@ -41,4 +52,15 @@ fn benches_measure_every_figure_with_tiny_loads() {
         let is_possible = figure != Figure::Dial || capture::is_possible();
         assert_eq!(figures.spread(figure, Peer::Mailbearer).is_some(), is_possible, "{figure:?}");
     }
+}
+
+fn benches_measure_the_program_that_they_are_told() {
+    let elsewhere = Path::new("/nonexistent/mailbearer").to_owned();
+    let arguments = Arguments {
+        program: elsewhere,
+        ..Arguments::smoke(&[Row::Memory], &[Peer::Ideal, Peer::Mailbearer])
+    };
+    let (figures, failures) = bench::run(&arguments);
+    assert!(figures.spread(Figure::IdlePss, Peer::Ideal).is_some());
+    assert_eq!(failures, ["mailbearer failed at memory in round 1"]);
 }

@@ -1,5 +1,6 @@
 //! On what, when and with which programs a run was made.
 
+use std::path::Path;
 use std::time::SystemTime;
 
 use crate::support::peer::Peer;
@@ -9,16 +10,17 @@ pub(crate) fn title() -> String {
     format!("{}, {}", date(), processor())
 }
 
-/// A paragraph for the page.
-pub(crate) fn description(rounds: usize, peers: &[Peer]) -> String {
+/// A paragraph for the page; of `program` the directory alone, which cargo names as the profile.
+pub(crate) fn description(rounds: usize, peers: &[Peer], program: &Path) -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let profile = program.parent().and_then(Path::file_name).unwrap_or_default().display();
     let peers: Vec<String> = peers
         .iter()
         .filter(|peer| !matches!(peer, Peer::Direct | Peer::Mailbearer))
         .map(|peer| format!("{} ({})", peer.name(), peer.version()))
         .collect();
     format!(
-        "{}, {}, {cores} cores, Linux {}, {rounds} rounds. mailbearer {}; beside it {}.",
+        "{}, {}, {cores} cores, Linux {}, {rounds} rounds. mailbearer {} from {profile}/; beside it {}.",
         date(),
         processor(),
         kernel(),

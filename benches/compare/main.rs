@@ -42,7 +42,7 @@ fn main() {
         assert!(failures.is_empty(), "nothing is written: {failures:?}");
         let text = format!(
             "{}\n\n![mailbearer beside others](performance.svg)\n\n{}\n{}\n",
-            machine::description(arguments.rounds, &arguments.peers),
+            machine::description(arguments.rounds, &arguments.peers, &arguments.program),
             table::table(&figures, &arguments.peers),
             table::NOTES,
         );

@@ -1,5 +1,7 @@
 //! What a bench is told behind `--`.
 
+use std::path::PathBuf;
+
 use super::bench::Row;
 use super::peer::Peer;
 
@@ -8,6 +10,8 @@ pub struct Arguments {
     pub rounds: usize,
     pub rows: Vec<Row>,
     pub peers: Vec<Peer>,
+    /// What is measured as mailbearer.
+    pub program: PathBuf,
     /// Tiny loads and one round, to see that everything works.
     pub smoke: bool,
     /// Whether the table and the picture go into docs.
@@ -16,16 +20,18 @@ pub struct Arguments {
 
 /// How it is used.
 const USAGE: &str = "\
-arguments: [--rounds N] [--rows NAME,...] [--peers NAME,...] [--smoke] [--write]
+arguments: [--rounds N] [--rows NAME,...] [--peers NAME,...] [--program PATH] [--smoke] [--write]
   rows:  memory sign-ins dial streams crowd far
   peers: direct ideal haproxy stunnel dovecot emailproxy mailbearer
+  --program  another mailbearer than the one built with the bench
   --write  puts the table and the picture into docs (compare alone)";
 
 impl Arguments {
-    /// Tiny loads.
+    /// Tiny loads, and the program that was built beside this one.
     pub fn smoke(rows: &[Row], peers: &[Peer]) -> Self {
         let (rows, peers) = (rows.to_vec(), peers.to_vec());
-        Self { rounds: 1, rows, peers, smoke: true, write: false }
+        let program = PathBuf::from(env!("CARGO_BIN_EXE_mailbearer"));
+        Self { rounds: 1, rows, peers, program, smoke: true, write: false }
     }
 
     /// What this program was told; what it was not is `rows` and `peers`, and three rounds.
@@ -40,6 +46,7 @@ impl Arguments {
                 }
                 "--rows" => parsed.rows = named(&value(), &Row::ALL, |row| row.name()),
                 "--peers" => parsed.peers = named(&value(), &Peer::ALL, |peer| peer.name()),
+                "--program" => parsed.program = program(&value()),
                 "--smoke" => (parsed.smoke, parsed.rounds) = (true, 1),
                 "--write" => parsed.write = true,
                 // cargo says so to every bench.
@@ -49,6 +56,12 @@ impl Arguments {
         }
         parsed
     }
+}
+
+/// The program at `path`, which is there.
+fn program(path: &str) -> PathBuf {
+    let program = std::path::absolute(path).unwrap_or_default();
+    if program.is_file() { program } else { misused(path) }
 }
 
 fn named<T: Copy>(list: &str, all: &[T], name: impl Fn(T) -> &'static str) -> Vec<T> {

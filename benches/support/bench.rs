@@ -48,7 +48,7 @@ impl Row {
 
 /// All rounds; gives what they measured, and what failed.
 pub fn run(arguments: &Arguments) -> (Figures, Vec<String>) {
-    let scene = Scene::start();
+    let scene = Scene::start(arguments.program.clone());
     let mut run = Run {
         runtime: tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap(),
         scene: &scene,
@@ -111,7 +111,8 @@ impl Run<'_> {
     }
 
     fn far(&mut self, peer: Peer, load: &Load) {
-        let warm = peer.keeps_connections().then_some((Temperature::Warm, Warm::Default));
+        let keeps = peer.keeps_connections();
+        let warm = keeps.then_some((Temperature::Warm, Warm::Default));
         for (temperature, warm) in [(Temperature::Cold, cold(peer))].into_iter().chain(warm) {
             self.with(peer, Way::Far, warm, async |proxy| implicit(proxy, load, temperature).await);
             self.with(peer, Way::FarStartTls, warm, async |proxy| {

@@ -1,7 +1,7 @@
 //! What stands behind every proxy: certificates, a token endpoint, the upstream, near and far.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
@@ -12,6 +12,8 @@ use super::{delay, ideal, tokens, upstream};
 /// One upstream with all that it needs, for all rounds.
 pub struct Scene {
     dir: TempDir,
+    /// What is measured as mailbearer.
+    pub program: PathBuf,
     near: [u16; 4],
     far: [u16; 4],
     /// The port of the token endpoint.
@@ -39,8 +41,8 @@ pub struct Upstream {
 }
 
 impl Scene {
-    /// Starts all of it.
-    pub fn start() -> Self {
+    /// Starts all of it, for the mailbearer that `program` is.
+    pub fn start(program: PathBuf) -> Self {
         // Dovecot's own users have to reach its sockets; the key in here is good for nothing else.
         let open = std::fs::Permissions::from_mode(0o755);
         let dir = tempfile::Builder::new().permissions(open).tempdir().unwrap();
@@ -48,7 +50,7 @@ impl Scene {
         let (upstream, near) = Child::role("upstream", dir.path(), &[]);
         let (delay, far) = Child::role("delay", dir.path(), &near);
         let (endpoint, [tokens]) = Child::role("tokens", dir.path(), &[]);
-        Self { dir, near, far, tokens, _processes: [upstream, delay, endpoint] }
+        Self { dir, program, near, far, tokens, _processes: [upstream, delay, endpoint] }
     }
 
     /// Where the certificates are, and the files of the proxies.

@@ -6,6 +6,7 @@ No container engine is needed: the root is entered by chroot, read-only but for 
 import contextlib
 import os
 import shutil
+import subprocess
 
 import clients
 from mailbearer import LOCAL_PASSWORD
@@ -14,6 +15,8 @@ from moving import INSTALLED
 from processes import HERE, Child, Failed, free_port, program, run
 
 ROOT = HERE.parents[1]
+# How long valgrind may take, in seconds.
+ORDER_WITHIN_S = 180
 # Whom the Dockerfile names.
 USER = 65534
 PROGRAM = "/usr/local/bin/mailbearer"
@@ -121,6 +124,27 @@ def read_only(root):
         run(["umount", str(root)])
 
 
+def the_linker_of_the_image_is_told_what_runs(scene):
+    """By deploy/order: functions, each once, those of the start before those of the first session."""
+    symbols = subprocess.run(
+        [ROOT / "deploy" / "order", scene.binary],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        timeout=ORDER_WITHIN_S,
+        check=True,
+    ).stdout.decode().splitlines()
+    if len(set(symbols)) != len(symbols):
+        raise Failed("deploy/order names a function twice")
+
+    def first(*words):
+        found = (at for at, name in enumerate(symbols) if all(word in name for word in words))
+        return next(found, None)
+
+    start, session = first("mailbearer", "3cli5serve"), first("mailbearer", "5relay8upstream")
+    if start is None or session is None or start > session:
+        raise Failed(f"serve is at {start}, a session at {session} of {len(symbols)} functions")
+
+
 def compose_and_kubernetes_know_every_key_of_the_manifests(_scene):
     """By the schemas that the validators bring; a key that is not known is an error."""
     if not (INSTALLED / "kubernetes-validate").exists():
@@ -136,5 +160,6 @@ def compose_and_kubernetes_know_every_key_of_the_manifests(_scene):
 
 CHECKS = [
     the_image_sends_and_fetches_mail_as_its_user_from_a_read_only_root,
+    the_linker_of_the_image_is_told_what_runs,
     compose_and_kubernetes_know_every_key_of_the_manifests,
 ]

@@ -1,5 +1,6 @@
 //! mailbearer as its users run it: the program, a configuration file and a directory for its state.
 
+use std::path::Path;
 use std::process::Command;
 
 use super::{Place, Warm};
@@ -50,7 +51,7 @@ pub(super) fn start(place: &Place<'_>, warm: Warm) -> (Option<Child>, u16, u16) 
         ca_file = place.ca_file().display(),
     );
     let file = place.write("mailbearer.toml", &text);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mailbearer"));
+    let mut command = Command::new(&place.scene.program);
     command.arg("-c").arg(file).arg("serve").env_clear().env("HOME", &place.dir);
     let (child, [submission, imap]) =
         Child::printing(&mut command, &place.dir.join("log"), |line| {
