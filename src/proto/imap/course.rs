@@ -55,11 +55,11 @@ impl Course {
         format!("m{}", self.sent)
     }
 
-    pub(super) fn send(self, command: &str, phase: Phase, output: &mut Output) -> ImapUpstream {
+    /// Sends the command that `parts` are in a row.
+    pub(super) fn send(self, parts: &[&str], phase: Phase, output: &mut Output) -> ImapUpstream {
         let course = self.next();
-        output.bytes(course.tag().as_bytes());
-        output.bytes(b" ");
-        output.line(command);
+        let tag = course.tag();
+        output.line_of([tag.as_str(), " "].into_iter().chain(parts.iter().copied()));
         course.with(phase)
     }
 
@@ -72,7 +72,7 @@ impl Course {
                 self.follow(Capabilities::read(list, self.mechanism), output)
             }
             (Condition::Ok, None) => {
-                Continue(self.send("CAPABILITY", Phase::Capability(None), output))
+                Continue(self.send(&["CAPABILITY"], Phase::Capability(None), output))
             }
             (Condition::Preauth, _) => fault(UpstreamFault::Preauth),
             (Condition::Bye, _) => turned_away(status),
@@ -109,7 +109,7 @@ impl Course {
         let Capabilities { starttls, sasl_ir, mechanism } = capabilities;
         match self.transport {
             Transport::Clear if starttls => {
-                Continue(self.send("STARTTLS", Phase::StartTls, output))
+                Continue(self.send(&["STARTTLS"], Phase::StartTls, output))
             }
             Transport::Clear => fault(UpstreamFault::NoStartTls),
             Transport::Tls if mechanism => {

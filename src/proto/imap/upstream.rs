@@ -8,8 +8,6 @@
 
 use std::ops::ControlFlow::{self, Break, Continue};
 
-use zeroize::Zeroizing;
-
 use super::Welcome;
 use super::course::{Course, Transport, protocol, unasked_continuation};
 use super::status::{Capabilities, Condition, Response, Status};
@@ -156,7 +154,7 @@ impl AwaitTls for ImapAwaitTls {
             return Err(UpstreamFault::CleartextBehindStartTls);
         }
         let course = Course { transport: Transport::Tls, ..self.course };
-        Ok(course.send("CAPABILITY", Phase::Capability(None), output))
+        Ok(course.send(&["CAPABILITY"], Phase::Capability(None), output))
     }
 }
 
@@ -173,14 +171,14 @@ impl AwaitToken for ImapAwaitToken {
         let course = Course { mechanism: credentials.mechanism, ..self.course };
         let response = credentials.initial_response();
         let command = format!("AUTHENTICATE {}", course.mechanism.name());
-        let inline = Zeroizing::new([&command, " ", response.expose_secret()].concat());
-        let len = course.next().tag().len() + 1 + inline.len();
-        let (command, token) = if self.sasl_ir && len < INLINE_LEN_MAX {
-            (inline.as_str(), Token::Sent)
+        let inline = [command.as_str(), " ", response.expose_secret()];
+        let len: usize = inline.into_iter().map(str::len).sum();
+        let phase = |token| Phase::SignIn(token, Gathered::default());
+        if self.sasl_ir && course.next().tag().len() + 1 + len < INLINE_LEN_MAX {
+            course.send(&inline, phase(Token::Sent), output)
         } else {
-            (command.as_str(), Token::Held(response))
-        };
-        course.send(command, Phase::SignIn(token, Gathered::default()), output)
+            course.send(&[&command], phase(Token::Held(response)), output)
+        }
     }
 }
 
@@ -225,7 +223,7 @@ impl Course {
                     return gathered.authenticated(tagged);
                 }
                 // Exchange tells none, and has others now. The client may not ask again.
-                Continue(self.send("CAPABILITY", Phase::Welcome(gathered, tagged), output))
+                Continue(self.send(&["CAPABILITY"], Phase::Welcome(gathered, tagged), output))
             }
         }
     }
