@@ -216,9 +216,18 @@ impl Output {
 
     /// Appends `text` and CRLF. The text must hold neither CR nor LF.
     pub fn line(&mut self, text: &str) {
-        debug_assert!(!text.contains(['\r', '\n']), "a line holds no line end");
-        self.bytes.reserve(text.len() + b"\r\n".len());
-        self.bytes(text.as_bytes());
+        self.line_of([text]);
+    }
+
+    /// Appends `parts` in a row, as one line, and CRLF. The parts must hold neither CR nor LF.
+    pub fn line_of<'p>(&mut self, parts: impl IntoIterator<Item = &'p str, IntoIter: Clone>) {
+        let parts = parts.into_iter();
+        let len: usize = parts.clone().map(str::len).sum();
+        self.bytes.reserve(len + b"\r\n".len());
+        for part in parts {
+            debug_assert!(!part.contains(['\r', '\n']), "a line holds no line end");
+            self.bytes(part.as_bytes());
+        }
         self.bytes(b"\r\n");
     }
 

@@ -8,7 +8,7 @@ pub use accept::serve;
 
 use std::sync::Arc;
 
-use tracing::{Instrument as _, Span, error_span, field};
+use tracing::{Span, error_span, field};
 
 use self::turned_away::TurnedAway;
 use super::caller::Caller;
@@ -109,8 +109,9 @@ impl Listener {
             Err(crowded) => return self.reject::<P>(stream, peer, crowded),
         };
         let span = self.span::<P>(peer, None);
-        let session = session::run::<P, ClientSocket>(Arc::clone(self), stream, caller, place);
-        self.relay.sessions().spawn(session.instrument(span));
+        let listener = Arc::clone(self);
+        let session = session::run::<P, ClientSocket>(listener, stream, caller, place, span);
+        self.relay.sessions().spawn(session);
     }
 
     /// What all lines of a session have. `peer` is who is judged, whatever `balancer` forwards it.

@@ -9,7 +9,7 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use tracing::{info, warn};
+use tracing::{Span, info, warn};
 
 use super::diagnosis::{Diagnosis, Gravity};
 use super::gate::Permit;
@@ -80,6 +80,8 @@ pub(super) struct Observer {
     refusals: u64,
     /// Where its bytes are counted.
     flow: Flow,
+    /// Of which its lines in the log are: the one in which it was made.
+    span: Span,
     report: Report,
 }
 
@@ -105,44 +107,53 @@ impl Observer {
             is_telling,
             refusals,
             flow,
+            span: Span::current(),
             report,
         }
     }
 
-    /// Hears a reply of SMTP.
-    pub(super) fn hear_reply(&mut self, reply: &PassedReply) -> Next {
-        if reply.code == SEND_MESSAGE {
-            self.in_message = true;
-            self.pass(&reply.text);
-            return match self.pace.as_ref().map(Pace::take_turn) {
-                None => Next::Pass,
-                Some(Some(turn)) => Next::Await(turn),
-                Some(None) => {
-                    warn!(
-                        account = self.account.as_str(),
-                        "message put off: `messages_per_minute`"
-                    );
-                    self.listener.relay().meter().message_refused(RefusedBy::Relay);
-                    Next::TurnAway
-                }
-            };
+    /// Whether a reply may have to wait for its turn.
+    pub(super) fn is_paced(&self) -> bool {
+        self.pace.is_some()
+    }
+
+    /// Hears a reply of SMTP; says what becomes of it.
+    pub(super) fn hear_reply(&mut self, reply: PassedReply) -> Next {
+        let asks_for_message = reply.code == SEND_MESSAGE;
+        self.note_reply(reply);
+        match self.pace.as_ref().filter(|_| asks_for_message).map(Pace::take_turn) {
+            None => Next::Pass,
+            Some(Some(turn)) => Next::Await(turn),
+            Some(None) => {
+                let account = self.account.as_str();
+                let tell = || warn!(account, "message put off: `messages_per_minute`");
+                self.span.in_scope(tell);
+                self.listener.relay().meter().message_refused(RefusedBy::Relay);
+                Next::TurnAway
+            }
         }
-        if FAILED.contains(&reply.code) {
+    }
+
+    /// Hears a reply of SMTP that passes at once.
+    pub(super) fn note_reply(&mut self, PassedReply { code, text }: PassedReply) {
+        if code == SEND_MESSAGE {
+            self.in_message = true;
+            self.pass(text);
+        } else if FAILED.contains(&code) {
             let is_message = std::mem::take(&mut self.in_message);
-            let diagnosis = Diagnosis::in_session(self.protocol, &reply.text);
+            let diagnosis = Diagnosis::in_session(self.protocol, &text);
             if is_message {
                 self.listener.relay().meter().message_refused(RefusedBy::Provider);
-                self.log_refusal("message refused", &reply.text, diagnosis);
+                self.log_refusal("message refused", &text, diagnosis);
             } else if diagnosis.is_some() {
-                self.log_refusal(REFUSED, &reply.text, diagnosis);
+                self.log_refusal(REFUSED, &text, diagnosis);
             }
-            self.fail(diagnosis, &reply.text);
-        } else if DONE.contains(&reply.code) && std::mem::take(&mut self.in_message) {
-            self.accept(&reply.text);
+            self.fail(diagnosis, &text);
+        } else if DONE.contains(&code) && std::mem::take(&mut self.in_message) {
+            self.accept(text);
         } else {
-            self.pass(&reply.text);
+            self.pass(text);
         }
-        Next::Pass
     }
 
     /// Hears what a client is told in place of a reply of its provider.
@@ -151,7 +162,7 @@ impl Observer {
         self.listener.relay().meter().message_refused(RefusedBy::Relay);
         self.log_refusal("message refused here", reply, None);
         self.report.trouble = None;
-        self.tell(reply);
+        self.tell(reply.to_owned());
     }
 
     /// Hears a line of IMAP or POP3 that tells of a failure.
@@ -181,11 +192,11 @@ impl Observer {
     }
 
     /// The provider has taken a message: what went wrong before it is over.
-    fn accept(&mut self, reply: &str) {
+    fn accept(&mut self, reply: String) {
         self.report.messages += 1;
         self.listener.relay().meter().message_accepted();
         if self.report.messages <= ACCEPTED_LOGGED_MAX {
-            info!(reply, "message accepted");
+            self.span.in_scope(|| info!(reply = reply.as_str(), "message accepted"));
         } else {
             self.report.unlogged += 1;
         }
@@ -199,7 +210,7 @@ impl Observer {
         let Some(diagnosis) = diagnosis else {
             // As the 503 that a client brings upon itself which goes on after a refusal.
             if self.report.trouble.is_none() {
-                self.tell(reply);
+                self.tell(reply.to_owned());
             }
             return;
         };
@@ -209,7 +220,7 @@ impl Observer {
             self.listener.relay().meter().throttled(self.protocol, provider);
         }
         self.report.trouble = Some(diagnosis);
-        self.tell(reply);
+        self.tell(reply.to_owned());
         if diagnosis.gravity == Gravity::Trouble {
             let trouble = Trouble {
                 at: unix_time(),
@@ -223,15 +234,15 @@ impl Observer {
     }
 
     /// The closing line tells `reply`, unless a later one has more to say.
-    fn tell(&mut self, reply: &str) {
+    fn tell(&mut self, reply: String) {
         self.is_telling = true;
-        self.report.last_reply = Some(reply.to_owned());
+        self.report.last_reply = Some(reply);
     }
 
     /// The provider goes on: that is told of a session alone of which there is nothing else.
-    fn pass(&mut self, reply: &str) {
+    fn pass(&mut self, reply: String) {
         if !self.is_telling {
-            self.report.last_reply = Some(reply.to_owned());
+            self.report.last_reply = Some(reply);
         }
     }
 
@@ -242,10 +253,10 @@ impl Observer {
         }
         self.refusals += 1;
         let (cause, fix) = (diagnosis.map(|it| it.cause), diagnosis.map(|it| it.fix));
-        match diagnosis.map(|it| it.gravity) {
+        self.span.in_scope(|| match diagnosis.map(|it| it.gravity) {
             Some(Gravity::Normal) => info!(reply, cause, fix, "{what}"),
             Some(Gravity::Trouble) | None => warn!(reply, cause, fix, "{what}"),
-        }
+        });
     }
 }
 

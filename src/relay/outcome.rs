@@ -243,7 +243,7 @@ impl Outcome {
 
     /// A session that was signed in at `upstream`, what was seen of it, and what its sign-in `took`.
     pub(super) fn of_session(
-        upstream: String,
+        upstream: Option<String>,
         spliced: &Spliced,
         report: Report,
         took: Took,
@@ -261,7 +261,7 @@ impl Outcome {
             reason,
             side,
             attained: Attained::SignedIn,
-            upstream: Some(upstream),
+            upstream,
             error: error.map(|kind| kind.to_string()),
             hint: alarm.map(|trouble| trouble.fix.to_owned()),
             last_reply,

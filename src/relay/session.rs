@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
-use tracing::Span;
+use tracing::{Instrument as _, Span};
 
 use super::attempt::Attempt;
 use super::caller::Caller;
@@ -36,9 +36,15 @@ use crate::proto::smtp::Replies;
 use crate::proto::{AwaitVerdict as _, Downstream as _, Step};
 use crate::provider::Protocol;
 
-/// Serves one client, `from` wherever it comes. `place` is freed when the session is over.
-pub(crate) async fn run<P, S>(listener: Arc<Listener>, stream: S, from: Caller, mut place: Place)
-where
+/// Serves one client, `from` wherever it comes. `place` is freed when the session is over. Its lines in
+/// the log are of `span`.
+pub(crate) async fn run<P, S>(
+    listener: Arc<Listener>,
+    stream: S,
+    from: Caller,
+    mut place: Place,
+    span: Span,
+) where
     P: MailProtocol,
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -49,18 +55,20 @@ where
     let certificate = listener.certificate().cloned();
     let client = Client::new(stream, certificate, sign_in_timeout, relay.drain().clone());
     // Boxed, so that a session that has signed in holds no room for what it needed before.
-    let (account, outcome) = match Box::pin(sign_in::<P, S>(&listener, from, client)).await {
+    let sign_in = Box::pin(sign_in::<P, S>(&listener, from, client));
+    let (account, outcome) = match sign_in.instrument(span.clone()).await {
         Ok(session) => {
             place.signed_in();
             active.signed_in();
             let account = session.access.account().name().clone();
-            // Boxed, so that a session holds room for it once it has signed in alone.
+            // Boxed, so that a session holds room for it once it has signed in alone. Not within the
+            // span: what is streamed leaves no line, and who logs enters it.
             (Some(account), Box::pin(session.run(&listener)).await)
         }
         Err(ended) => ended,
     };
     let lasted = started.elapsed();
-    outcome.log(lasted);
+    span.in_scope(|| outcome.log(lasted));
     relay.meter().ended(P::PROTOCOL, &outcome);
     relay.recent().note(Closed {
         at: clock::unix_time(),
@@ -77,7 +85,7 @@ struct Session<S> {
     client: ClientStream<S>,
     upstream: Watched<UpstreamStream>,
     /// Where the provider's side is, as the file names it.
-    host: String,
+    host: Option<String>,
     start: Start,
     access: SignedIn,
     /// What its sign-in took.
@@ -188,15 +196,15 @@ where
 fn session<P, S>(
     client: Client<S>,
     accepted: Accepted<P>,
-    attempt: &Attempt<'_>,
+    attempt: &mut Attempt<'_>,
     listener: &Arc<Listener>,
 ) -> Session<S>
 where
     P: MailProtocol,
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let Accepted { access, permit, host, upstream } = accepted;
-    let took = attempt.took_in_all();
+    let Accepted { access, permit, upstream } = accepted;
+    let (took, host) = (attempt.took_in_all(), attempt.upstream.take());
     let (client, up, down, client_closed) = client.into_parts();
     let idle_timeout = listener.service().limits().idle_timeout;
     let start = Start { up, down, client_closed, idle_timeout };

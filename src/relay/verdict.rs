@@ -38,8 +38,6 @@ pub(crate) struct Accepted<P: MailProtocol> {
     pub(crate) access: SignedIn,
     /// Its place among the sessions of its mailbox.
     pub(crate) permit: Permit,
-    /// The server, as the log names it.
-    pub(crate) host: String,
     pub(crate) upstream: upstream::SignedIn<Welcome<P>>,
 }
 
@@ -110,8 +108,7 @@ pub(crate) async fn verdict<P: MailProtocol>(
             let is_warm = attempt.took.is_warm().then_some(true);
             tell_signed_in(&access, host, received.elapsed(), permit.waited(), is_warm);
             relay.meter().signed_in(P::PROTOCOL);
-            let host = host.to_string();
-            Ok(Accepted { access, permit, host, upstream })
+            Ok(Accepted { access, permit, upstream })
         }
         Err(error) => Err(refused::<P>(relay, account, &destination, &error, attempt)),
     }

@@ -131,7 +131,7 @@ impl<U> Watched<U> {
                         return self.pass_part(&part);
                     };
                     let bytes = self.unread.split_to(len.min(self.unread.len()));
-                    self.pass(&bytes, &reply);
+                    self.pass(&bytes, reply);
                 }
                 Course::Filter(filter) => {
                     let mut output = Output::default();
@@ -140,7 +140,7 @@ impl<U> Watched<U> {
                     wake(&mut self.writer);
                     let bytes = output.take();
                     match (passed.reply, passed.instead) {
-                        (Some(reply), None) => self.pass(&bytes, &reply),
+                        (Some(reply), None) => self.pass(&bytes, reply),
                         (Some(_), Some(instead)) => {
                             self.observer.refuse(instead);
                             self.due.extend_from_slice(&bytes);
@@ -170,11 +170,14 @@ impl<U> Watched<U> {
         wake(&mut self.reader);
     }
 
-    /// Passes a part of a reply whose end has not come. Of one that may be a 354 nothing passes, for
+    /// Passes a part of a reply whose end has not come. Of one that may be a 354 nothing passes where
     /// the client may have to hear something else in its place.
     fn pass_part(&mut self, part: &[u8]) {
         self.begun.extend_from_slice(part);
-        let may_wait = self.begun.starts_with(b"3") && self.begun.len() <= BEGUN_LEN_MAX;
+        let is_filtered = matches!(self.course, Course::Filter(_));
+        let may_wait = (is_filtered || self.observer.is_paced())
+            && self.begun.starts_with(b"3")
+            && self.begun.len() <= BEGUN_LEN_MAX;
         if !self.begun.is_empty() && (self.is_within_reply || !may_wait) {
             self.is_within_reply = true;
             self.due.extend_from_slice(&self.begun.split());
@@ -182,7 +185,7 @@ impl<U> Watched<U> {
     }
 
     /// Passes `reply`, whose last part the client hears as `bytes`, when its turn comes.
-    fn pass(&mut self, bytes: &[u8], reply: &PassedReply) {
+    fn pass(&mut self, bytes: &[u8], reply: PassedReply) {
         self.is_within_reply = false;
         self.begun.extend_from_slice(bytes);
         let bytes = self.begun.split();
@@ -287,11 +290,23 @@ impl<U: AsyncRead + Unpin> AsyncRead for Watched<U> {
                 this.due = this.begun.split();
                 continue;
             }
-            if let Course::Lines(lines) = &mut this.course {
-                for line in lines.read(read) {
-                    this.observer.hear_line(&line);
+            match &mut this.course {
+                Course::Lines(lines) => {
+                    for line in lines.read(read) {
+                        this.observer.hear_line(&line);
+                    }
+                    return Poll::Ready(Ok(()));
                 }
-                return Poll::Ready(Ok(()));
+                // None of them can have to wait, so they pass from where they lie.
+                Course::Replies(replies) if !this.observer.is_paced() => {
+                    let mut rest = read;
+                    while let Some((len, reply)) = replies.read(rest) {
+                        this.observer.note_reply(reply);
+                        rest = rest.get(len..).unwrap_or_default();
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+                Course::Replies(_) | Course::Filter(_) => {}
             }
             this.unread = Bytes::copy_from_slice(read);
             buf.set_filled(before);

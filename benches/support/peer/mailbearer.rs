@@ -1,6 +1,5 @@
 //! mailbearer as its users run it: the program, a configuration file and a directory for its state.
 
-use std::path::Path;
 use std::process::Command;
 
 use super::{Place, Warm};

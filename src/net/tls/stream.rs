@@ -237,7 +237,9 @@ impl<S> fmt::Debug for TlsStream<S> {
 
 /// The two ways of a connection, as records.
 struct Records {
-    tls: UnbufferedClientConnection,
+    /// Boxed, for it has 1 KiB or so, and the stream is passed on a dozen times before it is at its
+    /// place.
+    tls: Box<UnbufferedClientConnection>,
     /// Received and not ended; rustls wants it again, in front of what follows.
     begun: Vec<u8>,
     /// Encrypted and not yet taken by the stream.
@@ -252,7 +254,7 @@ struct Records {
 
 impl Records {
     fn new(tls: UnbufferedClientConnection) -> Self {
-        let (begun, unsent) = (Vec::new(), BytesMut::new());
+        let (tls, begun, unsent) = (Box::new(tls), Vec::new(), BytesMut::new());
         Self { tls, begun, unsent, is_closed: false, is_closing: false, broken: None }
     }
 

@@ -5,7 +5,9 @@
 use std::ops::ControlFlow::{Break, Continue};
 
 use super::status::{Capabilities, Condition, Response, Status};
-use super::upstream::{ImapAwaitTls, ImapAwaitToken, ImapUpstream, Phase, REPLY_LEN_MAX, Turn};
+use super::upstream::{
+    ImapAwaitTls, ImapAwaitToken, ImapUpstream, Phase, REPLY_LEN_MAX, Stage, Turn,
+};
 use crate::proto::{Lasting, Output, UpstreamFault, UpstreamStep, printable};
 use crate::provider::Mechanism;
 
@@ -55,11 +57,11 @@ impl Course {
         format!("m{}", self.sent)
     }
 
-    pub(super) fn send(self, command: &str, phase: Phase, output: &mut Output) -> ImapUpstream {
+    /// Sends the command that `parts` are in a row.
+    pub(super) fn send(self, parts: &[&str], phase: Phase, output: &mut Output) -> ImapUpstream {
         let course = self.next();
-        output.bytes(course.tag().as_bytes());
-        output.bytes(b" ");
-        output.line(command);
+        let tag = course.tag();
+        output.line_of([tag.as_str(), " "].into_iter().chain(parts.iter().copied()));
         course.with(phase)
     }
 
@@ -72,7 +74,7 @@ impl Course {
                 self.follow(Capabilities::read(list, self.mechanism), output)
             }
             (Condition::Ok, None) => {
-                Continue(self.send("CAPABILITY", Phase::Capability(None), output))
+                Continue(self.send(&["CAPABILITY"], Phase::Capability(None), output))
             }
             (Condition::Preauth, _) => fault(UpstreamFault::Preauth),
             (Condition::Bye, _) => turned_away(status),
@@ -109,12 +111,12 @@ impl Course {
         let Capabilities { starttls, sasl_ir, mechanism } = capabilities;
         match self.transport {
             Transport::Clear if starttls => {
-                Continue(self.send("STARTTLS", Phase::StartTls, output))
+                Continue(self.send(&["STARTTLS"], Phase::StartTls, output))
             }
             Transport::Clear => fault(UpstreamFault::NoStartTls),
             Transport::Tls if mechanism => {
-                let remembered = None;
-                Break(UpstreamStep::Ready(ImapAwaitToken { course: self, sasl_ir, remembered }))
+                let stage = if sasl_ir { Stage::Inline } else { Stage::Idle };
+                Break(UpstreamStep::Ready(ImapAwaitToken::new(self, stage)))
             }
             Transport::Tls => {
                 fault(UpstreamFault::NoMechanism { mechanism: self.mechanism.name() })

@@ -9,7 +9,6 @@
 use std::ops::ControlFlow::{self, Break, Continue};
 
 use bytes::Bytes;
-use zeroize::Zeroizing;
 
 use super::course::{Course, Transport, protocol, unasked_continuation};
 use super::status::{Capabilities, Condition, Response, Status};
@@ -28,6 +27,9 @@ const LINE_LEN_MAX: usize = 16_384;
 /// A command line with the token in it is shorter than this, in bytes; else the token has a line
 /// of its own. RFC 7162 section 4 has servers take 8,192.
 const INLINE_LEN_MAX: usize = 8_000;
+
+/// What is told of a provider that would sign in whoever asks.
+const ACCEPTED_AHEAD: &str = "it accepts the sign-in before it has seen the token";
 
 /// Longest reply of a provider that is kept, in bytes.
 pub(super) const REPLY_LEN_MAX: usize = 400;
@@ -48,10 +50,20 @@ pub struct ImapAwaitTls {
 /// An IMAP upstream that awaits an access token.
 #[derive(Debug)]
 pub struct ImapAwaitToken {
-    pub(super) course: Course,
-    pub(super) sasl_ir: bool,
-    /// The CAPABILITY response that is taken for the provider's where it tells none.
-    pub(super) remembered: Option<Bytes>,
+    course: Course,
+    stage: Stage,
+    gathered: Gathered,
+}
+
+/// How far the sign-in is before there is a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The token goes with AUTHENTICATE (SASL-IR), if it is not too long.
+    Inline,
+    /// The token has a line of its own.
+    Idle,
+    /// So it has, and AUTHENTICATE is answered.
+    Asked,
 }
 
 /// What is awaited.
@@ -62,6 +74,8 @@ pub(super) enum Phase {
     Capability(Option<Capabilities>),
     /// The end of STARTTLS.
     StartTls,
+    /// The continuation of AUTHENTICATE, before there is a token.
+    Ahead(Gathered),
     /// The end of AUTHENTICATE.
     SignIn(Token, Gathered),
     /// The end of CAPABILITY after the sign-in, whose tagged response is kept here.
@@ -128,6 +142,7 @@ impl ImapUpstream {
             Phase::Greeting => course.take_greeting(&response, output),
             Phase::Capability(told) => course.take_capability(told, &response, output),
             Phase::StartTls => course.take_starttls(&response),
+            Phase::Ahead(gathered) => course.take_ahead(gathered, line, &response),
             Phase::SignIn(token, gathered) => {
                 course.take_sign_in(token, gathered, line, &response, output)
             }
@@ -162,44 +177,74 @@ impl AwaitTls for ImapAwaitTls {
             return Err(UpstreamFault::CleartextBehindStartTls);
         }
         let course = Course { transport: Transport::Tls, ..self.course };
-        Ok(course.send("CAPABILITY", Phase::Capability(None), output))
+        Ok(course.send(&["CAPABILITY"], Phase::Capability(None), output))
     }
 }
 
 impl ImapAwaitToken {
+    pub(super) fn new(course: Course, stage: Stage) -> Self {
+        Self { course, stage, gathered: Gathered::default() }
+    }
+
     /// Goes by the CAPABILITY response `told`, with its CRLF, where the provider tells no
     /// capabilities behind the sign-in: another session heard it there as the same mailbox.
     pub fn remember(&mut self, told: Bytes) {
-        self.remembered = Some(told);
+        self.gathered.remembered = Some(told);
     }
 }
 
 impl AwaitToken for ImapAwaitToken {
     type Machine = ImapUpstream;
 
-    /// Says nothing: the token goes with AUTHENTICATE as a rule, and AUTHENTICATE alone would rule
-    /// that out.
-    fn begin(self, _: &mut Output) -> UpstreamStep<ImapUpstream> {
-        UpstreamStep::Ready(self)
+    /// Writes AUTHENTICATE where the token has a line of its own: sent alone, it would rule out that
+    /// the token goes with it.
+    fn begin(self, output: &mut Output) -> UpstreamStep<ImapUpstream> {
+        let Self { course, stage: Stage::Idle, gathered } = self else {
+            return UpstreamStep::Ready(self);
+        };
+        let command = format!("AUTHENTICATE {}", course.mechanism.name());
+        UpstreamStep::Read(course.send(&[&command], Phase::Ahead(gathered), output))
     }
 
     fn authenticate(self, credentials: &Credentials<'_>, output: &mut Output) -> ImapUpstream {
-        let course = Course { mechanism: credentials.mechanism, ..self.course };
+        let Self { course, stage, gathered } = self;
+        debug_assert_eq!(course.mechanism, credentials.mechanism, "the server was asked for it");
         let response = credentials.initial_response();
+        if stage == Stage::Asked {
+            output.line(response.expose_secret());
+            return course.with(Phase::SignIn(Token::Sent, gathered));
+        }
         let command = format!("AUTHENTICATE {}", course.mechanism.name());
-        let inline = Zeroizing::new([&command, " ", response.expose_secret()].concat());
-        let len = course.next().tag().len() + 1 + inline.len();
-        let (command, token) = if self.sasl_ir && len < INLINE_LEN_MAX {
-            (inline.as_str(), Token::Sent)
+        let inline = [command.as_str(), " ", response.expose_secret()];
+        let len: usize = inline.into_iter().map(str::len).sum();
+        if stage == Stage::Inline && course.next().tag().len() + 1 + len < INLINE_LEN_MAX {
+            course.send(&inline, Phase::SignIn(Token::Sent, gathered), output)
         } else {
-            (command.as_str(), Token::Held(response))
-        };
-        let gathered = Gathered { remembered: self.remembered, ..Gathered::default() };
-        course.send(command, Phase::SignIn(token, gathered), output)
+            course.send(&[&command], Phase::SignIn(Token::Held(response), gathered), output)
+        }
     }
 }
 
 impl Course {
+    fn take_ahead(self, gathered: Gathered, line: &[u8], response: &Response<'_>) -> Turn {
+        match response {
+            Response::Continuation(_) => {
+                let awaiting = ImapAwaitToken { course: self, stage: Stage::Asked, gathered };
+                Break(UpstreamStep::Ready(awaiting))
+            }
+            Response::Status(status) if status.condition == Condition::Bye => {
+                refused(status, Token::Sent, gathered.bytes.is_empty())
+            }
+            Response::Status(_) | Response::Data(_) => {
+                Continue(self.with(Phase::Ahead(gathered.push(line, response))))
+            }
+            Response::Tagged(_, status) if status.condition != Condition::Ok => {
+                refused(status, Token::Sent, false)
+            }
+            Response::Tagged(..) => protocol(ACCEPTED_AHEAD),
+        }
+    }
+
     fn take_sign_in(
         self,
         token: Token,
@@ -230,9 +275,7 @@ impl Course {
             (Response::Tagged(_, status), token) if status.condition != Condition::Ok => {
                 refused(status, token, false)
             }
-            (Response::Tagged(..), Token::Held(_)) => {
-                protocol("it accepts the sign-in before it has seen the token")
-            }
+            (Response::Tagged(..), Token::Held(_)) => protocol(ACCEPTED_AHEAD),
             (Response::Tagged(..), Token::Challenged(_)) => protocol(challenge::ACCEPTED),
             (Response::Tagged(_, status), Token::Sent) => {
                 let tagged = status.text.to_vec();
@@ -246,7 +289,7 @@ impl Course {
                     return gathered.authenticated(tagged);
                 }
                 gathered.source = Source::Asked;
-                Continue(self.send("CAPABILITY", Phase::Welcome(gathered, tagged), output))
+                Continue(self.send(&["CAPABILITY"], Phase::Welcome(gathered, tagged), output))
             }
         }
     }

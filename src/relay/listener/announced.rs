@@ -138,8 +138,7 @@ async fn serve<P: MailProtocol>(
     }
     let span = listener.span::<P>(client.into(), Some(balancer));
     // Boxed, so that waiting for a header takes no room for a session.
-    let session = Box::pin(session::run::<P, _>(listener, stream, caller, place));
-    session.instrument(span).await;
+    Box::pin(session::run::<P, _>(listener, stream, caller, place, span)).await;
 }
 
 /// Answers a balancer that speaks for itself.

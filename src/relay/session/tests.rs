@@ -79,7 +79,7 @@ pub(in crate::relay) fn start<P: MailProtocol>(
     let peer = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let place = listener.relay().admit(peer).unwrap();
     let (client, stream) = duplex(4_096);
-    let session = run::<P, DuplexStream>(listener, stream, peer.into(), place);
+    let session = run::<P, DuplexStream>(listener, stream, peer.into(), place, Span::current());
     (client, tokio::spawn(session))
 }
 

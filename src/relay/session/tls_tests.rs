@@ -303,7 +303,7 @@ fn a_session_that_waits_in_clear_holds_nothing_for_tls() {
     let from = std::net::Ipv4Addr::LOCALHOST.into();
     let place = listener.relay().admit(from).unwrap();
     let (_client, stream) = tokio::io::duplex(64);
-    let session = run::<Imap, DuplexStream>(listener, stream, from.into(), place);
+    let session = run::<Imap, DuplexStream>(listener, stream, from.into(), place, Span::current());
     let len = size_of_val(&session);
     assert!(len <= SESSION_LEN_MAX, "{len} bytes");
     let stream_len = size_of::<tokio::net::TcpStream>();

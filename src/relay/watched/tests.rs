@@ -8,6 +8,7 @@ use tokio::io::{
     AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, ReadHalf, WriteHalf, duplex, split,
 };
 use tokio::time::{Instant, advance};
+use tracing::Instrument as _;
 
 use super::*;
 use crate::account::LocalPassword;
@@ -76,8 +77,9 @@ async fn a_provider_s_replies_pass_unchanged_in_any_pieces() {
         "250-one\r\n250 two\r\n354-ready\r\n354 go\r\n{TAKEN}garbage\n\r\n\r\n421-x\r\n421 x\r\n"
     );
     let listener = listener(Protocol::Submission);
-    for len in [1, 2, 3, 7, 64, 1_024] {
-        let (mut watched, mut provider) = submission(&listener, Some(10_000)).await;
+    let lens = [1, 2, 3, 7, 64, 1_024];
+    for (len, pace) in lens.into_iter().flat_map(|len| [(len, Some(10_000)), (len, None)]) {
+        let (mut watched, mut provider) = submission(&listener, pace).await;
         let mut heard = Vec::new();
         for piece in said.as_bytes().chunks(len) {
             provider.write_all(piece).await.unwrap();
@@ -88,7 +90,7 @@ async fn a_provider_s_replies_pass_unchanged_in_any_pieces() {
         drop(provider);
         watched.read_to_end(&mut heard).await.unwrap();
         let said = format!("{said}{endless}3 never ends");
-        assert_eq!(String::from_utf8(heard).unwrap(), said, "in pieces of {len}");
+        assert_eq!(String::from_utf8(heard).unwrap(), said, "in pieces of {len}, {pace:?}");
         assert_eq!(watched.into_report().messages, 1);
     }
 }
@@ -321,7 +323,8 @@ async fn a_432_closes_the_mailbox_s_gate_for_ten_seconds() {
 async fn each_message_leaves_a_line_with_the_provider_s_final_reply() {
     let (log, _collecting) = Log::collect();
     let listener = listener(Protocol::Submission);
-    let (mut watched, mut provider) = submission(&listener, None).await;
+    let span = tracing::error_span!("session", id = "7f3a");
+    let (mut watched, mut provider) = submission(&listener, None).instrument(span).await;
     let denied =
         "554 5.2.252 SendAsDenied; alice@example.com not allowed to send as x@example.com\r\n";
     for said in
@@ -333,10 +336,10 @@ async fn each_message_leaves_a_line_with_the_provider_s_final_reply() {
     assert_eq!((report.messages, report.last_reply.as_deref()), (1, Some(denied.trim_end())));
     assert!(report.trouble.is_some());
     let [accepted, refused] = log.take().try_into().unwrap();
-    for part in [" INFO ", "message accepted", "Hostname=AM0PR01MB1234.example"] {
+    for part in [" INFO ", "message accepted", "Hostname=AM0PR01MB1234.example", "id=\"7f3a\""] {
         assert!(accepted.contains(part), "{part}: {accepted}");
     }
-    for part in [" WARN ", "message refused", "SendAsDenied", "cause=", "fix="] {
+    for part in [" WARN ", "message refused", "SendAsDenied", "cause=", "fix=", "id=\"7f3a\""] {
         assert!(refused.contains(part), "{part}: {refused}");
     }
 }

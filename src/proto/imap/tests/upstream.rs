@@ -549,6 +549,40 @@ fn nothing_is_said_ahead_of_a_token_that_goes_with_its_command() {
     assert_eq!(welcome(ended), welcome(connect(&script)));
 }
 
+/// A server without SASL-IR at which the sign-in is begun before there is a token.
+const BEGUN: &str = "S: * OK [CAPABILITY IMAP4rev1 AUTH=XOAUTH2] ready
+     C: m1 AUTHENTICATE XOAUTH2";
+
+fn play_ahead(script: &str) -> Ended<Welcome> {
+    let machine = || ImapUpstream::new(UpstreamTls::Implicit, Mechanism::Xoauth2);
+    play_upstream_ahead(machine, Mechanism::Xoauth2, &format!("{BEGUN}\n{script}"))
+}
+
+#[test]
+fn a_sign_in_is_begun_ahead_where_the_token_has_a_line_of_its_own() {
+    let ended = play_ahead(&format!(
+        "S: * OK [ALERT] be quick
+         S: +
+         TOKEN
+         C: {RESPONSE}
+         S: m1 OK [CAPABILITY IMAP4rev1] in"
+    ));
+    let (untagged, tagged, _) = welcome(ended);
+    assert_eq!(untagged, r"* OK [ALERT] be quick\r\n");
+    assert_eq!(tagged, "[CAPABILITY IMAP4rev1] in");
+}
+
+#[test]
+fn no_token_is_due_where_the_server_refuses_or_accepts_ahead_of_it() {
+    let refused = play_ahead("S: m1 NO not now").refusal();
+    assert_eq!(refused, ("NO not now".to_owned(), Lasting::Permanent, None));
+    for (said, is_farewell) in [("S: * BYE idle", true), ("S: * OK wait\nS: * BYE idle", false)] {
+        let Ended::Refused(refusal) = play_ahead(said) else { panic!("{said}") };
+        assert_eq!(refusal.is_farewell, is_farewell, "{said}");
+    }
+    play_ahead("S: m1 OK in").problem();
+}
+
 #[test]
 fn a_bye_is_no_word_on_the_token_where_it_is_the_first() {
     let sent = format!("{TELLING}\nC: m1 AUTHENTICATE XOAUTH2 {RESPONSE}");

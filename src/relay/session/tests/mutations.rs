@@ -127,7 +127,7 @@ async fn perform<P: MailProtocol>(listener: Arc<Listener>, play: &Play) -> Optio
     let place = listener.relay().admit(peer).expect("every place was given back");
     let (mut client, stream) = duplex(4_096);
     let started = Instant::now();
-    let session = run::<P, DuplexStream>(listener, stream, peer.into(), place);
+    let session = run::<P, DuplexStream>(listener, stream, peer.into(), place, Span::current());
     let session = tokio::spawn(session);
     let (mut hear, mut say) = tokio::io::split(&mut client);
     let mut heard = Vec::new();
