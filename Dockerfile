@@ -4,8 +4,12 @@
 
 FROM rust:1.95-bookworm AS build
 WORKDIR /build
-# deploy/build looks what runs at the start.
-RUN apt-get update && apt-get install -y --no-install-recommends valgrind && rm -rf /var/lib/apt/lists/*
+# deploy/build looks what runs at the start, and links by lld. The package `lld` is version 14 here, which
+# packs no relocations.
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends lld-19 valgrind \
+ && rm -rf /var/lib/apt/lists/*
+ENV PATH=/usr/lib/llvm-19/bin:$PATH
 COPY . .
 # What is compiled and downloaded stays between builds, and in no layer.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \

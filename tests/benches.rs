@@ -48,9 +48,11 @@ fn benches_measure_every_figure_with_tiny_loads() {
     let peers = vec![Peer::Direct, Peer::Ideal, Peer::Mailbearer];
     let (figures, failures) = bench::run(&Arguments::smoke(&Row::ALL, &peers));
     assert!(failures.is_empty(), "{failures:?}");
+    // Where CI is set, root has to be able to watch packets, so that the row is not left out unseen.
+    let is_required = std::env::var_os("CI").is_some() && rustix::process::geteuid().is_root();
     for figure in Figure::ALL {
-        let is_possible = figure != Figure::Dial || capture::is_possible();
-        assert_eq!(figures.spread(figure, Peer::Mailbearer).is_some(), is_possible, "{figure:?}");
+        let is_there = figure != Figure::Dial || is_required || capture::is_possible();
+        assert_eq!(figures.spread(figure, Peer::Mailbearer).is_some(), is_there, "{figure:?}");
     }
 }
 

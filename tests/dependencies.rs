@@ -1,5 +1,5 @@
-//! What the default build may depend on: one TLS stack, one HTTP stack, one source of random numbers,
-//! licences that a proprietary product can live with, and crates.io as the only source of crates.
+//! What the default build may depend on: one TLS stack, one HTTP stack, licences that a
+//! proprietary product can live with, and crates.io as the only source of crates.
 //!
 //! `deny.toml` says the same to cargo-deny, which also knows advisories but is slow to install.
 //! Asked is `cargo tree`, not the lock file: that one lists crates which no build contains.
@@ -103,15 +103,6 @@ fn build_holds_one_tls_stack_and_one_http_stack() {
     for name in SINGLE {
         assert_eq!(versions.get(name), Some(&1), "versions of {name}: see `cargo tree -d`");
     }
-}
-
-#[test]
-fn random_numbers_come_from_the_operating_system_alone() {
-    // aws-lc's other source takes 50 ms of each start. Its functions are found by their names.
-    let program = fs::read(env!("CARGO_BIN_EXE_mailbearer")).unwrap();
-    let holds = |name: &str| memchr::memmem::find(&program, name.as_bytes()).is_some();
-    assert!(holds("_RAND_bytes"), "the names of aws-lc's functions are in the program");
-    assert!(!holds("_jent_read_entropy"), ".cargo/config.toml is not followed");
 }
 
 #[test]

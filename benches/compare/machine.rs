@@ -17,14 +17,14 @@ pub(crate) fn description(rounds: usize, peers: &[Peer], program: &Path) -> Stri
     let peers: Vec<String> = peers
         .iter()
         .filter(|peer| !matches!(peer, Peer::Direct | Peer::Mailbearer))
-        .map(|peer| format!("{} ({})", peer.name(), peer.version()))
+        .map(|peer| format!("{} ({})", peer.name(), peer.version(program)))
         .collect();
     format!(
-        "{}, {}, {cores} cores, Linux {}, {rounds} rounds. mailbearer {} from {profile}/; beside it {}.",
+        "{}, {}, {cores} cores, Linux {}, {rounds} rounds. {} from {profile}/; beside it {}.",
         date(),
         processor(),
         kernel(),
-        Peer::Mailbearer.version(),
+        Peer::Mailbearer.version(program),
         peers.join(", ")
     )
 }

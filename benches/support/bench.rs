@@ -90,7 +90,9 @@ impl Run<'_> {
             }
             Row::SignIns => self
                 .with(peer, Way::Near, Warm::Default, async |proxy| sign_ins(proxy, &load).await),
-            Row::Dial if !capture::is_possible() => eprintln!("only root watches packets"),
+            Row::Dial if !capture::is_possible() => {
+                eprintln!("left out: watching packets takes root (CAP_NET_RAW) and python3");
+            }
             Row::Dial if peer.dials_last() => {
                 let upstream = self.scene.upstream(Way::Near).imap;
                 self.with(peer, Way::Near, cold(peer), async |proxy| {

@@ -33,7 +33,11 @@ SYN, ACK = 0x02, 0x10
 def main():
     proxy_port, upstream_port = map(int, sys.argv[1:])
     wire = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, ETH_P_IP)
-    wire.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, WAITING_LEN)
+    try:
+        wire.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, WAITING_LEN)
+    except PermissionError:
+        # A container's root: as much as the system lets everybody have.
+        wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, WAITING_LEN)
     wire.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     wire.bind(("lo", 0))  # of the same protocol
     wire.setblocking(False)

@@ -113,15 +113,15 @@ impl Peer {
         self == Self::Mailbearer
     }
 
-    /// Its version, as it tells itself.
-    pub fn version(self) -> String {
+    /// Its name and version, as it tells itself; that of mailbearer is asked of `program`.
+    pub fn version(self, program: &Path) -> String {
         match self {
             Self::Direct | Self::Ideal => rustls_version(),
             Self::Haproxy => haproxy::version(),
             Self::Stunnel => stunnel::version(),
             Self::Dovecot => dovecot::version(),
             Self::Emailproxy => emailproxy::version(),
-            Self::Mailbearer => env!("CARGO_PKG_VERSION").to_owned(),
+            Self::Mailbearer => told(program, "--version", "mailbearer"),
         }
     }
 

@@ -230,15 +230,9 @@ fn the_image_is_run_by_number_and_holds_what_the_script_puts_together() {
     // What the build copies is what .dockerignore lets through.
     let ignored = fs::read_to_string(root().join(".dockerignore")).unwrap();
     let is_let_through = |path: &str| ignored.lines().any(|line| line == format!("!{path}"));
-    for needed in [
-        ".cargo",
-        "Cargo.toml",
-        "Cargo.lock",
-        "src",
-        "deploy/build",
-        "deploy/order",
-        "deploy/image-root",
-    ] {
+    for needed in
+        ["Cargo.toml", "Cargo.lock", "src", "deploy/build", "deploy/order", "deploy/image-root"]
+    {
         assert!(is_let_through(needed), "{needed}");
     }
     // And so is what the program is compiled with.

@@ -6,6 +6,7 @@ No container engine is needed: the root is entered by chroot, read-only but for 
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 
 import clients
@@ -126,13 +127,7 @@ def read_only(root):
 
 def the_linker_of_the_image_is_told_what_runs(scene):
     """By deploy/order: functions, each once, those of the start before those of the first session."""
-    symbols = subprocess.run(
-        [ROOT / "deploy" / "order", scene.binary],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        timeout=ORDER_WITHIN_S,
-        check=True,
-    ).stdout.decode().splitlines()
+    symbols = _order(scene.binary)
     if len(set(symbols)) != len(symbols):
         raise Failed("deploy/order names a function twice")
 
@@ -143,6 +138,28 @@ def the_linker_of_the_image_is_told_what_runs(scene):
     start, session = first("mailbearer", "3cli5serve"), first("mailbearer", "5relay8upstream")
     if start is None or session is None or start > session:
         raise Failed(f"serve is at {start}, a session at {session} of {len(symbols)} functions")
+
+
+def _order(binary):
+    """The functions that deploy/order names. It and what it runs end at the time limit."""
+    with subprocess.Popen(
+        [ROOT / "deploy" / "order", binary],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        try:
+            symbols, told = process.communicate(timeout=ORDER_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"deploy/order took more than {ORDER_WITHIN_S} s") from None
+        finally:
+            # However this ends: nobody else signals a session of its own.
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+    if process.returncode != 0:
+        shown = told.decode(errors="replace").strip()
+        raise Failed(f"deploy/order ended with {process.returncode}: {shown}")
+    return symbols.decode().splitlines()
 
 
 def compose_and_kubernetes_know_every_key_of_the_manifests(_scene):
