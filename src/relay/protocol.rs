@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::listener::Listener;
 use super::records::Records;
-use super::warm::{Pool, Warm};
+use super::warm::{Lesson, Pool, Warm};
 use crate::proto::imap::{ImapAwaitToken, ImapDownstream, ImapUpstream, Source};
 use crate::proto::pop3::{Pop3Downstream, Pop3Upstream};
 use crate::proto::smtp::{SmtpDownstream, SmtpUpstream};
@@ -35,8 +35,8 @@ pub(crate) trait MailProtocol: Send + Sized + 'static {
 
     /// What the server told in `welcome` that the next sign-in need not ask for, where asking takes a
     /// round trip.
-    fn told(_: &Welcome<Self>) -> Option<&[u8]> {
-        None
+    fn told(_: &Welcome<Self>) -> Lesson<'_> {
+        Lesson::Nothing
     }
 
     /// Spares `awaiting` asking for what the server `told` the mailbox lately.
@@ -102,8 +102,14 @@ impl MailProtocol for Imap {
         warm.imap()
     }
 
-    fn told(welcome: &Welcome<Self>) -> Option<&[u8]> {
-        welcome.asked_for()
+    /// Nothing where it was not asked, for what is remembered grows no younger. Where it told them
+    /// unasked it may go on so; where it was asked and told none, it has none to tell.
+    fn told(welcome: &Welcome<Self>) -> Lesson<'_> {
+        match (welcome.source, welcome.asked_for()) {
+            (Source::Remembered, _) => Lesson::Nothing,
+            (Source::Asked, Some(words)) => Lesson::Keep(words),
+            (Source::Asked | Source::Unasked, _) => Lesson::Forget,
+        }
     }
 
     fn remember(awaiting: &mut ImapAwaitToken, told: Bytes) {

@@ -27,10 +27,12 @@ use tracing::{Instrument as _, Span};
 use self::keeper::Keeper;
 use self::kept::Kept;
 use self::offer::Offer;
+pub(crate) use self::told::Lesson;
 use self::way::Way;
 use super::meter::WarmMeter;
 use super::protocol::{Imap, MailProtocol, Pop3, Submission, Welcome};
 use super::upstream::{Destination, SignInError};
+use crate::clock;
 use crate::provider::Provider;
 
 /// How long a connection is kept that nobody wants.
@@ -172,8 +174,8 @@ impl<P: MailProtocol> Pool<P> {
         }
     }
 
-    /// Keeps what the server of `destination` told in its `welcome` who had asked, for those who sign
-    /// in there by the same way as the same mailbox.
+    /// Learns from the `welcome` of the server of `destination` what it tells who asks, for those who
+    /// sign in there by the same way as the same mailbox.
     pub(super) fn learn(
         &self,
         provider: &Provider,
@@ -183,10 +185,10 @@ impl<P: MailProtocol> Pool<P> {
         if self.is_shut() {
             return;
         }
-        if let Some(words) = P::told(welcome) {
-            let mailbox = destination.mailbox;
-            self.on_way(provider, destination, |kept| kept.told.keep(mailbox, words));
-        }
+        let (mailbox, lesson) = (destination.mailbox, P::told(welcome));
+        self.on_way(provider, destination, |kept| {
+            kept.told.learn(mailbox, &lesson, clock::unix_time());
+        });
     }
 
     /// Lets the server of `destination` alone for a while: it has refused a session because of

@@ -30,7 +30,8 @@ use tokio_rustls::TlsConnector;
 
 use path::{Path, ROUND_TRIP};
 use support::client::AnyClient;
-use support::stage::{Words, words};
+use support::stage::{IMAP_CLEAR, IMAP_WITHOUT_SASL_IR, Stage, Tls, Words, words};
+use support::upstream::Script;
 use support::{ALICE, AUTH_PLAIN, Client, Rig, RigSettings};
 
 /// A provider at the far end of a path, with a relay before it.
@@ -193,6 +194,46 @@ async fn a_sign_in_on_a_warm_connection_waits_for_the_answer_to_the_token_alone(
             assert_eq!(far.through_the_relay().await, 1, "{protocol}, {tls:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_warm_connection_to_an_imap_server_without_sasl_ir_saves_the_question_for_the_token() {
+    let path = Path::new().await;
+    let at = path.address.port();
+    let stage = Stage::of(Tls::None, |text| {
+        let hosts = text.lines().map(|line| match line.trim_start().strip_prefix("imap = ") {
+            Some(_) => {
+                format!("imap = {{ host = \"127.0.0.1\", port = {at}, tls = \"starttls\" }}\n")
+            }
+            None => format!("{line}\n"),
+        });
+        hosts.collect::<String>() + "[limits]\nwarm_connections = 1\n"
+    })
+    .await;
+    let server = &stage.upstreams.imap;
+    path.lead_to(server.address.port());
+    let script = Script::parse(IMAP_CLEAR).and(&Script::parse(IMAP_WITHOUT_SASL_IR));
+    for _ in 0..6 {
+        server.plays(script.clone());
+    }
+    let sign_in = async || {
+        let mut client = stage.greeted(Protocol::Imap).await;
+        let Words { sign_in, accepted, .. } = words(Protocol::Imap);
+        let begun = Instant::now();
+        client.send(sign_in).await;
+        client.expect_after(accepted).await;
+        begun
+    };
+    // The token is in memory from here on.
+    sign_in().await;
+    pause();
+    // TCP's own, of TLS, of the greeting and of each reply.
+    for counted in [1 + 1 + 1 + 4, 1, 1, 1] {
+        assert_eq!(trips(sign_in().await), counted);
+        // As long as one takes to be made.
+        sleep(ROUND_TRIP * 8).await;
+    }
+    resume();
 }
 
 #[tokio::test]

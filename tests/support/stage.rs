@@ -288,6 +288,18 @@ pub const IMAP_PRIVATE: &str = "
     S: * CAPABILITY IMAP4rev1 IDLE
     S: m3 OK signed in";
 
+/// The same where the token has a line of its own, at a server that says more than is due.
+pub const IMAP_WITHOUT_SASL_IR: &str = "
+    C: m2 CAPABILITY
+    S: * CAPABILITY IMAP4rev1 AUTH=XOAUTH2
+    S: m2 OK done
+    C: m3 AUTHENTICATE XOAUTH2
+    S: * OK [ALERT] be quick
+    S: +
+    C: dXNlcj1hbGljZUBleGFtcGxlLmNvbQ
+    S: * CAPABILITY IMAP4rev1 IDLE
+    S: m3 OK signed in";
+
 pub const POP3_CLEAR: &str = "
     S: +OK provider.example
     C: STLS

@@ -5,8 +5,12 @@ use std::time::Duration;
 use mailbearer::provider::{Mechanism, Protocol, UpstreamTls};
 use tokio::time::{pause, resume, sleep};
 
-use crate::scene::{READY, connections, heard, rig, session, signed_in, warmed_up};
+use crate::scene::{
+    READY, connections, heard, rig, session, signed_in, signed_in_on, warmed_up, warmed_up_on,
+    without_sasl_ir,
+};
 use crate::support::log::Log;
+use crate::support::upstream::Act;
 use crate::support::{Client, RigSettings};
 
 #[tokio::test]
@@ -55,6 +59,21 @@ async fn the_sign_in_is_begun_ahead_where_the_token_has_a_line_of_its_own() {
         warmed_up(&rig, protocol, &log).await;
         assert_eq!(heard(&rig, protocol, 3), said, "no credentials");
     }
+}
+
+#[tokio::test]
+async fn so_is_it_at_an_imap_server_without_sasl_ir() {
+    let log = Log::keep();
+    let whole = without_sasl_ir();
+    // It closes behind AUTHENTICATE; while that is not heard, it would be waited for.
+    let begun = whole.cut(whole.len() - 2).then(Act::Close);
+    let _stage = warmed_up_on(Protocol::Imap, begun, &log).await;
+    let told = log.take_until("warm connection dropped").await;
+    assert!(told.contains("why=\"closed\""), "{told}");
+    let stage = warmed_up_on(Protocol::Imap, whole, &log).await;
+    signed_in_on(&stage, Protocol::Imap).await;
+    let told = log.take_until("signed in").await;
+    assert!(told.contains("warm=true") && !told.contains("dialled"), "{told}");
 }
 
 #[tokio::test]

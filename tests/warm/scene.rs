@@ -4,7 +4,7 @@ use mailbearer::provider::Protocol;
 use mailbearer::sandbox::Sandbox;
 
 use crate::support::log::Log;
-use crate::support::stage::{Stage, Tls, Words, words};
+use crate::support::stage::{IMAP_CLEAR, IMAP_WITHOUT_SASL_IR, Stage, Tls, Words, words};
 use crate::support::upstream::Script;
 use crate::support::{Client, Rig, RigSettings};
 
@@ -38,6 +38,11 @@ pub async fn signed_in(rig: &Rig, protocol: Protocol) -> Client {
 /// The whole sign-in at a provider of that protocol.
 pub fn whole(protocol: Protocol) -> Script {
     crate::support::stage::sign_in(protocol)
+}
+
+/// The same at a server of IMAP where the token has a line of its own.
+pub fn without_sasl_ir() -> Script {
+    Script::parse(IMAP_CLEAR).and(&Script::parse(IMAP_WITHOUT_SASL_IR))
 }
 
 /// As far into it as no token is shown.

@@ -22,8 +22,9 @@ pub use upstream::{ImapAwaitTls, ImapAwaitToken, ImapUpstream};
 /// What a provider said to an accepted sign-in, kept for the client.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Welcome {
-    /// Every untagged response since the sign-in began, in order, each with its CRLF; at most
-    /// 64 KiB. The provider's `CAPABILITY` is in here or in the code of `tagged`, if it tells any.
+    /// The untagged responses since the sign-in began, in order, each with its CRLF; at most 64 KiB,
+    /// and 1 KiB more of an earlier session where `source` says so. The provider's `CAPABILITY` is in
+    /// here or in the code of `tagged`, if it tells any; what it told ahead of the token is not.
     pub untagged: Vec<u8>,
     /// What stands behind `OK ` in the tagged response: code and text, without CRLF.
     pub tagged: Vec<u8>,

@@ -96,6 +96,8 @@ pub(super) enum Token {
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
     bytes: Vec<u8>,
+    /// How many of the bytes came ahead of the token.
+    ahead_len: usize,
     /// Whether capabilities are among them.
     capabilities: bool,
     /// Those that are put among them where there are none.
@@ -233,10 +235,10 @@ impl Course {
                 Break(UpstreamStep::Ready(awaiting))
             }
             Response::Status(status) if status.condition == Condition::Bye => {
-                refused(status, Token::Sent, gathered.bytes.is_empty())
+                refused(status, Token::Sent, gathered.is_silent_on_token())
             }
             Response::Status(_) | Response::Data(_) => {
-                Continue(self.with(Phase::Ahead(gathered.push(line, response))))
+                Continue(self.with(Phase::Ahead(gathered.push_ahead(line, response))))
             }
             Response::Tagged(_, status) if status.condition != Condition::Ok => {
                 refused(status, Token::Sent, false)
@@ -266,8 +268,12 @@ impl Course {
             (Response::Continuation(_), Token::Challenged(_)) => unasked_continuation(),
             // RFC 3501 section 7.1.5: it closes, whatever was asked. A refusal is tagged.
             (Response::Status(status), token) if status.condition == Condition::Bye => {
-                let is_first = gathered.bytes.is_empty() && !matches!(token, Token::Challenged(_));
+                let is_first =
+                    gathered.is_silent_on_token() && !matches!(token, Token::Challenged(_));
                 refused(status, token, is_first)
+            }
+            (Response::Status(_) | Response::Data(_), token @ Token::Held(_)) => {
+                Continue(self.with(Phase::SignIn(token, gathered.push_ahead(line, response))))
             }
             (Response::Status(_) | Response::Data(_), token) => {
                 Continue(self.with(Phase::SignIn(token, gathered.push(line, response))))
@@ -322,6 +328,21 @@ impl Gathered {
         self.bytes.extend_from_slice(b"\r\n");
         self.capabilities |= response.capabilities().is_some();
         self
+    }
+
+    /// Appends a response that comes ahead of the token, unless it tells capabilities: others count
+    /// behind the sign-in (RFC 3501 section 6.2.2).
+    fn push_ahead(self, line: &[u8], response: &Response<'_>) -> Self {
+        if response.capabilities().is_some() {
+            return self;
+        }
+        let gathered = self.push(line, response);
+        Self { ahead_len: gathered.bytes.len(), ..gathered }
+    }
+
+    /// Whether nothing came behind the token so far.
+    fn is_silent_on_token(&self) -> bool {
+        self.bytes.len() == self.ahead_len
     }
 
     fn authenticated(self, tagged: Vec<u8>) -> Turn {

@@ -26,7 +26,8 @@ pub(crate) enum Dropped {
     Closed,
     /// It did not come about.
     Failed,
-    /// The relay closed it: the server is left alone, another configuration is in force, the end.
+    /// The relay closed it: the server is left alone, another configuration is in force, the wall
+    /// clock shows another age, the end.
     GivenUp,
 }
 

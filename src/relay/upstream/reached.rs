@@ -1,7 +1,7 @@
 //! A connection on which a sign-in can begin, whether it was dialled for it or made ahead.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead as _, ReadBuf};
@@ -74,13 +74,18 @@ impl<A: AwaitToken> Reached<A> {
         Ok(Self { talked, stream, input, awaiting })
     }
 
-    /// Waits until the server says something that nobody asked for, or closes.
+    /// Waits until the server says something that nobody asked for, or closes. Ready ever after:
+    /// what it said is kept.
     pub(crate) fn poll_disturbed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.input.is_empty() {
             return Poll::Ready(());
         }
         let mut byte = [0];
-        Pin::new(&mut self.stream).poll_read(cx, &mut ReadBuf::new(&mut byte)).map(drop)
+        let mut said = ReadBuf::new(&mut byte);
+        // Its end and an error come again with each read.
+        let _ = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut said));
+        self.input.extend(said.filled());
+        Poll::Ready(())
     }
 
     /// The machine.
@@ -91,5 +96,103 @@ impl<A: AwaitToken> Reached<A> {
     /// The connection, where no sign-in begins.
     pub(crate) fn into_stream(self) -> UpstreamStream {
         self.stream
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::sync::Arc;
+    use std::task::Waker;
+
+    use rustls::ClientConfig;
+    use rustls::version::TLS13;
+    use tokio::io::{AsyncWriteExt as _, BufReader};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio_rustls::server;
+
+    use super::*;
+    use crate::net::egress::Egress;
+    use crate::net::props::{Authority, put};
+    use crate::net::tls::server::Shown;
+    use crate::proto::pop3::Pop3Upstream;
+    use crate::provider::{Mechanism, UpstreamTls};
+    use crate::relay::upstream::{Progress, Server, reach};
+
+    /// A connection to a POP3 server on which a sign-in can begin.
+    struct Met {
+        reached: Reached<<Pop3Upstream as Upstream>::AwaitToken>,
+        far: BufReader<server::TlsStream<TcpStream>>,
+        host: MailHost,
+        tls: Arc<ClientConfig>,
+        egress: Arc<Egress>,
+    }
+
+    async fn meet() -> Met {
+        let authority = Authority::new();
+        let dir = tempfile::tempdir().unwrap();
+        let files = put(dir.path(), &authority.issue("127.0.0.1"));
+        let acceptor = Shown::read(&files).unwrap().acceptor();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let host = MailHost { host: "127.0.0.1".into(), port, tls: UpstreamTls::Implicit };
+        let (tls, egress) = (authority.client(&[&TLS13]), Arc::<Egress>::default());
+        let greet = async {
+            let (tcp, _) = listener.accept().await.unwrap();
+            let mut far = acceptor.accept(tcp).await.unwrap();
+            far.write_all(b"+OK ready\r\n").await.unwrap();
+            far.flush().await.unwrap();
+            BufReader::new(far)
+        };
+        let machine = Pop3Upstream::new(UpstreamTls::Implicit, Mechanism::Xoauth2);
+        let server = Server { host: &host, tls: &tls, egress: &egress };
+        let mut progress = Progress::default();
+        let (reached, far) = tokio::join!(reach(server, machine, &mut progress), greet);
+        Met { reached: reached.unwrap_or_else(|error| panic!("{error}")), far, host, tls, egress }
+    }
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[tokio::test]
+    async fn a_limit_on_what_is_unacknowledged_ends_with_the_verdict() {
+        use std::os::fd::AsFd as _;
+
+        use socket2::Socket;
+        use tokio::io::AsyncBufReadExt as _;
+
+        use crate::names::Username;
+
+        let Met { reached, mut far, host, tls, egress } = meet().await;
+        // A second handle of the same socket.
+        let socket = reached.stream.get_ref().as_fd().try_clone_to_owned().unwrap();
+        let socket = Socket::from(socket);
+        let (mailbox, mechanism) =
+            (Username::parse("alice@example.com").unwrap(), Mechanism::Xoauth2);
+        let destination =
+            Destination { host: &host, tls, egress: &egress, mailbox: &mailbox, mechanism };
+        let token = AccessToken::parse("secret-token").unwrap();
+        let answer = async {
+            let mut heard = String::new();
+            far.read_line(&mut heard).await.unwrap();
+            far.write_all(b"+ \r\n").await.unwrap();
+            far.read_line(&mut heard).await.unwrap();
+            let limit = socket.tcp_user_timeout().unwrap();
+            far.write_all(b"+OK signed in\r\n").await.unwrap();
+            limit
+        };
+        let (signed_in, limit) = tokio::join!(reached.show_ahead(&destination, &token), answer);
+        assert_eq!(limit, Some(UNACKNOWLEDGED_MAX));
+        assert!(signed_in.is_ok());
+        assert_eq!(socket.tcp_user_timeout().unwrap(), None, "the session is under way");
+    }
+
+    #[tokio::test]
+    async fn a_connection_on_which_a_byte_was_said_is_disturbed_ever_after() {
+        let Met { mut reached, mut far, .. } = meet().await;
+        // A record of one byte: there is nothing more to be read.
+        far.write_all(b"-").await.unwrap();
+        far.flush().await.unwrap();
+        poll_fn(|cx| reached.poll_disturbed(cx)).await;
+        let again = reached.poll_disturbed(&mut Context::from_waker(Waker::noop()));
+        assert!(again.is_ready());
     }
 }

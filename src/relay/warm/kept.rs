@@ -121,7 +121,7 @@ impl<P: MailProtocol> Kept<P> {
             if !ready.is_too_old(unix_time) {
                 return Some(ready);
             }
-            meter.dropped(P::PROTOCOL, Dropped::Unused);
+            meter.dropped(P::PROTOCOL, Dropped::GivenUp);
         }
     }
 

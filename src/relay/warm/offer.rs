@@ -49,11 +49,12 @@ impl<P: MailProtocol> Ahead<Awaiting<P>> for Offer<'_, P> {
 
     fn take(&mut self) -> Option<Reached<Awaiting<P>>> {
         let taken = self.on_way(|kept| {
-            let Some(mut taken) = kept.take(clock::unix_time(), self.meter) else {
+            let unix_time = clock::unix_time();
+            let Some(mut taken) = kept.take(unix_time, self.meter) else {
                 kept.miss(self.pool.limit, self.meter);
                 return None;
             };
-            if let Some(told) = kept.told.to(self.destination.mailbox) {
+            if let Some(told) = kept.told.to(self.destination.mailbox, unix_time) {
                 P::remember(taken.awaiting(), told);
             }
             Some(taken)

@@ -12,6 +12,7 @@ use super::*;
 use crate::names::Username;
 use crate::net::egress::Egress;
 use crate::net::props::Authority;
+use crate::proto::imap::{self, Source};
 use crate::provider::{MailHost, Mechanism, PerProtocol, UpstreamTls};
 
 /// All that a connection depends on.
@@ -75,6 +76,27 @@ fn each_thing_that_decides_where_a_connection_leads_makes_another_way() {
     assert!(!leads(&Scene { tls: tls(), ..scene.clone() }), "by identity");
     assert!(!leads(&Scene { egress: Arc::default(), ..scene.clone() }), "by identity");
     assert!(!leads(&Scene { mechanism: Mechanism::OauthBearer, ..scene }));
+}
+
+#[tokio::test]
+async fn what_a_server_told_who_asked_is_forgotten_once_it_tells_otherwise() {
+    let (pool, meter) = (Pool::<Imap>::new(8, CancellationToken::new()), WarmMeter::default());
+    let (drain, scene) = (CancellationToken::new(), Scene::set());
+    let destination = scene.destination();
+    pool.signed_in(&scene.provider, &destination, &meter, &drain);
+    let is_kept_behind = |source, untagged: &str| {
+        let (untagged, tagged) = (untagged.as_bytes().to_vec(), b"signed in".to_vec());
+        pool.learn(&scene.provider, &destination, &imap::Welcome { untagged, tagged, source });
+        let (mailbox, now) = (destination.mailbox, clock::unix_time());
+        let told = pool.on_way(&scene.provider, &destination, |kept| kept.told.to(mailbox, now));
+        told.flatten().is_some()
+    };
+    let list = "* CAPABILITY IMAP4rev1 MOVE\r\n";
+    for (source, untagged) in [(Source::Asked, ""), (Source::Unasked, list)] {
+        assert!(is_kept_behind(Source::Asked, list));
+        assert!(is_kept_behind(Source::Remembered, list), "it taught nothing");
+        assert!(!is_kept_behind(source, untagged), "{source:?}");
+    }
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod odd;
 mod properties;
 mod starttls;
 mod upstream;
+mod upstream_ahead;
 mod upstream_starttls;
 
 use super::{ImapDownstream, ImapUpstream, NonSyncLiterals, Source, Welcome};

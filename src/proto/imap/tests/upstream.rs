@@ -15,7 +15,8 @@ use crate::provider::{MailHost, Mechanism, UpstreamTls};
 use crate::secret::AccessToken;
 
 /// `user=alice@example.com^Aauth=Bearer secret-token^A^A`.
-const RESPONSE: &str = "dXNlcj1hbGljZUBleGFtcGxlLmNvbQFhdXRoPUJlYXJlciBzZWNyZXQtdG9rZW4BAQ==";
+pub(super) const RESPONSE: &str =
+    "dXNlcj1hbGljZUBleGFtcGxlLmNvbQFhdXRoPUJlYXJlciBzZWNyZXQtdG9rZW4BAQ==";
 
 /// Exchange Online: no capabilities in the greeting, nor in the answer to the sign-in.
 const EXCHANGE: &str =
@@ -36,7 +37,7 @@ const GMAIL: &str = "S: * OK Gimap ready for requests from 192.0.2.7 5b1f17b1804
 const TELLING: &str = "S: * OK [CAPABILITY IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE LITERAL+ AUTH=XOAUTH2 AUTH=OAUTHBEARER] ready.
      TOKEN";
 
-fn connect(script: &str) -> Ended<Welcome> {
+pub(super) fn connect(script: &str) -> Ended<Welcome> {
     let machine = || ImapUpstream::new(UpstreamTls::Implicit, Mechanism::Xoauth2);
     play_upstream(machine, Mechanism::Xoauth2, script)
 }
@@ -57,7 +58,7 @@ fn signed_in(outcome: &str) -> Ended<Welcome> {
 }
 
 #[track_caller]
-fn welcome(ended: Ended<Welcome>) -> (String, String, String) {
+pub(super) fn welcome(ended: Ended<Welcome>) -> (String, String, String) {
     let Ended::Authenticated(Welcome { untagged, tagged, .. }, left) = ended else {
         panic!("not authenticated: {ended:?}");
     };
@@ -547,40 +548,6 @@ fn nothing_is_said_ahead_of_a_token_that_goes_with_its_command() {
     );
     let ended = play_upstream_ahead(machine, Mechanism::Xoauth2, &script);
     assert_eq!(welcome(ended), welcome(connect(&script)));
-}
-
-/// A server without SASL-IR at which the sign-in is begun before there is a token.
-const BEGUN: &str = "S: * OK [CAPABILITY IMAP4rev1 AUTH=XOAUTH2] ready
-     C: m1 AUTHENTICATE XOAUTH2";
-
-fn play_ahead(script: &str) -> Ended<Welcome> {
-    let machine = || ImapUpstream::new(UpstreamTls::Implicit, Mechanism::Xoauth2);
-    play_upstream_ahead(machine, Mechanism::Xoauth2, &format!("{BEGUN}\n{script}"))
-}
-
-#[test]
-fn a_sign_in_is_begun_ahead_where_the_token_has_a_line_of_its_own() {
-    let ended = play_ahead(&format!(
-        "S: * OK [ALERT] be quick
-         S: +
-         TOKEN
-         C: {RESPONSE}
-         S: m1 OK [CAPABILITY IMAP4rev1] in"
-    ));
-    let (untagged, tagged, _) = welcome(ended);
-    assert_eq!(untagged, r"* OK [ALERT] be quick\r\n");
-    assert_eq!(tagged, "[CAPABILITY IMAP4rev1] in");
-}
-
-#[test]
-fn no_token_is_due_where_the_server_refuses_or_accepts_ahead_of_it() {
-    let refused = play_ahead("S: m1 NO not now").refusal();
-    assert_eq!(refused, ("NO not now".to_owned(), Lasting::Permanent, None));
-    for (said, is_farewell) in [("S: * BYE idle", true), ("S: * OK wait\nS: * BYE idle", false)] {
-        let Ended::Refused(refusal) = play_ahead(said) else { panic!("{said}") };
-        assert_eq!(refusal.is_farewell, is_farewell, "{said}");
-    }
-    play_ahead("S: m1 OK in").problem();
 }
 
 #[test]
