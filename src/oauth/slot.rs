@@ -6,7 +6,6 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::endpoint::host_of;
 use super::error::TokenError;
 use super::grant::Issued;
 use super::moment::Moment;
@@ -55,11 +54,6 @@ pub(super) struct SlotKey {
 }
 
 impl SlotKey {
-    /// The host that gives them, or the program.
-    pub(super) fn host(&self) -> String {
-        host_of(&self.source)
-    }
-
     /// Whether it is the one of `grant` for `scopes`. As [`Key::new`] has it, but for scopes that
     /// stand twice in the list.
     pub(super) fn is_of(&self, grant: &Grant, scopes: &[String]) -> bool {
