@@ -1,7 +1,7 @@
 //! A configuration file while it is being read: its text, what it refers to outside of itself, and
 //! all that was found wrong with it so far.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashSet;
 use std::env::VarError;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,15 @@ use crate::clock;
 
 use super::problem::Problem;
 use super::secrets::Secrets;
+use super::table::nearest;
 
 /// Most findings that are told of a file, of problems and of warnings each: who mends so many looks
 /// again, and lines of a log are kept.
 const TOLD_MAX: usize = 100;
+
+/// How often it is looked for what was meant among names of which a file may have very many: for as
+/// many problems as are told.
+const HINTS_MAX: usize = TOLD_MAX;
 
 /// Looks an environment variable up.
 pub type EnvLookup<'a> = &'a dyn Fn(&str) -> Result<String, VarError>;
@@ -32,6 +37,8 @@ pub(super) struct File<'t> {
     env: EnvLookup<'t>,
     secrets: Secrets,
     now: Duration,
+    /// How often it was looked for what was meant.
+    hints: Cell<usize>,
     problems: RefCell<Vec<Problem>>,
     warnings: RefCell<Vec<Problem>>,
 }
@@ -39,8 +46,8 @@ pub(super) struct File<'t> {
 impl<'t> File<'t> {
     pub(super) fn new(text: &'t str, dir: &'t Path, env: EnvLookup<'t>, secrets: Secrets) -> Self {
         let (problems, warnings) = (RefCell::default(), RefCell::default());
-        let (newlines, now) = (OnceCell::new(), clock::unix_time());
-        Self { text, newlines, dir, env, secrets, now, problems, warnings }
+        let (newlines, hints, now) = (OnceCell::new(), Cell::new(0), clock::unix_time());
+        Self { text, newlines, dir, env, secrets, now, hints, problems, warnings }
     }
 
     /// The same at another time, since 1970, than the present.
@@ -90,9 +97,16 @@ impl<'t> File<'t> {
         !self.problems.borrow().is_empty()
     }
 
-    /// Whether so many problems were recorded that a hint at what was meant would hardly be told.
-    pub(super) fn is_full(&self) -> bool {
-        self.problems.borrow().len() >= TOLD_MAX
+    /// The end of a sentence that names the one of `names` that is most like `word`, if any is;
+    /// nothing once that was looked for [`HINTS_MAX`] times.
+    pub(super) fn near<N: AsRef<str>>(&self, word: &str, names: impl Iterator<Item = N>) -> String {
+        let hints = self.hints.get();
+        if hints >= HINTS_MAX {
+            return String::new();
+        }
+        self.hints.set(hints + 1);
+        let near = nearest(word, names);
+        near.map_or_else(String::new, |near| format!("; the nearest is {:?}", near.as_ref()))
     }
 
     /// The directory it stands in, as it was named.

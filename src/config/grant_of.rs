@@ -10,7 +10,6 @@ use super::accounts::{Account, Known, Source};
 use super::field::Field;
 use super::file::Reported;
 use super::listeners::At;
-use super::table::nearest;
 
 /// The accounts of a file, which others may name.
 pub(super) struct Lenders<'a, 'c, 't> {
@@ -109,15 +108,12 @@ fn check_borrower(borrower: &Account<'_, '_>, field: &Field<'_>) -> Result<(), R
 }
 
 fn stranger(field: &Field<'_>, whose: &str, all: &[Account<'_, '_>]) -> Reported {
-    let all: &[Account<'_, '_>] = if field.file().is_full() { &[] } else { all };
-    let names: Vec<String> = all
+    let names = all
         .iter()
         .filter_map(|account| account.pattern.as_ref().ok())
         .filter(|pattern| matches!(pattern, AccountPattern::Exact(_)))
-        .map(ToString::to_string)
-        .collect();
-    let near = nearest(whose, names.iter().map(String::as_str))
-        .map_or_else(String::new, |near| format!("; the nearest is {near:?}"));
+        .map(ToString::to_string);
+    let near = field.file().near(whose, names);
     field.problem(
         format!("is {whose:?}, and there is no such account{near}"),
         "name an account of this file: one mailbox of a wildcard needs an account of its own",

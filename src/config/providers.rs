@@ -22,7 +22,7 @@ use super::mailbox_limits;
 use super::presets::{self, NAMES, Preset};
 use super::scopes::Scopes;
 use super::sender;
-use super::table::{Table, nearest};
+use super::table::Table;
 
 /// Range of `refresh_idle_days`: ten years are for ever.
 const REFRESH_IDLE_DAYS: RangeInclusive<u64> = 1..=3650;
@@ -110,8 +110,7 @@ impl<'t> Providers<'t> {
         if let Some(entry) = self.entries.get(name) {
             return entry.as_ref().map_err(|reported| *reported);
         }
-        let near = nearest(name, self.entries.keys().copied())
-            .map_or_else(String::new, |near| format!("; the nearest is {near:?}"));
+        let near = field.file().near(name, self.entries.keys());
         Err(field.problem(
             format!("is {name:?}, and there is no such provider{near}"),
             format!(

@@ -124,10 +124,10 @@ impl<'t> Table<'t> {
 const LIKENESS_MIN: f64 = 0.75;
 
 /// The one of `names` that is most like `word`, if any is like it at all.
-pub(super) fn nearest<'n>(word: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+pub(super) fn nearest<N: AsRef<str>>(word: &str, names: impl Iterator<Item = N>) -> Option<N> {
     let word = word.to_lowercase();
     names
-        .map(|name| (strsim::jaro_winkler(&word, name), name))
+        .map(|name| (strsim::jaro_winkler(&word, name.as_ref()), name))
         .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
         .max_by(|(one, _), (other, _)| one.total_cmp(other))
         .map(|(_, name)| name)

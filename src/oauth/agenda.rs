@@ -35,7 +35,7 @@ pub(super) struct Agenda {
 }
 
 /// A grant that is looked at by an instant.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Turn {
     pub(super) at: Instant,
     pub(super) grant: GrantId,
@@ -74,9 +74,9 @@ impl Agenda {
         Some(turn)
     }
 
-    /// Whether somebody is due.
-    pub(super) fn waits(&self) -> bool {
-        !self.due.is_empty()
+    /// Whether somebody is due at the hosts that are `open`.
+    pub(super) fn waits(&self, open: impl Fn(&str) -> bool) -> bool {
+        self.due.wait(open)
     }
 
     /// When there is something to do next.
@@ -149,7 +149,7 @@ mod tests {
             moved += 1;
         }
         assert_eq!((moved, agenda.len(), agenda.requests_a_round()), (3, 3, 2));
-        assert!(agenda.waits() && agenda.first() == Some(now));
+        assert!(agenda.waits(|_| true) && agenda.first() == Some(now));
         assert_eq!(
             agenda.take(|host| host != "a.example"),
             Some(turn(now + SECOND, "b", REQUEST / 2))

@@ -144,11 +144,6 @@ fn counts<'e>(entries: &'e mut HashMap<GrantId, Entry>, look: &Look) -> Option<&
 }
 
 impl Entry {
-    /// The host that gives its tokens. They have the same, but around a reload.
-    fn host(&self) -> Option<String> {
-        self.slots.keys().next().map(SlotKey::host)
-    }
-
     /// What its renewals ask of each round.
     fn load(&self, now: Moment) -> Load {
         let spreads = self.slots.values().filter_map(|slot| slot.renewal_spread(now));
@@ -441,10 +436,23 @@ impl Cache {
     }
 
     /// Has the next grant wait that is to be looked at by now, and gives whether there was one.
-    pub(super) fn fall_due(&self, now: Moment) -> bool {
+    /// `host` says where, or nothing if the configuration has no such grant; it is called under the
+    /// lock and must not wait.
+    pub(super) fn fall_due(
+        &self,
+        now: Moment,
+        host: impl FnOnce(&GrantId) -> Option<String>,
+    ) -> bool {
         let mut inner = self.lock();
         let Inner { agenda, entries, .. } = &mut *inner;
-        agenda.fall_due(now.instant, |look| counts(entries, look)?.host())
+        agenda.fall_due(now.instant, |look| {
+            let entry = counts(entries, look)?;
+            let host = host(&look.grant);
+            if host.is_none() {
+                entry.looked_at = None;
+            }
+            host
+        })
     }
 
     /// The grant that waits longest for one of the hosts that are `open`, once, and since when: its
@@ -454,9 +462,9 @@ impl Cache {
         Some((at, grant))
     }
 
-    /// Whether a grant waits.
-    pub(super) fn waits(&self) -> bool {
-        self.lock().agenda.waits()
+    /// Whether a grant waits for one of the hosts that are `open`.
+    pub(super) fn waits(&self, open: impl Fn(&str) -> bool) -> bool {
+        self.lock().agenda.waits(open)
     }
 
     /// When the next one is to be looked at.

@@ -6,8 +6,8 @@
 //!
 //! Limits: what a round costs depends on what is due, not on how many accounts there are: tokens in
 //!         use are in the agenda of `cache`, and consents are looked at by turns (`vigil`). Requests
-//!         begun in a round and under way at once are bounded, the latter by host (`places`); of
-//!         renewals who has waited longest is first, and of consents which dies first.
+//!         begun in a round and under way at once are bounded, both by host (`places`); of renewals
+//!         who has waited longest is first, and of consents which dies first.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -121,17 +121,17 @@ impl Desk {
     /// are.
     fn renew(self: &Arc<Self>, vigil: &mut Vigil, round: &mut Round, now: Moment) -> Duration {
         let Round { renewals, consents, falls, turns } = round;
-        while falls.take() && self.cache.fall_due(now) {}
-        let open = |host: &str| self.places.are_open(Purpose::Renewal, host);
-        while renewals.goes_on()
-            && renewals.looks.take()
-            && let Some((at, grant)) = self.cache.next_due(open)
+        let host_of = |grant: &GrantId| Some(host_of(vigil.find(grant)?.grant.source()));
+        while falls.take() && self.cache.fall_due(now, host_of) {}
+        while renewals.looks.take()
+            && let Some((at, grant)) =
+                self.cache.next_due(|host| renewals.is_open(&self.places, host))
         {
             if let Some(wanted) = vigil.find(&grant) {
                 self.renew_tokens(&grant, at, wanted, now, renewals);
             }
         }
-        renewals.lacks_place = renewals.goes_on() && self.cache.waits();
+        renewals.lacks_place = self.cache.waits(|host| renewals.goes_on(host));
         while turns.take()
             && let Some((at, wanted)) = vigil.next_look(now)
         {
@@ -140,17 +140,16 @@ impl Desk {
                 due => vigil.look_again(at, due.map(|due| due.within), now),
             }
         }
-        let open = |host: &str| self.places.are_open(Purpose::KeepingAlive, host);
-        while consents.goes_on()
-            && consents.looks.take()
-            && let Some((dies_at, at, wanted)) = vigil.next_due(open)
+        while consents.looks.take()
+            && let Some((dies_at, at, wanted)) =
+                vigil.next_due(|host| consents.is_open(&self.places, host))
         {
             match self.keep_alive(wanted, now, consents) {
                 Kept::NoPlace => vigil.fall_due(at, dies_at),
                 Kept::Until(due) => vigil.look_again(at, due, now),
             }
         }
-        consents.lacks_place = consents.goes_on() && vigil.due_len() > 0;
+        consents.lacks_place = vigil.waits(|host| consents.goes_on(host));
         let next = self.cache.due_next().into_iter().chain(vigil.due_next(now)).min();
         next.map_or(ROUND_MAX, |at| at.saturating_duration_since(now.instant))
     }
@@ -207,7 +206,7 @@ impl Desk {
         let Some(place) = share.place(&self.places, &host) else { return Asked::NoPlace };
         match self.cache.board_ahead(&Key::new(grant, scopes)) {
             Some(ticket) => {
-                share.begin();
+                share.begin(host);
                 self.launch(ticket, grant, scopes, Some(place));
                 Asked::Begun
             }
@@ -284,7 +283,7 @@ enum Asked {
     Begun,
     /// One is already, or the endpoint is left alone for a while.
     NotNow,
-    /// There are enough requests in this round, or at once.
+    /// There are enough requests to its host in this round, or at once.
     NoPlace,
 }
 

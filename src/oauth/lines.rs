@@ -2,48 +2,62 @@
 //! one host stands in nobody's way at another.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 /// Who waits, by host; within a line, and among the heads of all, the least is first.
 #[derive(Debug)]
 pub(super) struct Lines<T> {
     /// None is empty. There are as many as the configuration has hosts.
     lines: BTreeMap<String, BinaryHeap<Reverse<T>>>,
+    /// Who is first in each line, and its host: whoever is next is found without a look at each.
+    heads: BTreeSet<(T, String)>,
     len: usize,
 }
 
 impl<T: Ord> Default for Lines<T> {
     fn default() -> Self {
-        Self { lines: BTreeMap::new(), len: 0 }
+        Self { lines: BTreeMap::new(), heads: BTreeSet::new(), len: 0 }
     }
 }
 
-impl<T: Ord> Lines<T> {
+impl<T: Ord + Clone> Lines<T> {
     /// Has `who` wait in the line of `host`.
     pub(super) fn join(&mut self, host: String, who: T) {
-        self.lines.entry(host).or_default().push(Reverse(who));
+        let line = self.lines.entry(host.clone()).or_default();
+        let head = line.peek().map(|Reverse(head)| head.clone());
+        line.push(Reverse(who.clone()));
         self.len += 1;
+        if head.as_ref().is_none_or(|head| who < *head) {
+            if let Some(head) = head {
+                self.heads.remove(&(head, host.clone()));
+            }
+            self.heads.insert((who, host));
+        }
     }
 
     /// Takes who is first in the lines of those hosts that are `open`.
     pub(super) fn take(&mut self, open: impl Fn(&str) -> bool) -> Option<T> {
-        let heads = self.lines.iter().filter_map(|(host, line)| Some((line.peek()?, host)));
-        let open = heads.filter(|(_, host)| open(host));
-        // The greatest in reverse.
-        let (_, host) = open.max_by(|(one, _), (other, _)| one.cmp(other))?;
-        let host = host.clone();
+        let first = self.heads.iter().find(|(_, host)| open(host))?.clone();
+        self.heads.remove(&first);
+        let (_, host) = first;
         let line = self.lines.get_mut(&host)?;
         let Reverse(who) = line.pop()?;
-        if line.is_empty() {
-            self.lines.remove(&host);
+        match line.peek().map(|Reverse(next)| next.clone()) {
+            Some(next) => _ = self.heads.insert((next, host)),
+            None => _ = self.lines.remove(&host),
         }
         self.len = self.len.saturating_sub(1);
         Some(who)
     }
 
+    /// Whether somebody waits for one of the hosts that are `open`.
+    pub(super) fn wait(&self, open: impl Fn(&str) -> bool) -> bool {
+        self.heads.iter().any(|(_, host)| open(host))
+    }
+
     /// Who is first of all.
     pub(super) fn first(&self) -> Option<&T> {
-        self.lines.values().filter_map(|line| Some(&line.peek()?.0)).min()
+        self.heads.first().map(|(who, _)| who)
     }
 
     /// How many wait.
@@ -59,6 +73,7 @@ impl<T: Ord> Lines<T> {
     /// Sends everybody away, and gives them, in no order.
     pub(super) fn dissolve(&mut self) -> impl Iterator<Item = T> + use<T> {
         self.len = 0;
+        self.heads.clear();
         let lines = std::mem::take(&mut self.lines);
         lines.into_values().flatten().map(|Reverse(who)| who)
     }
@@ -66,6 +81,8 @@ impl<T: Ord> Lines<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     #[test]
@@ -80,10 +97,24 @@ mod tests {
         assert_eq!(lines.take(|host| host == "other"), Some(5));
         assert_eq!(lines.take(|host| host == "other"), None, "its line is empty");
         assert_eq!(lines.take(|_| false), None);
+        assert!(lines.wait(|host| host == "slow") && !lines.wait(|host| host == "other"));
         assert_eq!((lines.take(|_| true), lines.take(|_| true)), (Some(2), Some(4)));
         assert!(lines.is_empty() && lines.first().is_none());
         lines.join("slow".to_owned(), 1);
         assert_eq!(lines.dissolve().collect::<Vec<_>>(), [1]);
         assert!(lines.is_empty());
+    }
+    #[test]
+    fn who_is_next_is_found_without_a_look_at_the_hosts_behind() {
+        let mut lines = Lines::default();
+        for who in 0..1_000 {
+            lines.join(format!("host-{who}"), who);
+        }
+        let looked_at = Cell::new(0);
+        let open = |host: &str| {
+            looked_at.set(looked_at.get() + 1);
+            host != "host-0"
+        };
+        assert_eq!((lines.take(open), looked_at.get()), (Some(1), 2));
     }
 }

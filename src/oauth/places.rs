@@ -2,7 +2,8 @@
 //!
 //! One host has as many places for one purpose as are free for everybody else, so however slow it
 //! is, renewals and uses that keep a consent alive go on at the others, and each of both beside the
-//! other.
+//! other. What a round may begin is counted by host, too: however quickly one fails, and is asked
+//! again, the others have their turn.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +15,8 @@ const SHARED: usize = 112;
 /// Places besides, so 128 in all, each for a host that has none.
 const FIRST: usize = 16;
 
-/// Requests of each purpose begun in one round: after a machine has slept, everything is due at once.
+/// Requests of each purpose begun at a host in one round: after a machine has slept, everything is
+/// due at once.
 const REQUESTS_IN_A_ROUND: usize = 16;
 
 /// Grants looked at in one round for one reason, so that sessions never wait for it: some
@@ -52,7 +54,7 @@ pub(super) struct Place {
 
 impl Places {
     /// Whether a request to `host` finds a place.
-    pub(super) fn are_open(&self, purpose: Purpose, host: &str) -> bool {
+    fn are_open(&self, purpose: Purpose, host: &str) -> bool {
         self.taken().are_open(purpose, host)
     }
 
@@ -117,36 +119,44 @@ impl Looks {
 #[derive(Debug)]
 pub(super) struct Share {
     purpose: Purpose,
-    /// How many requests it may still begin.
+    /// How many requests it may begin at one host.
     requests: usize,
+    /// How many it has begun, by host: no more hosts than it may look at grants.
+    begun: HashMap<String, usize>,
     pub(super) looks: Looks,
     /// Whether somebody is due who only waits for a place.
     pub(super) lacks_place: bool,
 }
 
 impl Share {
-    /// For a round that should begin `due` requests.
+    /// For a round that should begin `due` requests at all hosts together, so no more at one.
     pub(super) fn new(purpose: Purpose, due: usize) -> Self {
         let requests = REQUESTS_IN_A_ROUND.max(due);
-        Self { purpose, requests, looks: Looks::default(), lacks_place: false }
+        let begun = HashMap::new();
+        Self { purpose, requests, begun, looks: Looks::default(), lacks_place: false }
     }
 
-    /// Whether another request may be begun, if there is a place for it.
-    pub(super) fn goes_on(&self) -> bool {
-        self.requests > 0
+    /// Whether another request to `host` may be begun, if there is a place for it.
+    pub(super) fn goes_on(&self, host: &str) -> bool {
+        self.begun.get(host).is_none_or(|begun| *begun < self.requests)
+    }
+
+    /// Whether a request to `host` may be begun now.
+    pub(super) fn is_open(&self, places: &Places, host: &str) -> bool {
+        self.goes_on(host) && places.are_open(self.purpose, host)
     }
 
     /// A place for a request to `host`, if the round has one left.
-    pub(super) fn place(&mut self, places: &Places, host: &str) -> Option<Place> {
-        if !self.goes_on() {
+    pub(super) fn place(&self, places: &Places, host: &str) -> Option<Place> {
+        if !self.goes_on(host) {
             return None;
         }
         places.take(self.purpose, host)
     }
 
-    /// Says that a request has begun.
-    pub(super) fn begin(&mut self) {
-        self.requests = self.requests.saturating_sub(1);
+    /// Says that a request to `host` has begun.
+    pub(super) fn begin(&mut self, host: String) {
+        *self.begun.entry(host).or_default() += 1;
     }
 }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::endpoint::host_of;
 use super::error::TokenError;
 use super::grant::Issued;
 use super::moment::Moment;
@@ -30,8 +29,10 @@ pub(super) const LEFT_LAST: Duration = Duration::from_secs(30);
 /// How long a token is kept ready in advance after it was used last.
 pub(super) const KEPT_READY: Duration = Duration::from_secs(60 * 60);
 
-/// A token that lives no longer is not renewed ahead of its end: it would be asked for without end.
-const LIFE_KEPT_MIN: Duration = Duration::from_secs(2);
+/// A token that lives shorter is not renewed ahead of its end, but by the sign-in that needs one. It
+/// would be asked for each 12 seconds or sooner, for an hour after it was used once: 2,000 tokens of
+/// 10 s were 600 requests a second for nobody.
+const LIFE_KEPT_MIN: Duration = Duration::from_secs(60);
 
 /// Which tokens are the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -53,11 +54,6 @@ pub(super) struct SlotKey {
 }
 
 impl SlotKey {
-    /// The host that gives them, or the program.
-    pub(super) fn host(&self) -> String {
-        host_of(&self.source)
-    }
-
     /// Whether it is the one of `grant` for `scopes`. As [`Key::new`] has it, but for scopes that
     /// stand twice in the list.
     pub(super) fn is_of(&self, grant: &Grant, scopes: &[String]) -> bool {
@@ -123,20 +119,22 @@ impl Slot {
         self.used_at.is_some_and(|used_at| now.since(used_at) < KEPT_READY)
     }
 
+    /// The token, if it is one that is renewed ahead of its end.
+    fn kept_ready(&self, now: Moment) -> Option<&Held> {
+        self.held.as_ref().filter(|held| self.is_used(now) && held.life >= LIFE_KEPT_MIN)
+    }
+
     /// Over how long the renewals are spread of tokens as this one that came at one instant; `None`
-    /// where there is none, or nobody needs it.
+    /// where there is none, or none is renewed ahead of its end.
     pub(super) fn renewal_spread(&self, now: Moment) -> Option<Duration> {
-        let held = self.held.as_ref().filter(|_| self.is_used(now))?;
+        let held = self.kept_ready(now)?;
         let (least, most) = renewed_at_left(held.life);
         Some(most.saturating_sub(least))
     }
 
     /// In how long the token is due to be renewed ahead of its end; `None` where nobody needs it.
     pub(super) fn renewal_due(&self, now: Moment) -> Option<Duration> {
-        let held = self.held.as_ref()?;
-        if !self.is_used(now) || held.life < LIFE_KEPT_MIN || self.flight().is_some() {
-            return None;
-        }
+        let held = self.kept_ready(now).filter(|_| self.flight().is_none())?;
         let pause = held.renewal_pauses_until.map(|until| until.duration_since(now.instant));
         Some(held.left(now).saturating_sub(held.renewed_at_left).max(pause.unwrap_or_default()))
     }

@@ -90,6 +90,11 @@ impl Vigil {
         self.due.len()
     }
 
+    /// Whether one is due to be used at the hosts that are `open`.
+    pub(super) fn waits(&self, open: impl Fn(&str) -> bool) -> bool {
+        self.due.wait(open)
+    }
+
     /// When there is something to do next.
     pub(super) fn due_next(&self, now: Moment) -> Option<Instant> {
         if !self.due.is_empty() {

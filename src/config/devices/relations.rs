@@ -17,7 +17,6 @@ use crate::config::accounts::Accounts;
 use crate::config::door::is_local;
 use crate::config::field::Field;
 use crate::config::listeners::Listener;
-use crate::config::table::nearest;
 
 /// The names of a file's accounts and their keys.
 type Names<'t> = BTreeMap<AccountPattern, Field<'t>>;
@@ -194,7 +193,7 @@ impl<'t> Device<'t> {
             return;
         }
         if !AccountPattern::covering(name).any(|pattern| names.contains_key(&pattern)) {
-            let near = if field.file().is_full() { String::new() } else { near(name, names) };
+            let near = field.file().near(name.as_str(), names.keys().map(ToString::to_string));
             field.problem(
                 format!("is \"{name}\", and there is no such account{near}"),
                 format!("write an [accounts.\"{name}\"], or correct the name"),
@@ -273,11 +272,4 @@ fn take<'d, 't, T: Eq + Hash>(
             None
         }
     }
-}
-
-/// Names the account whose name is most like `name`, if any is.
-fn near(name: &Username, accounts: &Names<'_>) -> String {
-    let names: Vec<_> = accounts.keys().map(ToString::to_string).collect();
-    let near = nearest(name.as_str(), names.iter().map(String::as_str));
-    near.map_or_else(String::new, |near| format!("; the nearest is {near:?}"))
 }

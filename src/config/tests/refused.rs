@@ -400,3 +400,34 @@ fn a_mistyped_table_is_told_beside_the_one_that_is_missing() {
         ]
     );
 }
+
+/// What is told of a device and of an account that both misspell Alice, before `count` accounts of
+/// whom each is wrong by its `line`.
+fn told_before(count: usize, line: &str) -> [String; 2] {
+    let mut text = "[devices.fax]\naccount = \"alise@contoso.com\"\nusername = \"fax\"\n\
+                    [accounts.shared]\ngrant_of = \"alice@contoso.co\"\n"
+        .to_owned();
+    for number in 0..count {
+        text.push_str(&format!("[accounts.user-{number}]\n{line}\n"));
+    }
+    let told = problems(&good_with(&[(GRANT, "grant = \"authorization-code\""), (END, &text)]));
+    let of = |key| told.iter().find(|told| told.contains(key)).expect(key).clone();
+    [of("`devices.fax.account`"), of("`accounts.shared.grant_of`")]
+}
+
+const NEAREST: &str = "; the nearest is \"alice@contoso.com\"";
+
+#[test]
+fn what_was_meant_is_told_of_the_first_problems_however_many_others_there_are() {
+    for told in told_before(300, "provider = 1") {
+        assert!(told.ends_with(NEAREST), "{told}");
+    }
+}
+
+#[test]
+fn what_was_meant_is_looked_for_a_hundred_times_at_most() {
+    for (count, hints) in [(98, [true, true]), (99, [false, true]), (100, [false, false])] {
+        let told = told_before(count, "provider = \"microsft\"");
+        assert_eq!(told.map(|told| told.ends_with(NEAREST)), hints, "{count}");
+    }
+}

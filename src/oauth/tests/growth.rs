@@ -20,6 +20,16 @@ fn accounts(of: &Grant, count: usize) -> Vec<Wanted> {
     grants.map(|grant| Wanted { grant, scopes: vec![vec!["mail".to_owned()]] }).collect()
 }
 
+/// As [`accounts`], with other names.
+fn others(of: &Grant, count: usize) -> Vec<Wanted> {
+    let mut wanted = accounts(of, count);
+    for (nth, wanted) in wanted.iter_mut().enumerate() {
+        let id = GrantId::Account(Username::parse(&format!("other-{nth}@corp.example")).unwrap());
+        wanted.grant = Arc::new(Grant { id, ..of.clone() });
+    }
+    wanted
+}
+
 fn keep(scene: &Scene) -> tokio::task::JoinHandle<()> {
     let tokens = scene.tokens.clone();
     tokio::spawn(async move { tokens.keep().await })
@@ -217,23 +227,20 @@ async fn tokens_of_ten_minutes_are_renewed_in_time_for_20_000_accounts() {
     keeping.abort();
 }
 
-#[tokio::test(start_paused = true)]
-async fn tokens_are_renewed_in_time_while_another_providers_endpoint_hangs_for_thousands() {
+/// Has the tokens of 2,000 accounts fall due beside those of 3,000 of another provider, whose
+/// endpoint fails after `latency`, and none of the former be late.
+async fn renew_beside_an_endpoint_that_fails_after(latency: Duration) {
     let scene = Scene::application();
-    let slow = Grant::clone(&scene.grant).at("https://login.slow.example/token");
-    let hanging = told_apart(accounts(&slow, 3_000), "slow");
-    let mut healthy = told_apart(accounts(&scene.grant, 2_000), "fast");
-    for (nth, wanted) in healthy.iter_mut().enumerate() {
-        let id = Username::parse(&format!("other-{nth}@corp.example")).unwrap();
-        wanted.grant = Arc::new(Grant { id: GrantId::Account(id), ..Grant::clone(&scene.grant) });
-    }
-    scene.tokens.want(hanging.iter().chain(&healthy).cloned().collect());
+    let other = Grant::clone(&scene.grant).at("https://login.other.example/token");
+    let failing = told_apart(accounts(&other, 3_000), "failing");
+    let healthy = told_apart(others(&scene.grant, 2_000), "healthy");
+    scene.tokens.want(failing.iter().chain(&healthy).cloned().collect());
     let began = Instant::now();
-    put_in_use(&scene, &hanging, HOUR);
+    put_in_use(&scene, &failing, HOUR);
     put_in_use(&scene, &healthy, HOUR);
     scene.latency(SECOND / 5);
-    scene.latency_of(&slow, 15 * SECOND);
-    let fails = |of: &[String]| of[0].starts_with("slow");
+    scene.latency_of(&other, latency);
+    let fails = |of: &[String]| of[0].starts_with("failing");
     scene.say_for(move |nth, of| if fails(of) { Err(outage()) } else { Ok(given(nth, HOUR)) });
     let keeping = keep(&scene);
     sleep(59 * MINUTE).await;
@@ -241,6 +248,87 @@ async fn tokens_are_renewed_in_time_while_another_providers_endpoint_hangs_for_t
     assert!(longest < 55 * MINUTE, "one was not renewed for {longest:?}");
     assert!(scene.requests().iter().any(|request| fails(&request.scopes)));
     keeping.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_are_renewed_in_time_while_another_providers_endpoint_hangs_for_thousands() {
+    renew_beside_an_endpoint_that_fails_after(15 * SECOND).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_are_renewed_in_time_while_another_providers_endpoint_fails_at_once_for_thousands() {
+    renew_beside_an_endpoint_that_fails_after(SECOND / 20).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_are_renewed_in_time_after_a_reload_that_moves_them_away_from_a_host_that_hangs() {
+    let scene = Scene::application();
+    let slow = Grant::clone(&scene.grant).at("https://login.slow.example/token");
+    let hanging = accounts(&slow, 600);
+    let moved = told_apart(others(&scene.grant, 40), "moved");
+    // Somebody still asks at the old place when the file is read again.
+    let mut under_way = Vec::new();
+    for wanted in &moved {
+        let key =
+            Key::new(&Grant { id: wanted.grant.id.clone(), ..slow.clone() }, &wanted.scopes[0]);
+        let boarding = scene.tokens.0.cache.board(&key, Need::Fresh, || true);
+        under_way.push((key, boarding));
+    }
+    scene.tokens.want(hanging.iter().chain(&moved).cloned().collect());
+    let began = Instant::now();
+    put_in_use(&scene, &hanging, HOUR);
+    put_in_use(&scene, &moved, HOUR);
+    for (key, _) in &under_way {
+        scene.tokens.0.cache.publish(key, given(0, HOUR).issued.unwrap(), Moment::now());
+    }
+    scene.latency_of(&slow, 10 * MINUTE);
+    let keeping = keep(&scene);
+    sleep(59 * MINUTE).await;
+    let longest = longest_without(&scene, &moved, began);
+    assert!(longest < 55 * MINUTE, "one was not renewed for {longest:?}");
+    keeping.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn token_is_renewed_in_time_that_came_after_a_reload_changed_its_scopes() {
+    let scene = Scene::application();
+    let [before, after] =
+        ["before", "after"].map(|name| told_apart(accounts(&scene.grant, 1), name));
+    scene.tokens.want(before.clone());
+    put_in_use(&scene, &before, HOUR);
+    scene.tokens.want(after.clone());
+    // Whoever was about to be renewed keeps its turn.
+    scene.tokens.0.cache.look_at(&after[0].grant.id, Instant::now());
+    let keeping = keep(&scene);
+    sleep(2 * SECOND).await;
+    put_in_use(&scene, &after, HOUR);
+    sleep(55 * MINUTE).await;
+    assert_eq!(scene.request_count(), 1);
+    keeping.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn token_of_a_grant_that_no_configuration_had_falls_due_again_when_it_is_used() {
+    let scene = Scene::application();
+    let cache = &scene.tokens.0.cache;
+    put_in_use(&scene, &accounts(&scene.grant, 1), HOUR);
+    sleep(55 * MINUTE).await;
+    assert!(cache.fall_due(Moment::now(), |_| None));
+    assert_eq!(cache.due_next(), None);
+    put_in_use(&scene, &accounts(&scene.grant, 1), HOUR);
+    assert!(cache.due_next().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn token_that_nobody_renews_ahead_of_its_end_asks_nothing_of_a_round() {
+    let scene = Scene::application();
+    let cache = &scene.tokens.0.cache;
+    for (scope, life) in [("none", Duration::ZERO), ("mail", HOUR)] {
+        let key = Key::new(&scene.grant, &[scope.to_owned()]);
+        cache.board(&key, Need::Fresh, || false);
+        cache.publish(&key, given(0, life).issued.unwrap(), Moment::now());
+    }
+    assert_eq!((cache.agenda_len(), cache.requests_a_round()), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
