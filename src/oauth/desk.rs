@@ -287,7 +287,7 @@ impl Desk {
         let answered_at = Instant::now();
         let committed = self.ledger.commit(grant, stored).await;
         let window_us = answered_at.elapsed().as_micros();
-        debug!(grant = %grant, window_us, "answer committed");
+        debug!(grant = %grant, window_us, refused = is_refused, "answer committed");
         match &committed {
             Ok(()) => {}
             Err(problem) if is_refused => {
