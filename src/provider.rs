@@ -147,3 +147,19 @@ pub struct Provider {
     /// Messages that one XOAUTH2 user may send in a minute; `None` is any number.
     pub messages_per_minute: Option<NonZeroU32>,
 }
+
+impl Provider {
+    /// One of which nothing is known but its name.
+    pub fn unknown(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            hosts: PerProtocol::default(),
+            mechanism: Mechanism::Xoauth2,
+            ca_file: None,
+            declared_ehlo: &[],
+            is_untried: false,
+            concurrent_sessions: PerProtocol::default(),
+            messages_per_minute: None,
+        }
+    }
+}

@@ -6,8 +6,8 @@ mod support;
 use mailbearer::names::Username;
 use mailbearer::provider::Protocol;
 use mailbearer::sandbox::{Action, Fault, Rotation, Step, Times};
-use support::kept::{BOB, BOB_PLAIN, Kept, Serving};
-use support::{ALICE, AUTH_PLAIN, Client, WRONG_PLAIN};
+use support::kept::{BOB, Kept, Serving};
+use support::{ALICE, AUTH_PLAIN, BOB_PLAIN, Client, WRONG_PLAIN};
 
 /// What tells a person to consent again.
 const CONSENT_NEEDED: &str = "mailbearer authorize alice@example.com";

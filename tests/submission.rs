@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mailbearer::provider::{Mechanism, Protocol, UpstreamTls};
 use mailbearer::sandbox::{Action, Step, Times};
-use support::{ALICE, AUTH_PLAIN, Client, Rig, RigSettings, WRONG_PLAIN};
+use support::{ALICE, AUTH_PLAIN, BOB_PLAIN, Client, Rig, RigSettings, WRONG_PLAIN};
 use tokio::time::timeout;
 
 /// More bytes than are read at once, and fewer than are read before a connection is closed.
@@ -131,7 +131,7 @@ async fn an_account_signs_in_at_listeners_that_allow_it_alone() {
     let mut client = Client::connect(rig.address("bobs")).await;
     client.expect("220 ").await;
     client.ask(AUTH_PLAIN, "535 5.7.8 ").await;
-    client.ask("AUTH PLAIN AGJvYkBleGFtcGxlLmNvbQBsb2NhbC1wYXNzd29yZA==", "235 ").await;
+    client.ask(BOB_PLAIN, "235 ").await;
     rig.signed_in().await;
 }
 

@@ -126,21 +126,12 @@ impl Account {
 pub(super) mod tests {
     use super::*;
     use crate::account::Sender;
-    use crate::provider::{Grant, Mechanism, PerProtocol, Provider};
+    use crate::provider::{Grant, PerProtocol, Provider};
 
     pub(in crate::account) fn settings(pattern: &str, password: LocalPassword) -> AccountSettings {
         AccountSettings {
             name: AccountPattern::parse(pattern).unwrap(),
-            provider: Arc::new(Provider {
-                name: "corp".into(),
-                hosts: PerProtocol::default(),
-                mechanism: Mechanism::Xoauth2,
-                ca_file: None,
-                declared_ehlo: &[],
-                is_untried: false,
-                concurrent_sessions: PerProtocol::default(),
-                messages_per_minute: None,
-            }),
+            provider: Arc::new(Provider::unknown("corp")),
             grant: Arc::new(Grant::of_application()),
             scopes: PerProtocol::default(),
             local_password: password,

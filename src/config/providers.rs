@@ -123,7 +123,7 @@ impl<'t> Providers<'t> {
     fn entry(&mut self, name: &str, field: &Field<'t>) -> Result<ProviderEntry<'t>, Reported> {
         let preset = presets::find(name);
         let of_preset = preset.as_ref().map(|preset| preset.provider.clone());
-        let of_preset = of_preset.unwrap_or_else(|| presets::unknown(name));
+        let of_preset = of_preset.unwrap_or_else(|| Provider::unknown(name));
 
         let mut table = field.table()?;
         let mut forbidden = field.check_name(name);

@@ -32,7 +32,7 @@ use path::{Path, ROUND_TRIP};
 use support::client::AnyClient;
 use support::stage::{IMAP_CLEAR, IMAP_WITHOUT_SASL_IR, Stage, Tls, Words, words};
 use support::upstream::Script;
-use support::{ALICE, AUTH_PLAIN, Client, Rig, RigSettings};
+use support::{ALICE, AUTH_PLAIN, BOB_PLAIN, Client, Rig, RigSettings};
 
 /// A provider at the far end of a path, with a relay before it.
 struct Far {
@@ -256,7 +256,6 @@ const OTHERS: &str = "\n[accounts.\"bob@example.com\"]\nprovider = \"sandbox\"\n
     local_password = { file = \"password\" }\n\
     [accounts.\"carol@example.com\"]\nprovider = \"sandbox\"\ntenant = \"theirs.example\"\n\
     local_password = { file = \"password\" }\n";
-const BOB: &str = "AUTH PLAIN AGJvYkBleGFtcGxlLmNvbQBsb2NhbC1wYXNzd29yZA==";
 const CAROL: &str = "AUTH PLAIN AGNhcm9sQGV4YW1wbGUuY29tAGxvY2FsLXBhc3N3b3Jk";
 
 /// One warm connection, and a token of the others that takes three round trips.
@@ -285,7 +284,7 @@ async fn answer_in_three(far: &Far) {
 async fn of_two_that_await_a_token_one_waits_for_the_connection_and_one_dials_meanwhile() {
     let far = one_ready_and_a_slow_token().await;
     let (bob, carol, ()) =
-        tokio::join!(far.signing_in_by(BOB), far.signing_in_by(CAROL), answer_in_three(&far));
+        tokio::join!(far.signing_in_by(BOB_PLAIN), far.signing_in_by(CAROL), answer_in_three(&far));
     // The token, and its answer; the whole of a sign-in, in which the token came in time.
     assert_eq!([bob.min(carol), bob.max(carol)], [3 + 1, 1 + 1 + 1 + 3]);
 }
@@ -297,7 +296,7 @@ async fn who_loses_the_connection_while_the_token_is_awaited_dials_at_once() {
         sleep(ROUND_TRIP).await;
         far.through_the_relay().await
     };
-    let (bob, alice, ()) = tokio::join!(far.signing_in_by(BOB), alice, answer_in_three(&far));
+    let (bob, alice, ()) = tokio::join!(far.signing_in_by(BOB_PLAIN), alice, answer_in_three(&far));
     assert_eq!(alice, 1, "her token is in memory");
     assert_eq!(bob, 1 + (1 + 1 + 1 + 3), "from when she came on");
 }

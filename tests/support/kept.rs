@@ -20,9 +20,6 @@ use super::{ALICE, Client, PASSWORD, server};
 /// Whoever has nothing to do with what befalls [`ALICE`].
 pub const BOB: &str = "bob@example.com";
 
-/// AUTH PLAIN as [`BOB`] with [`PASSWORD`].
-pub const BOB_PLAIN: &str = "AUTH PLAIN AGJvYkBleGFtcGxlLmNvbQBsb2NhbC1wYXNzd29yZA==";
-
 /// The part of a file that has a relay keep what it is given, and listen for two protocols.
 pub const KEEPING: &str = r#"
         [store]

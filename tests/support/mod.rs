@@ -41,6 +41,9 @@ const COLD: &str = "\n[limits]\nwarm_connections = 0\n";
 pub const AUTH_PLAIN: &str = "AUTH PLAIN AGFsaWNlQGV4YW1wbGUuY29tAGxvY2FsLXBhc3N3b3Jk";
 pub const WRONG_PLAIN: &str = "AUTH PLAIN AGFsaWNlQGV4YW1wbGUuY29tAHdyb25n";
 
+/// AUTH PLAIN as bob@example.com with [`PASSWORD`].
+pub const BOB_PLAIN: &str = "AUTH PLAIN AGJvYkBleGFtcGxlLmNvbQBsb2NhbC1wYXNzd29yZA==";
+
 /// What differs from rig to rig.
 pub struct RigSettings {
     /// How TLS begins at the provider's servers.

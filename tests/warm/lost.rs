@@ -13,6 +13,7 @@ use tokio::time::{pause, resume};
 use crate::scene::{
     ahead, signed_in_on as signed_in, warm_up, warmed_up_on as warmed_up, whole, without_sasl_ir,
 };
+use crate::support::BOB_PLAIN;
 use crate::support::log::Log;
 use crate::support::stage::{Stage, TOKEN, Tls, words};
 use crate::support::upstream::{Act, Script};
@@ -55,9 +56,6 @@ async fn a_connection_on_which_the_server_speaks_unasked_is_given_to_nobody() {
     }
 }
 
-/// The sign-in of an account whose token comes out of a pipe.
-const BOB: &str = "AUTH PLAIN AGJvYkBleGFtcGxlLmNvbQBsb2NhbC1wYXNzd29yZA==";
-
 #[tokio::test]
 async fn what_a_server_says_while_the_token_is_awaited_is_no_word_on_the_token() {
     // An idle server of POP3 ends a connection with what might be a refusal.
@@ -79,7 +77,7 @@ async fn what_a_server_says_while_the_token_is_awaited_is_no_word_on_the_token()
     let script = script.and(&Script::parse("S: -ERR idle for too long\nCLOSE"));
     warm_up(&stage, protocol, script, &log).await;
     let mut bob = stage.greeted(protocol).await;
-    bob.send(BOB).await;
+    bob.send(BOB_PLAIN).await;
     // Open once the command reads it.
     let pipe = spawn_blocking(|| File::options().write(true).open(pipe).unwrap()).await;
     idle_for_too_long.notify_one();

@@ -7,10 +7,10 @@ use mailbearer::sandbox::{Action, Step, Times};
 use tokio::sync::Notify;
 
 use crate::scene::{READY, ahead, rig, session, shown, signed_in_on, stage, warmed_up_on, whole};
-use crate::support::RigSettings;
 use crate::support::log::Log;
-use crate::support::stage::words;
+use crate::support::stage::{Stage, words};
 use crate::support::upstream::{Act, Script};
+use crate::support::{BOB_PLAIN, RigSettings};
 
 #[tokio::test]
 async fn a_server_that_has_refused_is_left_alone() {
@@ -27,10 +27,15 @@ async fn a_server_that_has_refused_is_left_alone() {
     }
     let told = log.take_until("no warm connection").await;
     assert!(told.contains("421 4.3.2 too many connections"), "{told}");
-    // Were one made, it would play the second of these, and a session would be left without.
+    none_is_made(&stage, protocol, &log).await;
+}
+
+/// Has sessions sign in, behind which no connection is made: it would play one of their scripts, and
+/// a session be left without.
+async fn none_is_made(stage: &Stage, protocol: Protocol, log: &Log) {
     for _ in 0..3 {
-        upstream.plays(whole(protocol));
-        signed_in_on(&stage, protocol).await;
+        stage.upstreams.get(protocol).plays(whole(protocol));
+        signed_in_on(stage, protocol).await;
     }
     assert!(!log.take_until("signed in").await.contains("warm"));
 }
@@ -53,8 +58,7 @@ async fn a_mailbox_with_too_many_sessions_leaves_the_others_theirs() {
     let too_many = "432 4.3.2 Concurrent connections limit exceeded\r\n";
     rig.provider.script().on(protocol, Step::Token, Times::Next(1), Action::Reply(too_many.into()));
     let mut bob = rig.greeted("submission").await;
-    // NUL bob@example.com NUL local-password.
-    bob.send("AUTH PLAIN AGJvYkBleGFtcGxlLmNvbQBsb2NhbC1wYXNzd29yZA==").await;
+    bob.send(BOB_PLAIN).await;
     let told = log.take_until("gate is closed for a while").await;
     assert!(told.contains("warm connection taken") && !told.contains("dropped"), "{told}");
     session(&rig, protocol).await;
@@ -76,12 +80,7 @@ async fn a_farewell_that_tells_of_too_many_sessions_has_one_more_asked_and_then_
     client.ask(words(protocol).sign_in, words(protocol).unavailable).await;
     let told = log.take_until("refused").await;
     assert!(told.contains("found dead, another one is dialled"), "{told}");
-    // Were one made, it would play one of these, and a session would be left without.
-    for _ in 0..3 {
-        upstream.plays(whole(protocol));
-        signed_in_on(&stage, protocol).await;
-    }
-    assert!(!log.take_until("signed in").await.contains("warm"));
+    none_is_made(&stage, protocol, &log).await;
 }
 
 #[tokio::test]

@@ -8,9 +8,7 @@ mod yahoo;
 
 use std::time::Duration;
 
-use crate::provider::{
-    GrantKind, LoopbackRedirect, MailHost, Mechanism, PerProtocol, Provider, UpstreamTls,
-};
+use crate::provider::{GrantKind, LoopbackRedirect, MailHost, PerProtocol, Provider, UpstreamTls};
 
 use super::endpoint::Endpoints;
 
@@ -125,20 +123,6 @@ pub(super) fn entra_scopes() -> PresetScopes {
     microsoft::worldwide_scopes()
 }
 
-/// A provider of which nothing is known but its name.
-pub(super) fn unknown(name: &str) -> Provider {
-    Provider {
-        name: name.to_owned(),
-        hosts: PerProtocol::default(),
-        mechanism: Mechanism::Xoauth2,
-        ca_file: None,
-        declared_ehlo: &[],
-        is_untried: false,
-        concurrent_sessions: PerProtocol::default(),
-        messages_per_minute: None,
-    }
-}
-
 /// A built-in provider with these mail servers: submission by STARTTLS at port 587, or with TLS
 /// from the first byte at 465; IMAP and POP3 with TLS from the first byte at 993 and 995 (RFC 8314).
 fn provider(name: &str, submission: (&str, u16), mailbox: Option<Mailbox<'_>>) -> Provider {
@@ -152,7 +136,7 @@ fn provider(name: &str, submission: (&str, u16), mailbox: Option<Mailbox<'_>>) -
             pop3: mailbox.and_then(|it| host(it.pop3, POP3S, UpstreamTls::Implicit)),
         },
         is_untried: true,
-        ..unknown(name)
+        ..Provider::unknown(name)
     }
 }
 

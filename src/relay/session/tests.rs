@@ -19,7 +19,7 @@ use crate::net::props::Log;
 use crate::net::tls::certificates::Certificates;
 use crate::oauth::Tokens;
 use crate::proto::{COMMANDS_MAX, LocalCredentials};
-use crate::provider::{Grant, Mechanism, PerProtocol, Protocol, Provider};
+use crate::provider::{Grant, PerProtocol, Protocol, Provider};
 use crate::relay::protocol::{Imap, Submission};
 use crate::relay::{Limits, ListenerSettings, ListenerTls, Relay, Service, Shutdown};
 use crate::secret::{ExposeSecret as _, SecretSource, SecretString};
@@ -30,16 +30,7 @@ const WRONG_PASSWORD: &str = "AUTH PLAIN AGFsaWNlQGV4YW1wbGUuY29tAHdyb25n\r\n";
 const UNKNOWN_ACCOUNT: &str = "AUTH PLAIN AG5vYm9keUBleGFtcGxlLmNvbQB3cm9uZw==\r\n";
 
 fn alice(local_password: LocalPassword) -> AccountSettings {
-    let provider = Provider {
-        name: "own".to_owned(),
-        hosts: PerProtocol::default(),
-        mechanism: Mechanism::Xoauth2,
-        ca_file: None,
-        declared_ehlo: &[],
-        is_untried: false,
-        concurrent_sessions: PerProtocol::default(),
-        messages_per_minute: None,
-    };
+    let provider = Provider::unknown("own");
     let grant = Grant::of_application().at("http://127.0.0.1:1/");
     AccountSettings {
         name: AccountPattern::parse("alice@example.com").unwrap(),

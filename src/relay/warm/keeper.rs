@@ -7,7 +7,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::kept::{Berth, Ready};
+use super::kept::{Berth, Kept, Ready};
 use super::way::Way;
 use super::{Pool, REST, UNUSED_MAX};
 use crate::relay::downstream::close;
@@ -82,39 +82,46 @@ impl<P: MailProtocol> Keeper<P> {
         reached.begin(&self.way.host).await
     }
 
+    /// Lets `look` see what is kept of its way, if that is still there.
+    fn on_way<T>(&self, look: impl FnOnce(&mut Kept<P>) -> T) -> Option<T> {
+        let mut ways = self.pool.lock();
+        ways.iter_mut().find(|kept| kept.way == self.way).map(look)
+    }
+
     /// Notes that no connection came about.
     fn undialled(&self, why: Dropped) {
         self.meter.dropped(P::PROTOCOL, why);
-        let mut ways = self.pool.lock();
-        let Some(kept) = ways.iter_mut().find(|kept| kept.way == self.way) else { return };
-        kept.dialling = kept.dialling.saturating_sub(1);
-        if why == Dropped::Failed {
-            kept.rest(&self.meter);
-        }
+        self.on_way(|kept| {
+            kept.dialling = kept.dialling.saturating_sub(1);
+            if why == Dropped::Failed {
+                kept.rest(&self.meter);
+            }
+        });
     }
 
     /// Makes the connection one that can be given, unless its server rests since it was begun; gives
     /// whether it is one.
     fn put(&self, ready: Ready<P>) -> bool {
-        let mut ways = self.pool.lock();
-        let Some(kept) = ways.iter_mut().find(|kept| kept.way == self.way) else { return false };
-        kept.dialling = kept.dialling.saturating_sub(1);
-        kept.put(ready, &self.meter)
+        let is_put = self.on_way(|kept| {
+            kept.dialling = kept.dialling.saturating_sub(1);
+            kept.put(ready, &self.meter)
+        });
+        is_put.unwrap_or(false)
     }
 
     /// Lets go of the connection in `berth`, unless it was taken meanwhile.
     fn drop(&self, berth: &Arc<Berth<P>>, why: Dropped) {
-        let mut ways = self.pool.lock();
-        let Some(kept) = ways.iter_mut().find(|kept| kept.way == self.way) else { return };
-        if !kept.remove(berth, &self.meter) {
-            return;
-        }
-        debug!(upstream = %self.way.host, why = why.name(), "warm connection dropped");
-        match why {
-            Dropped::Closed => kept.disturbed(&self.meter),
-            Dropped::Unused | Dropped::Failed | Dropped::GivenUp => {
-                self.meter.dropped(P::PROTOCOL, why);
+        self.on_way(|kept| {
+            if !kept.remove(berth, &self.meter) {
+                return;
             }
-        }
+            debug!(upstream = %self.way.host, why = why.name(), "warm connection dropped");
+            match why {
+                Dropped::Closed => kept.disturbed(&self.meter),
+                Dropped::Unused | Dropped::Failed | Dropped::GivenUp => {
+                    self.meter.dropped(P::PROTOCOL, why);
+                }
+            }
+        });
     }
 }

@@ -13,7 +13,7 @@ use crate::names::Username;
 use crate::net::egress::Egress;
 use crate::net::props::Authority;
 use crate::proto::imap::{self, Source};
-use crate::provider::{MailHost, Mechanism, PerProtocol, UpstreamTls};
+use crate::provider::{MailHost, Mechanism, UpstreamTls};
 
 /// All that a connection depends on.
 #[derive(Clone)]
@@ -28,16 +28,7 @@ pub(super) struct Scene {
 
 impl Scene {
     pub(super) fn set() -> Self {
-        let provider = Provider {
-            name: "corp".into(),
-            hosts: PerProtocol::default(),
-            mechanism: Mechanism::Xoauth2,
-            ca_file: None,
-            declared_ehlo: &[],
-            is_untried: false,
-            concurrent_sessions: PerProtocol::default(),
-            messages_per_minute: None,
-        };
+        let provider = Provider::unknown("corp");
         Self {
             provider,
             host: MailHost { host: "127.0.0.1".into(), port: 1, tls: UpstreamTls::Implicit },

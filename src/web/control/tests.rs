@@ -17,8 +17,7 @@ use crate::account::{AccountSettings, LocalPassword, Sender};
 use crate::names::{AccountPattern, Username};
 use crate::oauth::Tokens;
 use crate::provider::{
-    ClientAuth, Grant, GrantId, GrantKind, MailHost, Mechanism, PerProtocol, Protocol, Provider,
-    UpstreamTls,
+    ClientAuth, Grant, GrantId, GrantKind, MailHost, PerProtocol, Protocol, Provider, UpstreamTls,
 };
 use crate::relay::online::Online;
 use crate::relay::troubles::{Trouble, Troubles};
@@ -37,14 +36,8 @@ fn account(name: &str, kind: GrantKind, token_endpoint: &str) -> AccountSettings
     AccountSettings {
         name: AccountPattern::parse(name).unwrap(),
         provider: Arc::new(Provider {
-            name: "corp".to_owned(),
             hosts: PerProtocol { submission: host(465), imap: host(993), pop3: None },
-            mechanism: Mechanism::Xoauth2,
-            ca_file: None,
-            declared_ehlo: &[],
-            is_untried: false,
-            concurrent_sessions: PerProtocol::default(),
-            messages_per_minute: None,
+            ..Provider::unknown("corp")
         }),
         grant: Arc::new(grant),
         scopes: PerProtocol {
